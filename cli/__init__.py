@@ -1,0 +1,1 @@
+"""What people type: one click command per file."""

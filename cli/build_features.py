@@ -1,0 +1,88 @@
+"""`enc build-features`"""
+
+import dataclasses
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import common
+
+if TYPE_CHECKING:
+    from ..engine import BuildSummary, Encoder
+
+
+@click.command("build-features", cls=common.EncCommand, short_help="Encode texts once and keep their features.")
+@click.argument("sources", nargs=-1, metavar="SOURCE…")
+@common.store_option
+@common.source_options
+@click.option("--model", metavar="NAME", help="minilm (English, comes with enc), a local folder, or a hub id.  [default: minilm]")
+@click.option("--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]")
+@click.option("--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]")
+@click.option("--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]")
+@click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models.")
+@click.option("--dtype", type=click.Choice(["float16", "float32"]), help="How features are stored.  [default: float16]")
+@click.option(
+    "--name", metavar="NAME", help="The feature set's name; one that exists gives its setting too.  [default: by setting]"
+)
+@click.option("--tokens-per-batch", type=click.IntRange(1), help="Batch size in tokens, padding included.  [default: by device]")
+@common.device_option
+@common.json_option
+def command(
+    sources: tuple[str, ...], store: str, name: str | None, tokens_per_batch: int | None, as_json: bool, **values: Any
+) -> None:
+    """Encode the texts of SOURCE… once, and keep their features in a store.
+
+    A SOURCE is a TSV, CSV, JSON-lines or Parquet file, or a quoted glob of them. Texts that were
+    encoded before under the same setting, from whatever source, are not encoded again.
+    """
+    source = common.source_of(sources, values)
+    if source.paths:
+        source.files()  # a misspelt file should not wait for the model
+    common.note(f"loading {values['model'] or 'the encoder'} …")
+    encoder = _encoder(store, name, values)
+    from ..engine import build_features
+
+    try:
+        with common.progress_bar("encoding") as progress:
+            summary = build_features(source, store, encoder, name=name, tokens_per_batch=tokens_per_batch, progress=progress)
+    except KeyboardInterrupt:
+        common.note(f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}")
+        raise SystemExit(130) from None
+    click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary, store))
+
+
+def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
+    """The encoder asked for; what is left unsaid comes from the named feature set, if it is there."""
+    from ..engine import load_encoder
+    from ..store import FeatureTable
+
+    asked = {key: values[key] for key in ("model", "pooling", "layers", "max_length", "prefix", "dtype") if values[key] is not None}
+    if name and (Path(store) / name / "_delta_log").is_dir():
+        spec = FeatureTable(Path(store) / name).spec
+        asked = {key: getattr(spec, key) for key in ("model", "pooling", "layers", "max_length", "prefix", "dtype")} | asked
+    return load_encoder(**asked, device=values["device"])
+
+
+def summary_text(summary: "BuildSummary", store: str) -> str:
+    """The closing lines of a build."""
+    rejected = common.rejects_line(summary.rejects)
+    hint = ""
+    if summary.truncated:
+        hint = f"the longest has {summary.longest:,} tokens; a higher --max-length keeps more of them"
+    lines = [
+        ("rows read", f"{summary.rows:,}", ""),
+        ("distinct texts", f"{summary.distinct:,}", ""),
+        ("in the store", f"{summary.cached:,}", ""),
+        ("encoded", f"{summary.encoded:,}", f"{summary.texts_per_second:,.0f} texts/s" if summary.encoded else ""),
+        ("truncated", f"{summary.truncated:,}", hint),
+        ("rejected", f"{summary.rejected:,}", rejected),
+        ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
+    ]
+    text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{common.rows_of(lines)}"
+    if summary.rejected:
+        text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"
+    return text

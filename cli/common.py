@@ -1,0 +1,131 @@
+"""What the commands share: error lines, options of sources, progress, and plain tables."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..store import Source
+
+Function = Callable[..., Any]
+
+
+class EncCommand(click.Command):
+    """A command that turns errors a user can mend into one line and exit code 2; --debug shows where they began."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        from ..store.errors import EncError
+
+        try:
+            return super().invoke(ctx)
+        except EncError as error:
+            if "--debug" in sys.argv:
+                traceback.print_exc()
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(2)
+
+
+def options(*decorators: Function) -> Function:
+    """Several click options as one decorator, in the order given."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+text_options = options(
+    click.option("--text-column", metavar="NAME", help="Column of the text.  [default: sentence or text]"),
+    click.option("--pair-column", metavar="NAME", help="Column of the second text of a pair."),
+)
+source_options = options(
+    text_options,
+    click.option("--query", metavar="SQL", help="A SELECT that gives the rows, in place of files."),
+    click.option("--where", metavar="SQL", help="Use only the rows for which this condition holds."),
+    click.option(
+        "--format", type=click.Choice(["tsv", "csv", "jsonl", "parquet"]), help="Format of the files.  [default: by ending]"
+    ),
+)
+store_option = click.option("--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets.")
+device_option = click.option(
+    "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr.")
+
+
+def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "Source":
+    """A Source from the values of `source_options`."""
+    from ..store import Source
+
+    names = ("text_column", "pair_column", "query", "where", "format")
+    return Source(files, **{name: values[name] for name in names} | changes)
+
+
+def note(message: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(message, err=True)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of texts done, texts/s and time left on a terminal; a line every ten seconds elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _progress_lines(label)
+        return
+    rate = TextColumn("{task.fields[rate]}")
+    with Progress(TextColumn(label), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(label, total=None, rate="", visible=False)
+        started = time.monotonic()
+
+        def update(done: int, total: int) -> None:
+            per_second = done / max(time.monotonic() - started, 1e-9)
+            bar.update(task, completed=done, total=total, visible=True, rate=f"{per_second:,.0f} texts/s" if done else "")
+
+        yield update
+
+
+def _progress_lines(label: str, every_seconds: float = 10.0) -> Callable[[int, int], None]:
+    started = last = time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done and now - last >= every_seconds:
+            last, rate = now, done / (now - started)
+            note(f"{label}: {done:,} of {total:,}, {rate:,.0f} texts/s, {(total - done) / rate:,.0f} s left")
+
+    return update
+
+
+def rows_of(pairs: Sequence[tuple[str, str, str]]) -> str:
+    """Lines of name, right-aligned figure and remark."""
+    names = max(len(name) for name, _, _ in pairs)
+    figures = max(len(figure) for _, figure, _ in pairs)
+    return "\n".join(f"  {name:<{names}}  {figure:>{figures}}  {remark}".rstrip() for name, figure, remark in pairs)
+
+
+def seconds_line(seconds: dict[str, float]) -> str:
+    """Stages with their seconds, the total left out."""
+    return ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items() if stage != "total")
+
+
+def rejects_line(rejects: dict[str, int]) -> str:
+    """Reasons with their rows, the most frequent first."""
+    shown = [f"{rows:,} {reason}" for reason, rows in rejects.items()]
+    return ", ".join(shown[:4]) + (", …" if len(shown) > 4 else "")

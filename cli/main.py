@@ -1,0 +1,36 @@
+"""The command `enc`: a group whose commands are imported when they are asked for."""
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "build-features": "build_features",
+    "train-head": "train_head",
+    "score": "score",
+    "predict": "predict",
+    "store": "store",
+}
+
+
+class _LazyGroup(click.Group):
+    """Finds a command's module by name; the modules import click alone, and the rest when they run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f".{COMMANDS[cmd_name]}", __package__).command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="enc-features", prog_name="enc")
+def main() -> None:
+    """Turn text into BERT features once, fast, and train on them ever after.
+
+    A first run: `enc build-features reviews.tsv --store features`, then
+    `enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head`,
+    then `enc score new.parquet scored.parquet --head head --store features`.
+    """

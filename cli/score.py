@@ -1,0 +1,81 @@
+"""`enc score`"""
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from . import common
+
+if TYPE_CHECKING:
+    from ..engine import Encoder, Head, ScoreSummary
+
+
+@click.command("score", cls=common.EncCommand, short_help="Add predictions to a Parquet file.")
+@click.argument("input", metavar="INPUT.parquet")
+@click.argument("output", metavar="OUTPUT.parquet")
+@click.option("--head", "head_folder", required=True, type=click.Path(), metavar="DIR", help="A head made by train-head.")
+@common.store_option
+@common.text_options
+@click.option("--proba", is_flag=True, help="Add one column of probabilities for each class.")
+@click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
+@click.option("--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns.")
+@click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
+@common.device_option
+@common.json_option
+def command(
+    input: str,
+    output: str,
+    head_folder: str,
+    store: str,
+    text_column: str | None,
+    pair_column: str | None,
+    proba: bool,
+    no_cache: bool,
+    column_prefix: str,
+    model: str | None,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Write INPUT's rows to OUTPUT with `prediction` (a label) and `score` (its probability).
+
+    Columns of the text default to those the head was trained on. Rows without a usable text get
+    nulls. Texts in the store are not encoded again.
+    """
+    from ..engine import Head, load_encoder_of, score
+
+    head = Head.load(head_folder)
+
+    def load(head: "Head") -> "Encoder":
+        common.note(f"loading {model or head.spec.model} …")
+        return load_encoder_of(head.spec, model=model, device=device)
+
+    with common.progress_bar("encoding") as progress:
+        summary = score(
+            input,
+            output,
+            head,
+            store,
+            text_column=text_column,
+            pair_column=pair_column,
+            proba=proba,
+            cache=not no_cache,
+            column_prefix=column_prefix,
+            load=load,
+            progress=progress,
+        )
+    click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else _summary_text(summary))
+
+
+def _summary_text(summary: "ScoreSummary") -> str:
+    predictions = ", ".join(f"{label}: {rows:,}" for label, rows in list(summary.predictions.items())[:20])
+    lines = [
+        ("rows read", f"{summary.rows:,}", ""),
+        ("scored", f"{summary.scored:,}", predictions),
+        ("null prediction", f"{summary.rejected:,}", common.rejects_line(summary.rejects)),
+        ("texts in the store", f"{summary.cached:,}", ""),
+        ("encoded", f"{summary.encoded:,}", ""),
+        ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
+    ]
+    return f"scored rows are in '{summary.output}'\n{common.rows_of(lines)}"

@@ -1,0 +1,23 @@
+"""What computes: encoders, building features, training heads, scoring."""
+
+from .build import BuildSummary, build_features
+from .encoder import Encoder, load_encoder, load_encoder_of
+from .labels import Labels
+from .model import Head
+from .score import ScoreSummary, predict_texts, score
+from .train import TrainConfig, train_head
+
+__all__ = [
+    "BuildSummary",
+    "Encoder",
+    "Head",
+    "Labels",
+    "ScoreSummary",
+    "TrainConfig",
+    "build_features",
+    "load_encoder",
+    "load_encoder_of",
+    "predict_texts",
+    "score",
+    "train_head",
+]

@@ -1,0 +1,241 @@
+"""Source to feature table: find what is missing, tokenize, encode, write, commit."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ..store import FeatureTable, Source, create_feature_set, default_name, plan
+from ..store.stage import Stage, count, rejects_path, stage_source, workspace
+from .encoder import Encoder
+from .tokens import Tokens, length_sorted_batches
+
+READ_ROWS = 1024  # texts tokenized at a time
+WINDOW_ROWS = 16384  # texts sorted by length at a time: padding is under 1 % from here on
+WINDOW_BYTES = 128 << 20  # of features in a window
+Progress = Callable[[int, int], None]
+"""Called with the texts encoded so far and those to encode in all."""
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a run of :func:`build_features` did."""
+
+    rows: int
+    """Rows read, rejected ones included."""
+    distinct: int
+    """Distinct texts or pairs among them."""
+    cached: int
+    """Those that were in the store already."""
+    encoded: int
+    truncated: int
+    """Encoded texts longer than max_length."""
+    longest: int
+    """Tokens of the longest encoded text, before truncation."""
+    rejected: int
+    rejects: dict[str, int]
+    """Rejected rows by reason."""
+    first_reject: str
+    rejects_file: str | None
+    seconds: dict[str, float]
+    """Wall-clock time by stage: stage (read the source, hash, find what is missing), tokenize (in a
+    second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write, total."""
+    texts_per_second: float
+    """Encoded texts over the whole run but for loading the model."""
+    feature_set: str
+    version: int
+
+
+class Stopwatch:
+    """Adds up seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a block for ``stage``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds by stage, to the millisecond."""
+        return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}
+
+
+def build_features(
+    source: Source,
+    store: str | Path,
+    encoder: Encoder,
+    *,
+    name: str | None = None,
+    tokens_per_batch: int | None = None,
+    progress: Progress | None = None,
+) -> BuildSummary:
+    """Encode the source's texts that the feature set does not hold yet, and commit them.
+
+    The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
+    encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
+    """
+    name = name or default_name(encoder.spec, getattr(encoder, "layer_count", 0))
+    clock = Stopwatch()
+    with clock("total"), workspace() as con:
+        with clock("stage"):
+            stage = stage_source(con, source)
+            table = create_feature_set(store, name, encoder.spec)
+            work = find_missing(stage, table.shards)
+        encode_missing(stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock)
+        rejects = stage.write_rejects(rejects_path(store, name))
+        reasons, first_reject = stage.reasons(), stage.first_reject()
+    total = clock.seconds["total"]
+    return BuildSummary(
+        rows=stage.rows,
+        distinct=work.distinct,
+        cached=work.distinct - work.missing,
+        encoded=work.encoded,
+        truncated=work.truncated,
+        longest=work.longest,
+        rejected=stage.rejected,
+        rejects=reasons,
+        first_reject=first_reject,
+        rejects_file=str(rejects) if rejects else None,
+        seconds=clock.rounded(),
+        texts_per_second=round(work.encoded / total, 1) if work.encoded else 0.0,
+        feature_set=name,
+        version=table.version,
+    )
+
+
+@dataclass
+class Work:
+    """What there is to encode, and counts of what was; see BuildSummary."""
+
+    ids: str
+    """Table of the stage's rows to encode, one for each missing key."""
+    distinct: int
+    missing: int
+    encoded: int = 0
+    truncated: int = 0
+    longest: int = 0
+
+
+def find_missing(stage: Stage, shards: list[str]) -> Work:
+    """The stage's keys that no shard has."""
+    first_rows, missing = f"{stage.name}_first", f"{stage.name}_missing"
+    stage.con.execute(f"CREATE OR REPLACE TABLE {first_rows} AS {plan.first_rows_sql(stage.name)}")
+    stage.con.execute(f"CREATE OR REPLACE TABLE {missing} AS {plan.missing_sql(first_rows, shards)}")
+    return Work(missing, count(stage.con, first_rows), count(stage.con, missing))
+
+
+def encode_missing(
+    stage: Stage,
+    work: Work,
+    table: FeatureTable,
+    encoder: Encoder,
+    *,
+    tokens_per_batch: int | None = None,
+    progress: Progress | None = None,
+    clock: Stopwatch | None = None,
+) -> None:
+    """Encode what :func:`find_missing` found, append it to ``table``, and count it in ``work``."""
+    clock = clock or Stopwatch()
+    if not work.missing:
+        return
+    budget = tokens_per_batch or encoder.tokens_per_batch
+    if progress:
+        progress(0, work.missing)
+    with table.writer() as writer:
+        windows = _prefetched(_windows(stage, work.ids, encoder, clock))
+        while True:
+            with clock("wait"):
+                window = next(windows, None)
+            if window is None:
+                break
+            keys, tokens = window
+            features = np.empty((len(tokens), *encoder.spec.shape), encoder.spec.numpy_dtype)
+            done = 0
+            for rows in length_sorted_batches(tokens.lengths, budget):
+                with clock("encode"):
+                    features[rows] = encoder.encode(tokens.batch(rows))
+                done += len(rows)
+                if progress:
+                    progress(work.encoded + done, work.missing)
+            with clock("write"):
+                writer.write(keys, tokens.n_tokens, tokens.truncated, features)
+            work.encoded += len(tokens)
+            work.truncated += int(tokens.truncated.sum())
+            work.longest = max(work.longest, int(tokens.n_tokens.max()))
+        with clock("write"):
+            writer.commit()
+
+
+Window = tuple[pa.Array, Tokens]
+"""Keys (binary of 32 bytes) and tokens of the same rows."""
+
+
+def _windows(stage: Stage, missing: str, encoder: Encoder, clock: Stopwatch) -> Iterator[Window]:
+    """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
+    window_rows = max(1, min(WINDOW_ROWS, WINDOW_BYTES // encoder.spec.row_bytes))
+    texts_sql = f"SELECT key, text, pair FROM {stage.name} WHERE rowid IN (SELECT id FROM {missing})"
+    keys: list[pa.Array] = []
+    tokens: list[Tokens] = []
+    rows = 0
+    with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
+        for batch in cursor.sql(texts_sql).to_arrow_reader(min(READ_ROWS, window_rows)):
+            with clock("tokenize"):
+                pairs = batch.column("pair").to_pylist() if stage.pair_column else None
+                tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
+            keys.append(batch.column("key"))
+            rows += batch.num_rows
+            if rows >= window_rows:
+                yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
+                keys, tokens, rows = [], [], 0
+    if rows:
+        yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
+
+
+def _prefetched(items: Iterator[Window]) -> Iterator[Window]:
+    """The same items, the next one made in a second thread while this one is used.
+
+    An exception in the thread is raised here; a reader that stops early ends the thread.
+    """
+    queue: Queue[Any] = Queue(maxsize=1)
+    stop = False
+
+    def work() -> None:
+        try:
+            for item in items:
+                queue.put((item, None))
+                if stop:
+                    return
+            queue.put((None, None))
+        except BaseException as error:
+            queue.put((None, error))
+
+    thread = Thread(target=work, name="enc-tokenize", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = queue.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        stop = True
+        while thread.is_alive():
+            if not queue.empty():
+                queue.get()
+            thread.join(timeout=0.01)

@@ -1,0 +1,76 @@
+"""From locations to feature arrays."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .plan import ROW_BITS
+from .shard import Shard
+from .spec import FeatureSpec
+
+_ROW_MASK = (1 << ROW_BITS) - 1
+_MEMORY_SHARE = 0.5  # of what is available, for features held in memory
+
+
+class MappedFeatures:
+    """Random access to the feature rows of a list of shards, opened when first touched."""
+
+    def __init__(self, shards: Sequence[str], spec: FeatureSpec):
+        self.spec = spec
+        self._paths = list(shards)
+        self._open: dict[int, Shard] = {}
+
+    def take(self, locations: np.ndarray) -> np.ndarray:
+        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`store.plan`)."""
+        rows = np.empty(len(locations), np.dtype((np.void, self.spec.row_bytes)))
+        shards = locations >> ROW_BITS
+        for number in np.unique(shards):
+            chosen = np.flatnonzero(shards == number)
+            rows[chosen] = self._shard(int(number)).take(locations[chosen] & _ROW_MASK)
+        return rows.view(self.spec.numpy_dtype).reshape(len(locations), *self.spec.shape)
+
+    def _shard(self, number: int) -> Shard:
+        if number not in self._open:
+            self._open[number] = Shard(self._paths[number], self.spec)
+        return self._open[number]
+
+
+class PlannedFeatures:
+    """The feature rows of a plan, by position in it: row i is the features at ``locations[i]``.
+
+    Held in memory in the plan's order where they fit, gathered from the mapped shards where not.
+    """
+
+    def __init__(self, shards: Sequence[str], spec: FeatureSpec, locations: np.ndarray, *, in_memory: bool | None = None):
+        self.spec, self.rows = spec, len(locations)
+        self._locations, self._mapped = locations, MappedFeatures(shards, spec)
+        if in_memory is None:
+            in_memory = self.rows * spec.row_bytes <= available_memory() * _MEMORY_SHARE
+        self._held = self._mapped.take(locations) if in_memory else None
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Features [n, *shape] in the stored dtype, of positions int64 [n]."""
+        if self._held is None:
+            return self._mapped.take(self._locations[positions])
+        return np.take(self._held, positions, axis=0)
+
+    def blocks(self, rows: int) -> Iterator[np.ndarray]:
+        """All rows in the plan's order, at most ``rows`` at a time."""
+        for start in range(0, self.rows, rows):
+            yield self.take(np.arange(start, min(start + rows, self.rows)))
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def shuffled_batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """An order of rows cut into batches; the last may be smaller."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]

@@ -1,0 +1,46 @@
+"""Every exception that enc raises on purpose, so that callers need to know one module.
+
+    EncError                 anything a user can mend; the message is one line and names the way out
+    ├── SourceError          a file, column, format, filter or query that cannot be read as asked
+    ├── StoreError           a folder that is no store, or a feature set that is not there
+    │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
+    │   └── MissingFeatures  rows whose texts were never encoded
+    ├── ModelError           an encoder that cannot be loaded or gave unusable numbers
+    └── HeadError            a saved head that cannot be read or applied
+        └── LabelError       a label that the head or the task does not know
+
+Exceptions of DuckDB, Delta, Arrow and transformers are translated into these where they cross
+into enc, with ``from``, so that ``--debug`` still shows where they began.
+"""
+
+
+class EncError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class SourceError(EncError):
+    """A source of texts or labels that cannot be read as asked."""
+
+
+class StoreError(EncError):
+    """A folder that is no store, or a feature set that is not in it."""
+
+
+class SpecError(StoreError):
+    """A feature setting that is impossible, or not the one that is needed."""
+
+
+class MissingFeatures(StoreError):
+    """Rows of a source have no features yet."""
+
+
+class ModelError(EncError):
+    """An encoder that cannot be loaded, or whose output cannot be used."""
+
+
+class HeadError(EncError):
+    """A saved head that cannot be read or applied."""
+
+
+class LabelError(HeadError):
+    """A label outside those that are known."""

@@ -1,0 +1,186 @@
+"""A source, read once: its rows with keys in a DuckDB table, and the rows that cannot be used.
+
+Every later question (how many, which are missing, which label) is asked of this table, so that all
+answers agree, whatever the source is. It lives in a database file with a memory limit, so that its
+size is bounded by the disk and not by memory.
+"""
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from . import plan
+from .errors import SourceError
+from .source import Source, pick_text_column, require_column
+
+# DuckDB reads a line that is not JSON as a row of nulls.
+_NULL_REASONS = {"jsonl": "text is null, or the line is not JSON"}
+MEMORY_LIMIT = "512MB"  # of DuckDB; beyond it, tables and joins go to the disk
+
+
+@contextmanager
+def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection over a database file in the temporary folder, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="enc-") as folder, duckdb.connect(f"{folder}/stage.duckdb") as con:
+        con.execute(f"SET memory_limit='{MEMORY_LIMIT}'")
+        con.execute("SET enable_progress_bar=false")
+        yield con
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A staged source: table ``name`` (source, row, key, text, pair, label, reason) in a workspace."""
+
+    con: duckdb.DuckDBPyConnection
+    name: str
+    source: Source
+    text_column: str
+    pair_column: str | None
+    label_type: str | None
+    """DuckDB type of the label column; text formats have none, so theirs is VARCHAR."""
+    typed: bool
+    """Whether the source's format has types at all (Parquet, JSON lines, queries)."""
+    rows: int
+    """Rows read, rejected ones included."""
+    rejected: int
+
+    def write_rejects(self, path: Path) -> Path | None:
+        """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
+        if not self.rejected:
+            return None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        self.con.execute(
+            f"COPY (SELECT f.name AS source, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f "
+            f"ON f.id = r.source ORDER BY r.source, r.row) TO {plan.literal(str(part))} (FORMAT parquet)"
+        )
+        part.replace(path)
+        return path
+
+    def reasons(self) -> dict[str, int]:
+        """How many rows were rejected for which reason, the most frequent first; line numbers are left out."""
+        kind = "regexp_replace(reason, '^line \\d+ is malformed', 'malformed line')"
+        return dict(self.con.sql(f"SELECT {kind}, count(*) FROM {self.name}_rejects GROUP BY 1 ORDER BY 2 DESC, 1").fetchall())
+
+    def first_reject(self) -> str:
+        """Where the first rejected row is and why: ``file, row 3: text is empty``."""
+        rows = self.con.sql(
+            f"SELECT f.name, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f ON f.id = r.source "
+            "ORDER BY r.source, r.row LIMIT 1"
+        ).fetchall()
+        return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
+
+
+def rejects_path(store: str | Path, name: str) -> Path:
+    """A new file for a run's rejects, beside the store."""
+    store = Path(store)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return store.with_name(f"{store.name}.rejects") / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.parquet"
+
+
+def stage_source(
+    con: duckdb.DuckDBPyConnection, source: Source, name: str = "stage", *, label_column: str | None = None, keep_text: bool = True
+) -> Stage:
+    """Read a source into table ``name``; texts are kept only where they will be encoded.
+
+    Raises SourceError for a file, column, filter or query that cannot be read.
+    """
+    con.execute(
+        f"CREATE TABLE {name} (source INTEGER, row BIGINT, key BLOB, text VARCHAR, pair VARCHAR, label VARCHAR, reason VARCHAR);"
+        f"CREATE TABLE {name}_rejects (source INTEGER, row BIGINT, reason VARCHAR);"
+        f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
+    )
+    files = ["the query"] if source.query else source.files()
+    text, label_type, typed = "", None, bool(source.query)
+    for number, file in enumerate(files):
+        con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
+        typed = typed or source.format_of(file) in ("parquet", "jsonl")
+        try:
+            text, label_type = _stage_file(con, name, number, file, source, label=label_column, keep_text=keep_text)
+        except duckdb.Error as error:
+            raise SourceError(f"{file} cannot be read: {_first_line(error)}") from error
+    rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
+    return Stage(con, name, source, text, source.pair_column, label_type, typed, usable + rejected, rejected)
+
+
+def _stage_file(
+    con: duckdb.DuckDBPyConnection, stage: str, number: int, file: str, source: Source, *, label: str | None, keep_text: bool
+) -> tuple[str, str | None]:
+    """Stage one file; returns its text column and the type of its label column."""
+    con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
+    format = None if source.query else source.format_of(file)
+    scan = plan.scan_sql(file, format, "enc") if format else plan.query_sql(source.query or "")
+    types: dict[str, str] = {row[0]: row[1] for row in con.execute(f"DESCRIBE {scan}").fetchall()}
+    columns = [c for c in types if c != "enc_row"]
+    text = pick_text_column(source.text_column, columns, file)
+    used = [text]
+    if source.pair_column is not None:
+        used.append(require_column(source.pair_column, columns, file, "--pair-column"))
+    if label is not None:
+        require_column(label, columns, file, "--label-column")
+
+    def insert(scan: str, blobs: list[str]) -> None:
+        rows = plan.rows_sql(scan, used, label, blobs, source.where, null_reason=_NULL_REASONS.get(format or "", "text is null"))
+        con.execute(f"INSERT INTO {stage} {plan.keyed_sql(rows, number, paired=len(used) > 1, keep_text=keep_text)}")
+
+    blobs = [c for c in used if types[c] == "BLOB"]
+    try:
+        insert(scan, blobs)
+    except duckdb.InvalidInputException as error:
+        if format != "parquet" or "encoding" not in str(error):
+            raise
+        # DuckDB refuses a Parquet file for one bad string. Arrow does not look; then we decode row by row.
+        strings = [f.name for f in pq.read_schema(file) if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        con.register("enc_binary", _strings_as_binary(file, strings))
+        insert(plan.query_sql("FROM enc_binary"), [*strings, *(b for b in blobs if b not in strings)])
+        con.unregister("enc_binary")
+    con.execute(
+        f"INSERT INTO {stage}_rejects SELECT source, row, reason FROM {stage} WHERE source = {number} AND reason IS NOT NULL"
+    )
+    if format in ("tsv", "csv"):
+        _add_malformed(con, stage, number)
+    return text, types[label] if label else None
+
+
+def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:
+    schema = pq.read_schema(file)
+    for name in strings:
+        schema = schema.set(schema.get_field_index(name), pa.field(name, pa.large_binary()))
+    return ds.dataset(file, schema=schema, format="parquet")
+
+
+def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int) -> None:
+    """Add the lines that did not parse to the rejects, and count them into the numbers of those after them."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - 1 - nth AS parsed_before, nth, reason FROM ("
+        "SELECT line, row_number() OVER (ORDER BY line) AS nth, min(CASE WHEN error_type = 'INVALID ENCODING' THEN 'invalid UTF-8' "
+        "ELSE 'line ' || line || ' is malformed: ' || lower(error_type) || ' (' || error_message || ')' END) AS reason "
+        "FROM enc_errors GROUP BY line)"
+    )
+    con.execute(
+        f"UPDATE {stage}_rejects SET row = moved.row FROM (SELECT r.rowid AS id, r.row + m.nth AS row FROM {stage}_rejects r "
+        "ASOF JOIN "
+        "(SELECT parsed_before, max(nth) AS nth FROM enc_malformed GROUP BY 1) m ON r.row > m.parsed_before "
+        f"WHERE r.source = {number}) moved WHERE {stage}_rejects.rowid = moved.id"
+    )
+    con.execute(f"INSERT INTO {stage}_rejects SELECT {number}, line - 1, reason FROM enc_malformed; DROP TABLE enc_malformed")
+
+
+def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Rows of a table, or of anything that may follow FROM."""
+    return con.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    hint = next((f" ({line})" for line in lines[1:3] if line.startswith("Candidate bindings")), "")
+    return lines[0].partition("Error: ")[2] + hint if "Error: " in lines[0] else lines[0] + hint
