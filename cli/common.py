@@ -1,6 +1,5 @@
 """What the commands share: error lines, options of sources, progress, and plain tables."""
 
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from ..store import Source
 
 Function = Callable[..., Any]
+_DEBUG = "enc.debug"
 
 
 class EncCommand(click.Command):
@@ -20,7 +20,9 @@ class EncCommand(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.params.append(click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."))
+        self.params.append(
+            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show the traceback of an error.")
+        )
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
@@ -29,10 +31,14 @@ class EncCommand(click.Command):
         try:
             return super().invoke(ctx)
         except EncError as error:
-            if "--debug" in sys.argv:
+            if ctx.meta[_DEBUG]:
                 traceback.print_exc()
             click.echo(f"error: {error}", err=True)
             ctx.exit(2)
+
+
+def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta[_DEBUG] = value
 
 
 def options(*decorators: Function) -> Function:

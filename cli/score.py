@@ -43,7 +43,7 @@ def command(
     Columns of the text default to those the head was trained on. Rows without a usable text get
     nulls. Texts in the store are not encoded again.
     """
-    from ..engine import Head, load_encoder_of, score
+    from ..engine import Head, load_encoder_of, score_parquet
 
     head = Head.load(head_folder)
 
@@ -52,7 +52,7 @@ def command(
         return load_encoder_of(head.spec, model=model, device=device)
 
     with common.progress_bar("encoding") as progress:
-        summary = score(
+        summary = score_parquet(
             input,
             output,
             head,

@@ -4,7 +4,7 @@ from .build import BuildSummary, build_features
 from .encoder import Encoder, load_encoder, load_encoder_of
 from .labels import Labels
 from .model import Head
-from .score import ScoreSummary, predict_texts, score
+from .score import ScoreSummary, predict_texts, score_parquet
 from .train import TrainConfig, train_head
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "load_encoder",
     "load_encoder_of",
     "predict_texts",
-    "score",
+    "score_parquet",
     "train_head",
 ]

@@ -23,7 +23,7 @@ BATCH_BYTES = 64 << 20  # of features at a time
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """What a run of :func:`score` did."""
+    """What a run of :func:`score_parquet` did."""
 
     rows: int
     scored: int
@@ -39,7 +39,7 @@ class ScoreSummary:
     output: str
 
 
-def score(
+def score_parquet(
     input: str | Path,
     output: str | Path,
     head: Head,

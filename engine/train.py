@@ -204,7 +204,7 @@ def evaluate(network: torch.nn.Module, examples: Examples) -> tuple[float, np.nd
 def require_features(table: FeatureTable, *stages: Stage) -> None:
     """Raise MissingFeatures, with the command that mends it, if a staged text is not in the table."""
     absent, sources = 0, []
-    for stage in {s.name: s for s in stages}.values():
+    for stage in {stage.source: stage for stage in stages}.values():
         first_rows = f"({plan.first_rows_sql(stage.name)})"
         missing = count(stage.con, f"({plan.missing_sql(first_rows, table.shards)})")
         if missing:

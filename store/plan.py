@@ -69,7 +69,7 @@ def rows_sql(
     reason = reason_sql("enc_text", "enc_pair" if len(texts) > 1 else None, "enc_invalid", null_reason)
     return (
         f"SELECT *, {reason} AS enc_reason FROM (SELECT enc_row, enc_invalid, {text}, {pair}, {label} "
-        f"FROM (SELECT {columns}, {invalid or 'false'} AS enc_invalid FROM ({scan})) WHERE {where or 'true'})"
+        f"FROM (SELECT {columns}, {invalid or 'false'} AS enc_invalid FROM ({scan})) WHERE ({where or 'true'}))"
     )
 
 

@@ -1,0 +1,55 @@
+"""A fake at the real seam: an encoder whose features can be checked by eye, and which counts its work."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from enc.engine.tokens import TokenBatch, Tokens
+from enc.store import FeatureSpec
+
+
+def fake_spec(**changes) -> FeatureSpec:
+    settings = dict(
+        model="fake",
+        weights="0" * 64,
+        tokenizer="1" * 64,
+        hidden_size=4,
+        layers=(1,),
+        pooling=("mean",),
+        max_length=8,
+        dtype="float32",
+    )
+    return FeatureSpec(**(settings | changes))
+
+
+class FakeEncoder:
+    """The "tokens" of a text are its words' lengths; its features are [words, letters, first, last] of those kept."""
+
+    layer_count = 1
+
+    def __init__(self, *, tokens_per_batch: int = 64, fail_after: int | None = None, **changes):
+        self.spec = fake_spec(**changes)
+        self.tokens_per_batch = tokens_per_batch
+        self.encoded = self.batches = 0
+        self.fail_after = fail_after
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
+        joined = [a + " " + b for a, b in zip(texts, pairs, strict=True)] if pairs is not None else texts
+        words = [[len(word) for word in text.split()] or [0] for text in joined]
+        kept = [w[: self.spec.max_length] for w in words]
+        flat = np.array([n for w in kept for n in w], np.int32)
+        return Tokens(
+            flat,
+            np.zeros(len(flat), np.uint8),
+            np.array([len(w) for w in kept], np.int32),
+            np.array([len(w) for w in words], np.int32),
+        )
+
+    def encode(self, batch: TokenBatch) -> np.ndarray:
+        self.batches += 1
+        self.encoded += len(batch.input_ids)
+        if self.fail_after is not None and self.batches > self.fail_after:
+            raise RuntimeError("the encoder broke down")
+        lengths = batch.attention_mask.sum(1)
+        last = batch.input_ids[np.arange(len(lengths)), lengths - 1]
+        features = np.stack([lengths, batch.input_ids.sum(1), batch.input_ids[:, 0], last], axis=1)
+        return features.astype(self.spec.numpy_dtype)

@@ -1,0 +1,1 @@
+SELECT *, row_number() OVER () AS enc_row FROM read_csv('it''s.tsv', delim='\t', quote='', escape='', header=true, all_varchar=true, ignore_errors=true, store_rejects=true, rejects_limit=0, rejects_table='enc_errors', rejects_scan='enc_scans')

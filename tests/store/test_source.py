@@ -1,0 +1,45 @@
+import pytest
+from enc.store import Source, SourceError
+
+
+def test_globs_are_sorted_and_files_named_twice_count_once(tmp_path):
+    for name in ("b.tsv", "a.tsv"):
+        (tmp_path / name).write_text("text\n")
+    files = Source([str(tmp_path / "b.tsv"), str(tmp_path / "*.tsv")]).files()
+    assert files == [str(tmp_path / "b.tsv"), str(tmp_path / "a.tsv")]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("x.tsv", "tsv"),
+        ("x.CSV", "csv"),
+        ("x.csv.gz", "csv"),
+        ("x.jsonl.zst", "jsonl"),
+        ("x.ndjson", "jsonl"),
+        ("a.b.parquet", "parquet"),
+    ],
+)
+def test_format_by_ending(name, format):
+    assert Source(name).format_of(name) == format
+
+
+def test_format_asked_for_wins():
+    assert Source("x.txt", format="tsv").format_of("x.txt") == "tsv"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: Source(), "give either files or a query"),
+        (lambda p: Source("a.tsv", query="SELECT 1"), "give either files or a query"),
+        (lambda p: Source("a.tsv", format="xls"), "unknown format 'xls'"),
+        (lambda p: Source(p / "no.tsv").files(), r"no file '.*no\.tsv'"),
+        (lambda p: Source(p / "*.csv").files(), "no file"),
+        (lambda p: Source(p).files(), r"is a folder; name its files"),
+        (lambda p: Source("x.txt").format_of("x.txt"), "pass --format tsv|csv|jsonl|parquet"),
+    ],
+)
+def test_errors(tmp_path, make, message):
+    with pytest.raises(SourceError, match=message):
+        make(tmp_path)
