@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..store import FeatureTable, Source, create_feature_set, default_name, plan
-from ..store.stage import Stage, count, rejects_path, stage_source, workspace
+from ..store.duck import count, execute, scan_memory, workspace
+from ..store.stage import Stage, rejects_path, stage_source
 from .encoder import Encoder
 from .tokens import Tokens, length_sorted_batches
 
 READ_ROWS = 1024  # texts tokenized at a time
+READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
 WINDOW_ROWS = 16384  # texts sorted by length at a time: padding is under 1 % from here on
 WINDOW_BYTES = 128 << 20  # of features in a window
 Progress = Callable[[int, int], None]
@@ -121,8 +123,10 @@ def build_features(
 class Work:
     """What there is to encode, and counts of what was; see BuildSummary."""
 
-    ids: str
-    """Table of the stage's rows to encode, one for each missing key."""
+    texts: str
+    """Table of key, text and pair, one row for each missing key."""
+    widest: int
+    """Bytes of the longest of them."""
     distinct: int
     missing: int
     encoded: int = 0
@@ -132,10 +136,12 @@ class Work:
 
 def find_missing(stage: Stage, shards: list[str]) -> Work:
     """The stage's keys that no shard has."""
-    first_rows, missing = f"{stage.name}_first", f"{stage.name}_missing"
-    stage.con.execute(f"CREATE OR REPLACE TABLE {first_rows} AS {plan.first_rows_sql(stage.name)}")
-    stage.con.execute(f"CREATE OR REPLACE TABLE {missing} AS {plan.missing_sql(first_rows, shards)}")
-    return Work(missing, count(stage.con, first_rows), count(stage.con, missing))
+    first_rows, texts = f"{stage.name}_first", f"{stage.name}_missing"
+    execute(stage.con, f"CREATE OR REPLACE TABLE {first_rows} AS {plan.first_rows_sql(stage.name)}")
+    missing = plan.missing_sql(first_rows, shards)
+    execute(stage.con, f"CREATE OR REPLACE TABLE {texts} AS {plan.texts_sql(stage.name, missing)}")
+    widest = stage.con.sql(f"SELECT coalesce(max(strlen(text) + coalesce(strlen(pair), 0)), 0) FROM {texts}").fetchall()[0][0]
+    return Work(texts, widest, count(stage.con, first_rows), count(stage.con, texts))
 
 
 def encode_missing(
@@ -155,8 +161,8 @@ def encode_missing(
     budget = tokens_per_batch or encoder.tokens_per_batch
     if progress:
         progress(0, work.missing)
-    with table.writer() as writer:
-        windows = _prefetched(_windows(stage, work.ids, encoder, clock))
+    with scan_memory(stage.con, work.widest), table.writer() as writer:
+        windows = _prefetched(_windows(stage, work, encoder, clock))
         while True:
             with clock("wait"):
                 window = next(windows, None)
@@ -184,23 +190,25 @@ Window = tuple[pa.Array, Tokens]
 """Keys (binary of 32 bytes) and tokens of the same rows."""
 
 
-def _windows(stage: Stage, missing: str, encoder: Encoder, clock: Stopwatch) -> Iterator[Window]:
+def _windows(stage: Stage, work: Work, encoder: Encoder, clock: Stopwatch) -> Iterator[Window]:
     """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
     window_rows = max(1, min(WINDOW_ROWS, WINDOW_BYTES // encoder.spec.row_bytes))
-    texts_sql = f"SELECT key, text, pair FROM {stage.name} WHERE rowid IN (SELECT id FROM {missing})"
     keys: list[pa.Array] = []
     tokens: list[Tokens] = []
     rows = 0
+    read_rows = max(1, min(READ_ROWS, window_rows, READ_BYTES // max(work.widest, 1)))
     with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
-        for batch in cursor.sql(texts_sql).to_arrow_reader(min(READ_ROWS, window_rows)):
-            with clock("tokenize"):
-                pairs = batch.column("pair").to_pylist() if stage.pair_column else None
-                tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
-            keys.append(batch.column("key"))
-            rows += batch.num_rows
-            if rows >= window_rows:
-                yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
-                keys, tokens, rows = [], [], 0
+        for block in cursor.sql(f"FROM {work.texts}").to_arrow_reader(READ_ROWS):
+            for start in range(0, block.num_rows, read_rows):
+                batch = block.slice(start, read_rows)
+                with clock("tokenize"):
+                    pairs = batch.column("pair").to_pylist() if stage.pair_column else None
+                    tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
+                keys.append(batch.column("key"))
+                rows += batch.num_rows
+                if rows >= window_rows:
+                    yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
+                    keys, tokens, rows = [], [], 0
     if rows:
         yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
 

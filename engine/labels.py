@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..store import LabelError, SourceError, plan
-from ..store.stage import Stage, count
+from ..store.duck import count
+from ..store.stage import Stage
 
 MAX_CLASSES = 10_000
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from ..store import FeatureTable, Source, SourceError, SpecError, StoreError, create_feature_set, open_feature_set, plan
 from ..store.batches import MappedFeatures
 from ..store.catalog import feature_set_names
-from ..store.stage import Stage, stage_source, workspace
+from ..store.duck import workspace
+from ..store.stage import Stage, stage_source
 from .build import Progress, Stopwatch, encode_missing, find_missing
 from .encoder import Encoder, load_encoder_of
 from .model import Head

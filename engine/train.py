@@ -11,7 +11,8 @@ from torch.nn.functional import cross_entropy
 
 from ..store import FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
 from ..store.batches import PlannedFeatures, shuffled_batches
-from ..store.stage import Stage, count, stage_source, workspace
+from ..store.duck import count, workspace
+from ..store.stage import Stage, stage_source
 from .heads import HEADS, Standardized, make_head
 from .labels import Labels, listing
 from .model import ROWS_PER_BATCH, Head
@@ -205,8 +206,7 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
     """Raise MissingFeatures, with the command that mends it, if a staged text is not in the table."""
     absent, sources = 0, []
     for stage in {stage.source: stage for stage in stages}.values():
-        first_rows = f"({plan.first_rows_sql(stage.name)})"
-        missing = count(stage.con, f"({plan.missing_sql(first_rows, table.shards)})")
+        missing = count(stage.con, f"({plan.missing_sql(f'({plan.first_rows_sql(stage.name)})', table.shards)})")
         if missing:
             absent += missing
             sources.append(stage)

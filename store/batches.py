@@ -1,10 +1,10 @@
 """From locations to feature arrays."""
 
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from .duck import available_memory
 from .plan import ROW_BITS
 from .shard import Shard
 from .spec import FeatureSpec
@@ -59,15 +59,6 @@ class PlannedFeatures:
         """All rows in the plan's order, at most ``rows`` at a time."""
         for start in range(0, self.rows, rows):
             yield self.take(np.arange(start, min(start + rows, self.rows)))
-
-
-def available_memory() -> int:
-    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def shuffled_batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -121,11 +121,16 @@ def first_rows_sql(stage: str) -> str:
 
 
 def missing_sql(first_rows: str, shards: Sequence[str]) -> str:
-    """``id`` of the first row of every key that no shard has."""
+    """``key, id`` of the first rows whose key no shard has."""
     if not shards:
-        return f"SELECT id FROM {first_rows}"
+        return f"SELECT key, id FROM {first_rows}"
     files = ", ".join(map(literal, shards))
-    return f"SELECT id FROM {first_rows} ANTI JOIN (SELECT key FROM read_parquet([{files}])) USING (key)"
+    return f"SELECT key, id FROM {first_rows} ANTI JOIN (SELECT key FROM read_parquet([{files}])) USING (key)"
+
+
+def texts_sql(stage: str, ids: str) -> str:
+    """``key, text, pair`` of a stage's rows with these ids, in the source's order."""
+    return f"SELECT key, text, pair FROM {stage} WHERE rowid IN (SELECT id FROM ({ids}))"
 
 
 def located_sql(stage: str, shards: Sequence[str]) -> str:

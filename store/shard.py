@@ -19,6 +19,7 @@ from .spec import FeatureSpec
 
 KEY_BYTES = 32
 ROW_GROUP_BYTES = 8 << 20  # small enough to buffer while writing, large enough to read as one block
+ROW_GROUP_ROWS = 16384  # of narrow features, whose keys would weigh more
 _ONE_PAGE = (1 << 31) - 1  # page limits that no row group reaches
 
 
@@ -41,7 +42,7 @@ class ShardWriter:
     def __init__(self, path: Path, spec: FeatureSpec):
         self.path, self.rows, self.bytes = path, 0, 0
         self._spec, self._schema = spec, shard_schema(spec)
-        self._row_group_rows = max(1, ROW_GROUP_BYTES // spec.row_bytes)
+        self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // spec.row_bytes))
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._writer = pq.ParquetWriter(

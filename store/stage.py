@@ -1,14 +1,10 @@
 """A source, read once: its rows with keys in a DuckDB table, and the rows that cannot be used.
 
 Every later question (how many, which are missing, which label) is asked of this table, so that all
-answers agree, whatever the source is. It lives in a database file with a memory limit, so that its
-size is bounded by the disk and not by memory.
+answers agree, whatever the source is.
 """
 
-import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,21 +15,12 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from . import plan
+from .duck import count, execute
 from .errors import SourceError
 from .source import Source, pick_text_column, require_column
 
 # DuckDB reads a line that is not JSON as a row of nulls.
 _NULL_REASONS = {"jsonl": "text is null, or the line is not JSON"}
-MEMORY_LIMIT = "512MB"  # of DuckDB; beyond it, tables and joins go to the disk
-
-
-@contextmanager
-def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection over a database file in the temporary folder, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="enc-") as folder, duckdb.connect(f"{folder}/stage.duckdb") as con:
-        con.execute(f"SET memory_limit='{MEMORY_LIMIT}'")
-        con.execute("SET enable_progress_bar=false")
-        yield con
 
 
 @dataclass(frozen=True)
@@ -119,7 +106,7 @@ def _stage_file(
     con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
     format = None if source.query else source.format_of(file)
     scan = plan.scan_sql(file, format, "enc") if format else plan.query_sql(source.query or "")
-    types: dict[str, str] = {row[0]: row[1] for row in con.execute(f"DESCRIBE {scan}").fetchall()}
+    types: dict[str, str] = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
     columns = [c for c in types if c != "enc_row"]
     text = pick_text_column(source.text_column, columns, file)
     used = [text]
@@ -130,7 +117,7 @@ def _stage_file(
 
     def insert(scan: str, blobs: list[str]) -> None:
         rows = plan.rows_sql(scan, used, label, blobs, source.where, null_reason=_NULL_REASONS.get(format or "", "text is null"))
-        con.execute(f"INSERT INTO {stage} {plan.keyed_sql(rows, number, paired=len(used) > 1, keep_text=keep_text)}")
+        execute(con, f"INSERT INTO {stage} {plan.keyed_sql(rows, number, paired=len(used) > 1, keep_text=keep_text)}")
 
     blobs = [c for c in used if types[c] == "BLOB"]
     try:
@@ -173,11 +160,6 @@ def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int) -> N
         f"WHERE r.source = {number}) moved WHERE {stage}_rejects.rowid = moved.id"
     )
     con.execute(f"INSERT INTO {stage}_rejects SELECT {number}, line - 1, reason FROM enc_malformed; DROP TABLE enc_malformed")
-
-
-def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
-    """Rows of a table, or of anything that may follow FROM."""
-    return con.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0]
 
 
 def _first_line(error: Exception) -> str:

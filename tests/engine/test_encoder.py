@@ -9,8 +9,9 @@ from enc.engine import build_features, load_encoder, load_encoder_of
 from enc.engine.encoder import digests, parse_layers
 from enc.store import ModelError, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
+from enc.store.duck import workspace
 from enc.store.plan import located_sql
-from enc.store.stage import stage_source, workspace
+from enc.store.stage import stage_source
 from transformers import AutoModel, AutoTokenizer
 
 TEXTS = [

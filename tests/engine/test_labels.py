@@ -3,7 +3,8 @@ import pyarrow.parquet as pq
 import pytest
 from enc.engine.labels import Labels, listing
 from enc.store import LabelError, Source
-from enc.store.stage import stage_source, workspace
+from enc.store.duck import workspace
+from enc.store.stage import stage_source
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_a_separable_task_is_learned(data, optimizer):
 
 
 def test_the_reported_loss_is_that_of_the_saved_weights(data):
-    train_file, valid_file, table = data
+    _, valid_file, table = data
     head = train_head(Source(valid_file), table, valid=Source(valid_file), config=CONFIG)
     features = FakeEncoder()
     tokens = features.tokenize([line.split("\t")[0] for line in valid_file.read_text().splitlines()[1:]])

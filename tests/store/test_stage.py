@@ -4,7 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.store import Source, SourceError, plan
-from enc.store.stage import rejects_path, stage_source, workspace
+from enc.store.duck import workspace
+from enc.store.stage import rejects_path, stage_source
 
 
 @pytest.fixture
@@ -137,14 +138,6 @@ def test_a_bad_query_is_one_line(con):
     with pytest.raises(SourceError, match=r"^the query cannot be read: syntax error") as caught:
         stage_source(con, Source(query="SELEC 1"))
     assert "\n" not in str(caught.value)
-
-
-def test_workspace_leaves_nothing_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with workspace() as connection:
-        assert len(list(tmp_path.iterdir())) == 1
-        assert connection.sql("SELECT 1").fetchall() == [(1,)]
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_rejects_lie_beside_the_store(tmp_path):

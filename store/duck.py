@@ -1,0 +1,73 @@
+"""DuckDB over a temporary database file, with little memory and the disk behind it.
+
+DuckDB keeps as much of its tables in memory as its limit allows. A small limit leaves the memory to
+the encoder, and makes the peak independent of the number of rows; but a block of very long texts
+does not fit into it. So the limit begins small, and is raised where DuckDB asks for more.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import duckdb
+
+BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
+SCAN_BYTES_PER_THREAD = 16 << 20  # reading a table from its beginning to its end needs less
+_VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
+
+
+@contextmanager
+def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection over a database file in the temporary folder, removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="enc-") as folder, duckdb.connect(f"{folder}/stage.duckdb") as con:
+        con.execute("SET enable_progress_bar=false")
+        _limit(con, _threads(con) * BYTES_PER_THREAD)
+        yield con
+
+
+@contextmanager
+def scan_memory(con: duckdb.DuckDBPyConnection, widest_row: int) -> Iterator[None]:
+    """During a block, leave DuckDB what it needs to stream rows of at most this many bytes, and no more."""
+    before = con.sql("SELECT current_setting('memory_limit')").fetchall()[0][0]
+    _limit(con, _threads(con) * max(SCAN_BYTES_PER_THREAD, 2 * _VECTOR_ROWS * widest_row))
+    try:
+        yield
+    finally:
+        con.execute(f"SET memory_limit='{before}'")
+
+
+def execute(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    """Run a statement, with more memory where it does not get by with less; its rows."""
+    limit = _threads(con) * BYTES_PER_THREAD
+    while True:
+        try:
+            return con.execute(sql).fetchall()
+        except duckdb.OutOfMemoryException:
+            if limit >= available_memory() // 2:
+                raise
+            limit *= 4
+            _limit(con, limit)
+
+
+def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
+    """Rows of a table, or of anything that may follow FROM."""
+    return con.sql(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+
+
+def available_memory() -> int:
+    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _threads(con: duckdb.DuckDBPyConnection) -> int:
+    return max(2, con.sql("SELECT current_setting('threads')").fetchall()[0][0])
+
+
+def _limit(con: duckdb.DuckDBPyConnection, limit: int) -> None:
+    con.execute(f"SET memory_limit='{min(limit, max(available_memory() // 2, BYTES_PER_THREAD))}B'")

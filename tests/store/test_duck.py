@@ -1,0 +1,44 @@
+import duckdb
+import pytest
+from enc.store import Source, duck
+from enc.store.duck import count, execute, scan_memory, workspace
+from enc.store.stage import stage_source
+
+
+def limit_of(con) -> str:
+    return con.sql("SELECT current_setting('memory_limit')").fetchall()[0][0]
+
+
+def test_workspace_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with workspace() as con:
+        assert len(list(tmp_path.iterdir())) == 1
+        assert con.sql("SELECT 1").fetchall() == [(1,)]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_raised_where_long_texts_need_it(write, monkeypatch):
+    monkeypatch.setattr(duck, "BYTES_PER_THREAD", 1 << 20)
+    path = write("long.tsv", "text\n" + "\n".join(f"{i} {'long ' * 4000}" for i in range(500)) + "\n")
+    with workspace() as con:
+        before = limit_of(con)
+        with pytest.raises(duckdb.OutOfMemoryException):
+            con.execute(f"CREATE TABLE t AS SELECT * FROM read_csv('{path}')").fetchall()
+        assert stage_source(con, Source(path)).rows == 500
+        assert limit_of(con) != before
+
+
+def test_what_never_fits_is_an_error(monkeypatch):
+    monkeypatch.setattr(duck, "available_memory", lambda: 64 << 20)
+    with workspace() as con, pytest.raises(duckdb.OutOfMemoryException):
+        execute(con, "SELECT list(repeat('x', 1000) || i) FROM range(1000000) t(i)")
+
+
+def test_scan_memory_is_given_back():
+    with workspace() as con:
+        before = limit_of(con)
+        with scan_memory(con, 100):
+            assert limit_of(con) != before
+        assert limit_of(con) == before
+        assert execute(con, "SELECT 1") == [(1,)]
+        assert count(con, "range(7)") == 7

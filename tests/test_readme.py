@@ -1,0 +1,28 @@
+"""The README's example runs as it stands, and its commands exist."""
+
+import re
+import shutil
+from pathlib import Path
+
+from enc.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_example_runs(tmp_path, monkeypatch, capsys):
+    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(examples) == 1
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(examples[0], "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "640 texts encoded, 0 found in the store" in printed
+    accuracy, majority = map(float, re.search(r"accuracy ([\d.]+) majority ([\d.]+)", printed).groups())
+    assert accuracy > majority + 0.15
+
+
+def test_commands_of_the_readme_exist():
+    mentioned = set(re.findall(r"\benc ([a-z]+(?:-[a-z]+)?)\b", "\n".join(re.findall(r"^    (enc .*)", README, re.MULTILINE))))
+    assert mentioned
+    assert mentioned <= set(COMMANDS)

@@ -1,0 +1,29 @@
+"""What is installed from the built wheel, rather than from the checkout."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_wheel_holds_every_module_and_runs(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.endswith(".py")}
+        archive.extractall(tmp_path / "site")
+    modules = {f"enc/{package}/{path.name}" for package in ("cli", "engine", "store") for path in (ROOT / package).glob("*.py")}
+    assert packed == modules
+
+    code = (
+        "import enc.engine, enc.store, enc.cli.main as m; print(enc.engine.__file__, enc.store.__file__, m.__file__, sep='\\n'); "
+        "m.main(['store', '--help'])"
+    )
+    environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    places = done.stdout.splitlines()
+    assert all(place.startswith(str(tmp_path / "site")) for place in places[:3])
+    assert "Look into a store." in done.stdout
