@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ def command(
     A SOURCE is a TSV, CSV, JSON-lines or Parquet file, or a quoted glob of them. Texts that were
     encoded before under the same setting, from whatever source, are not encoded again.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was encoded is kept then, too
     source = common.source_of(sources, values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model

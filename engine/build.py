@@ -21,8 +21,10 @@ from .tokens import Tokens, length_sorted_batches
 
 READ_ROWS = 1024  # texts tokenized at a time
 READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
-WINDOW_ROWS = 16384  # texts sorted by length at a time: padding is under 1 % from here on
+WINDOW_ROWS = 16384  # texts sorted by length at a time, at the most: there is hardly any padding from here on
 WINDOW_BYTES = 128 << 20  # of features in a window
+WINDOW_SECONDS = 60.0  # of encoding; a window is written when it is finished, and lost if the process is killed
+FIRST_WINDOW_ROWS = 1024  # until the encoder's speed is known
 Progress = Callable[[int, int], None]
 """Called with the texts encoded so far and those to encode in all."""
 
@@ -161,8 +163,9 @@ def encode_missing(
     budget = tokens_per_batch or encoder.tokens_per_batch
     if progress:
         progress(0, work.missing)
+    pace = Pace(encoder.spec.row_bytes)
     with scan_memory(stage.con, work.widest), table.writer() as writer:
-        windows = _prefetched(_windows(stage, work, encoder, clock))
+        windows = _prefetched(_windows(stage, work, encoder, pace, clock))
         while True:
             with clock("wait"):
                 window = next(windows, None)
@@ -170,33 +173,49 @@ def encode_missing(
                 break
             keys, tokens = window
             features = np.empty((len(tokens), *encoder.spec.shape), encoder.spec.numpy_dtype)
-            done = 0
-            for rows in length_sorted_batches(tokens.lengths, budget):
-                with clock("encode"):
-                    features[rows] = encoder.encode(tokens.batch(rows))
-                done += len(rows)
-                if progress:
-                    progress(work.encoded + done, work.missing)
-            with clock("write"):
-                writer.write(keys, tokens.n_tokens, tokens.truncated, features)
-            work.encoded += len(tokens)
-            work.truncated += int(tokens.truncated.sum())
-            work.longest = max(work.longest, int(tokens.n_tokens.max()))
+            done = np.zeros(len(tokens), bool)
+            started = time.perf_counter()
+            try:
+                for rows in length_sorted_batches(tokens.lengths, budget):
+                    with clock("encode"):
+                        features[rows] = encoder.encode(tokens.batch(rows))
+                    done[rows] = True
+                    if progress:
+                        progress(work.encoded + int(done.sum()), work.missing)
+                pace.learn(len(tokens), time.perf_counter() - started)
+            finally:  # an interruption keeps what is encoded
+                with clock("write"):
+                    writer.write(keys.filter(pa.array(done)), tokens.n_tokens[done], tokens.truncated[done], features[done])
+                work.encoded += int(done.sum())
+                work.truncated += int(tokens.truncated[done].sum())
+                work.longest = max(work.longest, int(tokens.n_tokens.max()))
         with clock("write"):
             writer.commit()
+
+
+class Pace:
+    """How many texts make up a window: as many as are encoded in WINDOW_SECONDS, within bounds."""
+
+    def __init__(self, row_bytes: int):
+        self._most = max(1, min(WINDOW_ROWS, WINDOW_BYTES // row_bytes))
+        self.window_rows = min(FIRST_WINDOW_ROWS, self._most)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Choose the next windows' size by the time that one took."""
+        in_time = int(rows / max(seconds, 1e-9) * WINDOW_SECONDS)
+        self.window_rows = min(max(in_time, FIRST_WINDOW_ROWS), self._most)
 
 
 Window = tuple[pa.Array, Tokens]
 """Keys (binary of 32 bytes) and tokens of the same rows."""
 
 
-def _windows(stage: Stage, work: Work, encoder: Encoder, clock: Stopwatch) -> Iterator[Window]:
+def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stopwatch) -> Iterator[Window]:
     """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
-    window_rows = max(1, min(WINDOW_ROWS, WINDOW_BYTES // encoder.spec.row_bytes))
     keys: list[pa.Array] = []
     tokens: list[Tokens] = []
     rows = 0
-    read_rows = max(1, min(READ_ROWS, window_rows, READ_BYTES // max(work.widest, 1)))
+    read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(work.widest, 1)))
     with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
         for block in cursor.sql(f"FROM {work.texts}").to_arrow_reader(READ_ROWS):
             for start in range(0, block.num_rows, read_rows):
@@ -206,7 +225,7 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, clock: Stopwatch) -> It
                     tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
                 keys.append(batch.column("key"))
                 rows += batch.num_rows
-                if rows >= window_rows:
+                if rows >= pace.window_rows:
                     yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
                     keys, tokens, rows = [], [], 0
     if rows:

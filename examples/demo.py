@@ -46,7 +46,7 @@ def main() -> None:
     print("\n4. A Parquet file of the held-out rows is scored.")
     run("enc", "score", held_out, scored, "--head", head, "--store", store, "--proba")
     print("\n5. Any text can be tried.")
-    run("enc", "predict", "--head", head, "The room was spotless and the staff could not have been kinder.", "Never again.")
+    run("enc", "predict", "--head", head, "Spotless room, friendly staff and a great breakfast.", "Never again.")
 
     right, majority, total = duckdb.sql(
         f"SELECT count(*) FILTER (prediction = label), greatest(sum(label), sum(1 - label)), count(*) FROM '{scored}'"

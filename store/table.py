@@ -17,7 +17,7 @@ from .shard import ShardWriter
 from .spec import FeatureSpec
 
 SHARD_BYTES = 256 << 20
-COMMIT_SECONDS = 120.0  # a crash costs at most this much encoding
+COMMIT_SECONDS = 60.0  # a killed process loses this much encoding, and its open window
 _SPEC_KEY = "enc.spec"
 # Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
 _DELTA_SCHEMA = pa.schema(
@@ -139,6 +139,8 @@ class TableWriter:
 
     def write(self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray) -> None:
         """Append rows; see :meth:`ShardWriter.write` for shapes."""
+        if not len(keys):
+            return
         if self._shard is None:
             self._shard = ShardWriter(self._table.path / f"part-{uuid.uuid4()}.parquet", self._table.spec)
             self._started = time.monotonic()

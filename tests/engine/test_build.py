@@ -54,18 +54,39 @@ def test_small_windows_and_batches_change_nothing(tmp_path, reviews, monkeypatch
     assert stored(tmp_path / "one") == stored(tmp_path / "two")
 
 
-def test_a_run_that_breaks_down_keeps_its_finished_windows(tmp_path, reviews, monkeypatch):
+def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeypatch):
     monkeypatch.setattr(build, "WINDOW_ROWS", 50)
     monkeypatch.setattr(build, "READ_ROWS", 50)
     store = tmp_path / "store"
+    broken = FakeEncoder(tokens_per_batch=80, fail_after=7)
     with pytest.raises(RuntimeError, match="broke down"):
-        build_features(Source(reviews), store, FakeEncoder(tokens_per_batch=400, fail_after=3), name="set")
+        build_features(Source(reviews), store, broken, name="set")
     kept = FeatureTable(store / "set").rows
-    assert kept == 150
+    assert 50 < kept < 150
+    assert kept % 50  # a window was broken off, and its finished batches were kept
     encoder = FakeEncoder()
     summary = build_features(Source(reviews), store, encoder, name="set")
     assert (summary.cached, summary.encoded, encoder.encoded) == (kept, 200 - kept, 200 - kept)
     assert FeatureTable(store / "set").rows == 200
+    table = open_feature_set(store)
+    numbers = np.concatenate(
+        [MappedFeatures([shard], table.spec).take(np.arange(pq.read_metadata(shard).num_rows)) for shard in table.shards]
+    )
+    tokens = encoder.tokenize([line.split("\t")[0] for line in reviews.read_text().splitlines()[1:]])
+    expected = encoder.encode(tokens.batch(np.arange(200)))
+    np.testing.assert_array_equal(np.sort(numbers, axis=0), np.sort(expected, axis=0))
+
+
+def test_windows_follow_the_encoder_s_speed():
+    pace = build.Pace(row_bytes=768)
+    assert pace.window_rows == 1024
+    pace.learn(1024, seconds=10.24)
+    assert pace.window_rows == 6000
+    pace.learn(6000, seconds=0.001)
+    assert pace.window_rows == 16384
+    pace.learn(16384, seconds=1e6)
+    assert pace.window_rows == 1024
+    assert build.Pace(row_bytes=1 << 20).window_rows == 128
 
 
 def test_an_error_while_tokenizing_is_raised_here(tmp_path, reviews):
