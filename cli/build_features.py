@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--name", metavar="NAME", help="The feature set's name; one that exists gives its setting too.  [default: by setting]"
 )
 @click.option("--tokens-per-batch", type=click.IntRange(1), help="Batch size in tokens, padding included.  [default: by device]")
-@common.device_option
+@common.backend_options
 @common.json_option
 def command(
     sources: tuple[str, ...], store: str, name: str | None, tokens_per_batch: int | None, as_json: bool, **values: Any
@@ -46,7 +46,7 @@ def command(
         source.files()  # a misspelt file should not wait for the model
     common.note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
-    from ..engine import build_features
+    from ..engine import AutoEncoder, build_features
 
     try:
         with common.progress_bar("encoding") as progress:
@@ -54,6 +54,8 @@ def command(
     except KeyboardInterrupt:
         common.note(f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}")
         raise SystemExit(130) from None
+    if isinstance(encoder, AutoEncoder) and encoder.measured:
+        common.note(f"chose {encoder.explain()}")
     click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary, store))
 
 
@@ -66,7 +68,7 @@ def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
     if name and (Path(store) / name / "_delta_log").is_dir():
         spec = FeatureTable(Path(store) / name).spec
         asked = {key: getattr(spec, key) for key in ("model", "pooling", "layers", "max_length", "prefix", "dtype")} | asked
-    return load_encoder(**asked, device=values["device"])
+    return load_encoder(**asked, **common.backend_values(values))
 
 
 def summary_text(summary: "BuildSummary", store: str) -> str:
@@ -84,6 +86,8 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
         ("rejected", f"{summary.rejected:,}", rejected),
         ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
     ]
+    if summary.encoder:
+        lines.append(("encoder busy", f"{summary.encoder_busy:.0%}", summary.encoder))
     text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{common.rows_of(lines)}"
     if summary.rejected:
         text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"

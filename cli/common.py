@@ -68,6 +68,19 @@ store_option = click.option("--store", required=True, type=click.Path(), metavar
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
 )
+backend_options = options(
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "torch", "openvino"]),
+        default="auto",
+        show_default=True,
+        help="What encodes; auto measures on the texts at hand.",
+    ),
+    click.option(
+        "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Of the encoder's matrix products.  [default: by backend]"
+    ),
+    device_option,
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr.")
 
 
@@ -77,6 +90,11 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
 
     names = ("text_column", "pair_column", "query", "where", "format")
     return Source(files, **{name: values[name] for name in names} | changes)
+
+
+def backend_values(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of `backend_options`, as load_encoder takes them."""
+    return {name: values[name] for name in ("backend", "precision", "device")}
 
 
 def note(message: str) -> None:
@@ -100,6 +118,8 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         started = time.monotonic()
 
         def update(done: int, total: int) -> None:
+            nonlocal started
+            started = started if done else time.monotonic()
             per_second = done / max(time.monotonic() - started, 1e-9)
             bar.update(task, completed=done, total=total, visible=True, rate=f"{per_second:,.0f} texts/s" if done else "")
 
@@ -110,8 +130,10 @@ def _progress_lines(label: str, every_seconds: float = 10.0) -> Callable[[int, i
     started = last = time.monotonic()
 
     def update(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal started, last
         now = time.monotonic()
+        if not done:
+            started = last = now
         if done and now - last >= every_seconds:
             last, rate = now, done / (now - started)
             note(f"{label}: {done:,} of {total:,}, {rate:,.0f} texts/s, {(total - done) / rate:,.0f} s left")

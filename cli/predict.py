@@ -1,6 +1,7 @@
 """`enc predict`"""
 
 import json
+from typing import Any
 
 import click
 
@@ -12,15 +13,15 @@ from . import common
 @click.argument("texts", nargs=-1, metavar="[TEXT]…")
 @click.option("--pair", "pairs", nargs=2, multiple=True, metavar="TEXT TEXT", help="A pair of texts; may be given several times.")
 @click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
-@common.device_option
+@common.backend_options
 @common.json_option
 def command(
     head_folder: str,
     texts: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
     model: str | None,
-    device: str | None,
     as_json: bool,
+    **values: Any,
 ) -> None:
     """Try a head on texts: the label and the probability of each class."""
     from ..engine import Head, load_encoder_of, predict_texts
@@ -35,7 +36,7 @@ def command(
     empty = [text for text in (texts or [a + b for a, b in pairs]) if not text.strip()]
     if empty:
         raise SourceError("a text is empty; there is nothing to predict")
-    encoder = load_encoder_of(head.spec, model=model, device=device)
+    encoder = load_encoder_of(head.spec, model=model, **common.backend_values(values))
     firsts, seconds = (texts, None) if texts else zip(*pairs, strict=True)
     for number, probabilities in enumerate(predict_texts(head, list(firsts), encoder, list(seconds) if seconds else None)):
         label, score = next(iter(probabilities.items()))

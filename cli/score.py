@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option("--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns.")
 @click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
-@common.device_option
+@common.backend_options
 @common.json_option
 def command(
     input: str,
@@ -35,8 +35,8 @@ def command(
     no_cache: bool,
     column_prefix: str,
     model: str | None,
-    device: str | None,
     as_json: bool,
+    **values: Any,
 ) -> None:
     """Write INPUT's rows to OUTPUT with `prediction` (a label) and `score` (its probability).
 
@@ -49,7 +49,7 @@ def command(
 
     def load(head: "Head") -> "Encoder":
         common.note(f"loading {model or head.spec.model} …")
-        return load_encoder_of(head.spec, model=model, device=device)
+        return load_encoder_of(head.spec, model=model, **common.backend_values(values))
 
     with common.progress_bar("encoding") as progress:
         summary = score_parquet(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--standardize/--no-standardize", default=True, show_default=True, help="Scale features by the training rows.")
 @click.option("--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction.")
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
-@common.device_option
+@common.backend_options
 @common.json_option
 def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **values: Any) -> None:
     """Train a classifier on stored features, and save it as a head.
@@ -87,7 +87,7 @@ def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any
     from ..engine import build_features, load_encoder_of
     from .build_features import summary_text
 
-    encoder = load_encoder_of(table.spec, device=values["device"])
+    encoder = load_encoder_of(table.spec, **common.backend_values(values))
     for source in sources:
         with common.progress_bar("encoding") as progress:
             summary = build_features(source, values["store"], encoder, name=table.name, progress=progress)

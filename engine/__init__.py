@@ -1,6 +1,7 @@
 """What computes: encoders, building features, training heads, scoring."""
 
 from .build import BuildSummary, build_features
+from .calibrate import AutoEncoder
 from .encoder import Encoder, load_encoder, load_encoder_of
 from .labels import Labels
 from .model import Head
@@ -8,6 +9,7 @@ from .score import ScoreSummary, predict_texts, score_parquet
 from .train import TrainConfig, train_head
 
 __all__ = [
+    "AutoEncoder",
     "BuildSummary",
     "Encoder",
     "Head",

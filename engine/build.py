@@ -54,6 +54,10 @@ class BuildSummary:
     second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write, total."""
     texts_per_second: float
     """Encoded texts over the whole run but for loading the model."""
+    encoder_busy: float
+    """Share of the time after the first batch was ready in which the encoder was at work: encode / (encode + wait + write)."""
+    encoder: str
+    """Backend, precision and device that encoded; empty if nothing was."""
     feature_set: str
     version: int
 
@@ -92,7 +96,7 @@ def build_features(
     The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
     encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
     """
-    name = name or default_name(encoder.spec, getattr(encoder, "layer_count", 0))
+    name = name or default_name(encoder.spec, encoder.layer_count)
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):
@@ -116,9 +120,16 @@ def build_features(
         rejects_file=str(rejects) if rejects else None,
         seconds=clock.rounded(),
         texts_per_second=round(work.encoded / total, 1) if work.encoded else 0.0,
+        encoder_busy=round(_busy_share(clock.seconds), 4),
+        encoder=encoder.title if work.encoded else "",
         feature_set=name,
         version=table.version,
     )
+
+
+def _busy_share(seconds: dict[str, float]) -> float:
+    at_work = seconds.get("encode", 0.0)
+    return at_work / (at_work + seconds.get("wait", 0.0) + seconds.get("write", 0.0)) if at_work else 0.0
 
 
 @dataclass
@@ -160,9 +171,6 @@ def encode_missing(
     clock = clock or Stopwatch()
     if not work.missing:
         return
-    budget = tokens_per_batch or encoder.tokens_per_batch
-    if progress:
-        progress(0, work.missing)
     pace = Pace(encoder.spec.row_bytes)
     with scan_memory(stage.con, work.widest), table.writer() as writer:
         windows = _prefetched(_windows(stage, work, encoder, pace, clock))
@@ -172,13 +180,19 @@ def encode_missing(
             if window is None:
                 break
             keys, tokens = window
+            with clock("prepare"):
+                encoder.prepare(tokens, work.missing)
+            if progress and not work.encoded:
+                progress(0, work.missing)
             features = np.empty((len(tokens), *encoder.spec.shape), encoder.spec.numpy_dtype)
             done = np.zeros(len(tokens), bool)
             started = time.perf_counter()
             try:
-                for rows in length_sorted_batches(tokens.lengths, budget):
+                batches = list(length_sorted_batches(tokens.lengths, tokens_per_batch or encoder.tokens_per_batch))
+                encoded = encoder.encode(tokens.batch(rows) for rows in batches)
+                for rows in batches:
                     with clock("encode"):
-                        features[rows] = encoder.encode(tokens.batch(rows))
+                        features[rows] = next(encoded)
                     done[rows] = True
                     if progress:
                         progress(work.encoded + int(done.sum()), work.missing)

@@ -128,7 +128,7 @@ def predict_texts(
 ) -> list[dict[int | bool | str, float]]:
     """Probability by label for each text (or pair), most probable first; encodes every time."""
     tokens = encoder.tokenize(texts, pairs)
-    probabilities = head.predict_proba(encoder.encode(tokens.batch(np.arange(len(tokens)))))
+    probabilities = head.predict_proba(next(iter(encoder.encode([tokens.batch(np.arange(len(tokens)))]))))
     return [dict(sorted(zip(head.labels.values, row.tolist(), strict=True), key=lambda p: -p[1])) for row in probabilities]
 
 

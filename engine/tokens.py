@@ -16,6 +16,12 @@ class TokenBatch:
     attention_mask: np.ndarray
     token_type_ids: np.ndarray
 
+    def halves(self) -> "list[TokenBatch]":
+        """The first and the second half of the rows."""
+        half = len(self.input_ids) // 2
+        arrays = (self.input_ids, self.attention_mask, self.token_type_ids)
+        return [TokenBatch(*(a[:half] for a in arrays)), TokenBatch(*(a[half:] for a in arrays))]
+
 
 @dataclass(frozen=True)
 class Tokens:

@@ -8,6 +8,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_memory_of_other_runs(tmp_path_factory):
+    """Keep what enc remembers of this machine out of the tests, and the other way round."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Optional data and models that are too large for the project."""

@@ -1,6 +1,6 @@
 """A fake at the real seam: an encoder whose features can be checked by eye, and which counts its work."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from enc.engine.tokens import TokenBatch, Tokens
@@ -44,7 +44,16 @@ class FakeEncoder:
             np.array([len(w) for w in words], np.int32),
         )
 
-    def encode(self, batch: TokenBatch) -> np.ndarray:
+    title = "fake"
+
+    def prepare(self, sample: Tokens, texts: int) -> None:
+        self.prepared = texts
+
+    def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
+        for batch in batches:
+            yield self.features(batch)
+
+    def features(self, batch: TokenBatch) -> np.ndarray:
         self.batches += 1
         self.encoded += len(batch.input_ids)
         if self.fail_after is not None and self.batches > self.fail_after:

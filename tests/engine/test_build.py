@@ -73,7 +73,7 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
         [MappedFeatures([shard], table.spec).take(np.arange(pq.read_metadata(shard).num_rows)) for shard in table.shards]
     )
     tokens = encoder.tokenize([line.split("\t")[0] for line in reviews.read_text().splitlines()[1:]])
-    expected = encoder.encode(tokens.batch(np.arange(200)))
+    expected = encoder.features(tokens.batch(np.arange(200)))
     np.testing.assert_array_equal(np.sort(numbers, axis=0), np.sort(expected, axis=0))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
-from enc.engine.encoder import digests, parse_layers
+from enc.engine.checkpoint import digests, parse_layers
 from enc.store import ModelError, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
@@ -81,7 +81,7 @@ def test_features_equal_transformers(tmp_path, tiny_bert, layers, pooling, dtype
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max", "tokens"])
 def test_minilm_features_equal_transformers(tmp_path, pooling, dtype):
-    from enc.engine.encoder import model_folder
+    from enc.engine.models import model_folder
 
     encoder = load_encoder("minilm", pooling=pooling, max_length=48, dtype=dtype)
     options = dict(max_length=48, layers=(6,), pooling=(pooling,), padded=True)
@@ -127,8 +127,8 @@ def test_layers_in_words():
         (dict(max_length=65), ModelError, r"takes 64 tokens; pass --max-length 64"),
         (dict(layers="3"), ModelError, "no layer 3; the model has layers 1 to 2"),
         (dict(pooling="median"), SpecError, "unknown pooling 'median'"),
-        (dict(device="cuda:7"), ModelError, "device 'cuda:7' is not here|cuda"),
-        (dict(device="abacus"), ModelError, "unknown device 'abacus'"),
+        (dict(max_length=16, device="cuda:7"), ModelError, "device 'cuda:7' is not here|cuda"),
+        (dict(max_length=16, device="abacus"), ModelError, "unknown device 'abacus'"),
     ],
 )
 def test_impossible_settings(tiny_bert, options, error, message):
@@ -160,7 +160,7 @@ def test_missing_weights_are_an_error(tmp_path, tiny_bert):
     weights.pop(next(name for name in weights if "layer.1" in name))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks weights that its configuration asks for: encoder\.layer\.1"):
-        load_encoder(str(folder), max_length=16)
+        load_encoder(str(folder), max_length=16, backend="torch")
 
 
 def test_values_that_do_not_fit_float16_are_an_error(tmp_path, tiny_bert):
@@ -172,4 +172,4 @@ def test_values_that_do_not_fit_float16_are_an_error(tmp_path, tiny_bert):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     encoder = load_encoder(str(folder), max_length=16)
     with pytest.raises(ModelError, match="do not fit float16; pass --dtype float32"):
-        encoder.encode(encoder.tokenize(["a"]).batch(np.array([0])))
+        list(encoder.encode([encoder.tokenize(["a"]).batch(np.array([0]))]))

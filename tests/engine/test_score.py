@@ -46,7 +46,7 @@ def test_predictions_stand_beside_all_input_columns(trained, parquet, tmp_path):
 
     usable = [bool(t and t.strip()) for t in table.column("text").to_pylist()]
     expected = head.predict_proba(
-        encoder.encode(
+        encoder.features(
             encoder.tokenize([t for t, u in zip(table["text"].to_pylist(), usable, strict=True) if u]).batch(np.arange(sum(usable)))
         )
     )

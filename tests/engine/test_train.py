@@ -53,7 +53,7 @@ def test_the_reported_loss_is_that_of_the_saved_weights(data):
     features = FakeEncoder()
     tokens = features.tokenize([line.split("\t")[0] for line in valid_file.read_text().splitlines()[1:]])
     labels = [line.split("\t")[1] for line in valid_file.read_text().splitlines()[1:]]
-    probabilities = head.predict_proba(features.encode(tokens.batch(np.arange(len(tokens)))))
+    probabilities = head.predict_proba(features.features(tokens.batch(np.arange(len(tokens)))))
     expected = -np.mean([np.log(p[head.labels.values.index(label)]) for p, label in zip(probabilities, labels, strict=True)])
     assert head.metrics["loss"] == pytest.approx(expected, rel=1e-4)
 
@@ -91,7 +91,7 @@ def test_standardized_features_have_mean_0_and_variance_1(data):
     head = train(Source(train_file), table, valid=Source(valid_file), config=CONFIG)
     encoder = FakeEncoder()
     texts = [line.split("\t")[0] for line in train_file.read_text().splitlines()[1:121]]
-    features = torch.from_numpy(encoder.encode(encoder.tokenize(texts).batch(np.arange(120))))
+    features = torch.from_numpy(encoder.features(encoder.tokenize(texts).batch(np.arange(120))))
     scaled = (features - head.network.mean) * head.network.scale
     torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
     varies = torch.tensor([1.0, 1.0, 0.0, 1.0])  # every text begins with a word of four letters

@@ -1,0 +1,155 @@
+"""A model's folder, opened once: its tokenizer, its network, and the setting that its features have."""
+
+import hashlib
+import inspect
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import torch
+import transformers
+from tokenizers import Tokenizer as RustTokenizer
+
+from ..store import FeatureSpec, ModelError
+from . import pooling as poolings
+from .models import TOKENIZER_FILES, WEIGHT_FILES
+from .tokens import Tokenizer
+
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
+
+
+class Checkpoint:
+    """What all backends share of a model: ``spec``, ``tokenizer``, ``layer_count``, and ``network``."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        model: str,
+        pooling: tuple[str, ...],
+        layers: str | Sequence[int],
+        max_length: int,
+        prefix: str,
+        dtype: str,
+    ):
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # no fork follows in this process
+        self.folder, self.model = folder, model
+        try:
+            self._config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelError(f"model '{model}' cannot be loaded: {str(error).splitlines()[0]}") from error
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, RustTokenizer):
+            raise ModelError(f"model '{model}' has no fast tokenizer (tokenizer.json); save one with transformers")
+        self.layer_count: int = self._config.num_hidden_layers
+        weights, tokenizer_digest = digests(folder)
+        self.spec = FeatureSpec(
+            model=model,
+            weights=weights,
+            tokenizer=tokenizer_digest,
+            hidden_size=self._config.hidden_size,
+            layers=parse_layers(layers, self.layer_count),
+            pooling=pooling,
+            max_length=max_length,
+            prefix=prefix,
+            dtype=dtype,
+        )
+        longest = self._longest_input(tokenizer.model_max_length)
+        if max_length > longest:
+            raise ModelError(f"max_length is {max_length}, but model '{model}' takes {longest} tokens; pass --max-length {longest}")
+        self.tokenizer = Tokenizer(backend, max_length, prefix=prefix, pad_id=tokenizer.pad_token_id or 0)
+
+    @cached_property
+    def network(self) -> "Featurizer":
+        """The network in float32 with the setting's layers and pooling, on the CPU, in evaluation mode."""
+        options = {"config": self._config, "dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+        try:
+            with quiet():  # an unused pooler or classifier is no news here
+                network, report = transformers.AutoModel.from_pretrained(self.folder, output_loading_info=True, **options)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(f"model '{self.model}' cannot be loaded: {str(error).splitlines()[0]}") from error
+        missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+        if missing:
+            raise ModelError(f"model '{self.model}' lacks weights that its configuration asks for: {', '.join(missing[:3])}")
+        return Featurizer(network, self.spec.layers, self.spec.pooling, self.layer_count).eval()
+
+    def _longest_input(self, tokenizer_limit: int) -> int:
+        positions = getattr(self._config, "max_position_embeddings", None) or tokenizer_limit
+        if self._config.model_type in _OFFSET_POSITIONS:
+            positions -= (self._config.pad_token_id or 0) + 1  # their position ids begin after the padding id
+        return int(min(positions, tokenizer_limit))
+
+
+class Featurizer(torch.nn.Module):
+    """Token ids to features in float32: the encoder, and the pooling of the layers wanted."""
+
+    def __init__(self, network: torch.nn.Module, layers: tuple[int, ...], pooling: tuple[str, ...], layer_count: int):
+        super().__init__()
+        self.network, self.layers, self.pooling = network, layers, pooling
+        stack = getattr(getattr(network, "encoder", None), "layer", None)
+        if isinstance(stack, torch.nn.ModuleList):
+            del stack[max(layers) :]  # layers above the highest one wanted are not computed
+            layer_count = len(stack)
+        self._only_last = layers == (layer_count,)
+        self._takes_type_ids = "token_type_ids" in inspect.signature(network.forward).parameters
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
+        """Int64 [rows, length] each; features [rows, parts * hidden], or [rows, length, layers * hidden] for tokens."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if self._takes_type_ids:
+            inputs["token_type_ids"] = token_type_ids
+        if self._only_last:
+            hidden = {self.layers[0]: self.network(**inputs).last_hidden_state}
+        else:
+            states = self.network(**inputs, output_hidden_states=True).hidden_states  # the first is the embeddings
+            hidden = {layer: states[layer] for layer in self.layers}
+        return poolings.features(hidden, attention_mask, self.layers, self.pooling)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' warnings and bars off the screen during a block."""
+    verbosity = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+
+
+def parse_layers(layers: str | Sequence[int], count: int) -> tuple[int, ...]:
+    """Layer numbers of a model with ``count`` layers. Raises ModelError for one that is not there."""
+    if not isinstance(layers, str):
+        numbers = list(layers)
+    elif layers == "last":
+        numbers = [count]
+    elif layers == "all":
+        numbers = list(range(1, count + 1))
+    else:
+        numbers = []
+        for part in layers.split(","):
+            first, _, last = part.strip().partition("-")
+            if not (first.isdigit() and (last.isdigit() or not last)):
+                raise ModelError(f"cannot read layers '{layers}'; write last, all, 6, 3,6 or 9-12")
+            numbers += range(int(first), int(last or first) + 1)
+    wrong = [n for n in numbers if not 1 <= n <= count]
+    if wrong or not numbers:
+        raise ModelError(f"there is no layer {wrong[0] if wrong else layers}; the model has layers 1 to {count}")
+    return tuple(numbers)
+
+
+def digests(folder: Path) -> tuple[str, str]:
+    """SHA-256 of a model folder's weights and of its tokenizer, over the files' names and contents."""
+    return _digest(folder, WEIGHT_FILES), _digest(folder, TOKENIZER_FILES)
+
+
+def _digest(folder: Path, patterns: Iterable[str]) -> str:
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}):
+        with open(path, "rb") as file:
+            total.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()

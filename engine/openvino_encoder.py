@@ -1,0 +1,110 @@
+"""The encoder on OpenVINO: the CPU backend that keeps several batches in flight."""
+
+import hashlib
+import os
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from ..store import ModelError
+from .checkpoint import Checkpoint, quiet
+from .encoder import stored
+from .models import cache_folder
+from .tokens import TokenBatch, Tokens
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class OpenVinoEncoder:
+    """A model converted from torch, with pooling inside the graph, on the CPU."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, precision: str = "fp32", device: str | None = None, tokens_per_batch: int | None = None
+    ):
+        """Raises ModelError where OpenVINO is not installed, or the processor lacks the precision."""
+        try:
+            import openvino
+        except ImportError as error:
+            raise ModelError("backend openvino is not installed: pip install 'enc-features[openvino]'") from error
+        core = openvino.Core()
+        if device not in (None, "cpu"):
+            raise ModelError(
+                f"backend openvino runs on the cpu here, not on '{device}'; leave --device out, or pass --backend torch"
+            )
+        if precision not in _HINTS or (precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+            raise ModelError(f"backend openvino has no precision {precision} on this processor; pass --precision fp32")
+        self.spec, self.layer_count, self._tokenizer = checkpoint.spec, checkpoint.layer_count, checkpoint.tokenizer
+        options = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
+        self._compiled = core.compile_model(_model(checkpoint, core), "CPU", options)
+        self._in_flight = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.tokens_per_batch = tokens_per_batch or 1024
+        self.title = f"openvino {precision} on cpu, {self._in_flight} streams"
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
+        """See :class:`Encoder`."""
+        return self._tokenizer(texts, pairs)
+
+    def prepare(self, sample: Tokens, texts: int) -> None:
+        """Nothing to prepare."""
+
+    def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
+        """See :class:`Encoder`."""
+        idle = [self._compiled.create_infer_request() for _ in range(self._in_flight + 1)]
+        busy: deque[Any] = deque()
+        for batch in batches:
+            request = idle.pop() if idle else None
+            if request is None:
+                request = busy.popleft()
+                yield self._finished(request)
+            request.start_async({name: getattr(batch, name) for name in _INPUTS})
+            busy.append(request)
+        while busy:
+            yield self._finished(busy.popleft())
+
+    def _finished(self, request: Any) -> np.ndarray:
+        request.wait()
+        # A copy: the request's own memory is used again for the next batch.
+        return stored(request.get_output_tensor(0).data.copy(), self.spec)
+
+
+def _model(checkpoint: Checkpoint, core: Any) -> Any:
+    """The network as an OpenVINO model; converting takes seconds, so the result is kept in the cache folder."""
+    import openvino
+
+    spec = checkpoint.spec
+    parts = (spec.weights, spec.layers, spec.pooling, openvino.__version__, torch.__version__, transformers.__version__)
+    path = cache_folder() / "openvino" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.xml"
+    if path.exists():
+        return core.read_model(path)
+    model = _converted(checkpoint)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{os.getpid()}-{path.name}")
+        openvino.save_model(model, part, compress_to_fp16=False)
+        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
+        part.replace(path)  # last: who finds it finds its weights
+    except (OSError, RuntimeError):
+        return model  # no room for a cache is no reason to stop
+    return core.read_model(path)
+
+
+def _converted(checkpoint: Checkpoint) -> Any:
+    """The network as an OpenVINO model with both axes of its inputs free."""
+    import openvino
+
+    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in _INPUTS}
+    # Torch's tracer warns of branches on shapes, which do not vary here; transformers of its own attributes.
+    with warnings.catch_warnings(), quiet(), torch.inference_mode():
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(checkpoint.network, example_input=example)
+    for port, name in zip(model.inputs, _INPUTS, strict=True):
+        port.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
+        port.get_tensor().set_names({name})
+    model.validate_nodes_and_infer_types()
+    return model

@@ -1,0 +1,172 @@
+"""Every backend against float32 on torch, and the choice between them."""
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from enc.engine import AutoEncoder, build_features, calibrate, load_encoder
+from enc.engine.calibrate import Candidate
+from enc.engine.checkpoint import Checkpoint
+from enc.engine.torch_encoder import TorchEncoder
+from enc.store import ModelError, Source, open_feature_set
+
+TEXTS = ["a good hotel, very good!", "好 酒店 很 好", "x", "the room was not clean and " * 12, "don't", "no. no. no."] * 3
+HAS_OPENVINO = find_spec("openvino") is not None
+HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+openvino = pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra and not installed"))
+
+
+def encoded(encoder, pairs=None):
+    tokens = encoder.tokenize(TEXTS, pairs)
+    batches = np.array_split(np.arange(len(TEXTS)), 7)
+    return np.concatenate(list(encoder.encode(tokens.batch(rows) for rows in batches)))
+
+
+def cosines(a, b):
+    a, b = a.reshape(len(a), -1).astype(float), b.reshape(len(b), -1).astype(float)
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@pytest.mark.parametrize("pairs", [None, ["z y"] * len(TEXTS)])
+@pytest.mark.parametrize("options", [dict(), dict(pooling="max,cls", layers="1-2"), dict(pooling="tokens"), dict(layers=[1])])
+@pytest.mark.parametrize("backend", [openvino])
+def test_float32_backends_agree(tiny_bert, backend, options, pairs):
+    settings = dict(max_length=32, dtype="float32", precision="fp32") | options
+    expected = encoded(load_encoder(str(tiny_bert), backend="torch", **settings), pairs)
+    encoder = load_encoder(str(tiny_bert), backend=backend, **settings)
+    for _ in range(2):  # the second time with requests that were used before
+        np.testing.assert_allclose(encoded(encoder, pairs), expected, atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.skipif(not HAS_BF16, reason="this processor has no bf16")
+@pytest.mark.parametrize("backend", ["torch", openvino])
+def test_bf16_is_of_the_full_class(backend):
+    expected = encoded(load_encoder("minilm", backend="torch", precision="fp32"))
+    assert cosines(encoded(load_encoder("minilm", backend=backend, precision="bf16")), expected).mean() > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(backend="abacus"), "unknown backend 'abacus'; there are auto, torch, openvino"),
+        (dict(precision="fp4"), "unknown precision 'fp4'"),
+        (dict(backend="torch", precision="fp16", device="cpu"), "fp16 needs a GPU"),
+        pytest.param(
+            dict(backend="openvino", precision="fp16"),
+            "no precision fp16 on this processor",
+            marks=pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra and not installed"),
+        ),
+        pytest.param(
+            dict(backend="openvino"),
+            "pip install 'enc-features",
+            marks=pytest.mark.skipif(HAS_OPENVINO, reason="OpenVINO is installed, so that asking for it is no error"),
+        ),
+    ],
+)
+def test_impossible_backends(tiny_bert, options, message):
+    with pytest.raises(ModelError, match=message):
+        load_encoder(str(tiny_bert), max_length=32, **options)
+
+
+def test_a_batch_too_large_for_memory_is_halved(tiny_bert, monkeypatch):
+    encoder = load_encoder(str(tiny_bert), max_length=32, backend="torch", dtype="float32")
+    expected = encoded(encoder)
+    network, refused = encoder._network, []
+
+    def small_memory(input_ids, *others):
+        if len(input_ids) > 2:
+            refused.append(len(input_ids))
+            raise torch.OutOfMemoryError("out of memory")
+        return network(input_ids, *others)
+
+    monkeypatch.setattr(encoder, "_network", small_memory)
+    tokens = encoder.tokenize(TEXTS)
+    features = next(encoder.encode([tokens.batch(np.arange(len(TEXTS)))]))
+    np.testing.assert_allclose(features, expected, atol=1e-6)
+    assert refused[0] == len(TEXTS)
+    assert encoder.tokens_per_batch < len(TEXTS) * 32  # and later batches are cut smaller
+
+    def no_memory(*_):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(encoder, "_network", no_memory)
+    with pytest.raises(ModelError, match="a single text of 3 tokens does not fit the memory of cpu"):
+        next(encoder.encode([tokens.batch(np.array([2]))]))
+
+
+@pytest.fixture
+def source(write):
+    return Source(write("t.tsv", "text\n" + "\n".join(f"{text} {i}" for i, text in enumerate(TEXTS))))
+
+
+def test_few_texts_are_not_worth_measuring(tiny_bert, source, tmp_path):
+    encoder = load_encoder(str(tiny_bert), max_length=32)
+    assert isinstance(encoder, AutoEncoder)
+    summary = build_features(source, tmp_path / "s", encoder)
+    assert (encoder.measured, summary.encoder) == ([], "torch fp32 on cpu")
+
+
+def test_many_texts_are_measured_and_the_choice_is_remembered(tiny_bert, source, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
+    monkeypatch.setattr(calibrate, "SECONDS_EACH", 0.01)
+    encoder = load_encoder(str(tiny_bert), max_length=32)
+    summary = build_features(source, tmp_path / "s", encoder, name="set")
+    if not encoder.measured:
+        pytest.skip("this machine has one way to encode only")
+    best = max((c for c in encoder.measured if not c.problem), key=lambda c: c.texts_per_second)
+    assert summary.encoder.startswith(best.name)
+    assert encoder.explain().startswith(best.name)
+    assert encoder.measured[0].name == "torch fp32"
+    assert encoder.measured[0].cosine == pytest.approx(1, abs=1e-5)
+
+    again = load_encoder(str(tiny_bert), max_length=32)
+    again.prepare(again.tokenize(TEXTS), 10**9)
+    assert (again.measured, again.tokens_per_batch) == ([], best.tokens_per_batch)
+    assert again.title.startswith(best.name)
+    # Texts of another length are another matter.
+    other = load_encoder(str(tiny_bert), max_length=32)
+    other.prepare(other.tokenize(["x"] * 20), 10**9)
+    assert other.measured
+    assert open_feature_set(tmp_path / "s").rows == len(TEXTS)
+
+
+def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
+    checkpoint = checkpoint_of(tiny_bert)
+
+    class Inexact(TorchEncoder):
+        def encode(self, batches):
+            for features in super().encode(batches):
+                yield features[:, ::-1]
+
+    monkeypatch.setitem(calibrate._MAKERS, "openvino", Inexact)
+    monkeypatch.setattr(calibrate, "SECONDS_EACH", 0.01)
+    options = [Candidate("torch", "fp32"), Candidate("openvino", "fp32"), Candidate("torch", "fp16")]
+    exact, inexact, impossible = calibrate.measure(checkpoint, "cpu", checkpoint.tokenizer(TEXTS), options)
+    assert (exact.problem, exact.texts_per_second > 0) == ("", True)
+    assert "features differ from float32" in inexact.problem
+    assert "needs a GPU" in impossible.problem
+
+
+def test_float32_features_are_computed_in_float32(tiny_bert):
+    assert {c.precision for c in calibrate.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")} == {"fp32"}
+    assert {c.precision for c in calibrate.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}
+    assert [c.name for c in calibrate.candidates(checkpoint_of(tiny_bert), None, "cuda")] == [
+        "torch fp32",
+        "torch bf16",
+        "torch fp16",
+    ]
+
+
+def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "enc").mkdir()
+    (tmp_path / "enc" / "calibration.json").write_text("{")
+    encoder = load_encoder(str(tiny_bert), max_length=32)
+    encoder.prepare(encoder.tokenize(TEXTS), 1)
+    assert encoder.title == "torch fp32 on cpu"
+
+
+def checkpoint_of(folder, dtype="float16") -> Checkpoint:
+    return Checkpoint(folder, model=str(folder), pooling=("mean",), layers="last", max_length=32, prefix="", dtype=dtype)
