@@ -10,6 +10,8 @@ COMMANDS = {
     "score": "score",
     "predict": "predict",
     "store": "store",
+    "calibrate": "calibrate",
+    "bench": "bench",
 }
 
 

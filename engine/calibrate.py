@@ -17,7 +17,9 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
-from ..store import ModelError
+from ..store import ModelError, Source, SourceError
+from ..store.duck import workspace
+from ..store.stage import stage_source
 from .checkpoint import Checkpoint
 from .encoder import BACKENDS, PRECISIONS, Encoder
 from .models import cache_folder
@@ -108,6 +110,20 @@ def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequenc
     return results
 
 
+def measure_source(encoder: Encoder, source: Source) -> list[Candidate]:
+    """All candidates on a random sample of a source's texts, for an encoder that was loaded with ``auto``."""
+    assert isinstance(encoder, AutoEncoder)
+    with workspace() as con:
+        stage = stage_source(con, source)
+        rows = con.sql(
+            f"SELECT text, pair FROM {stage.name} WHERE key IS NOT NULL USING SAMPLE {_SAMPLE_TEXTS} ROWS (reservoir, 0)"
+        ).fetchall()
+    if not rows:
+        raise SourceError(f"{source.title} has no text to measure on")
+    sample = encoder.tokenize([text for text, _ in rows], [pair for _, pair in rows] if stage.pair_column else None)
+    return encoder.measure(sample)
+
+
 class AutoEncoder:
     """An encoder that measures the candidates on the first texts it is given, or remembers the result."""
 
@@ -148,12 +164,18 @@ class AutoEncoder:
         remembered = known.read()
         options = candidates(self._checkpoint, self._precision, self._device)
         if remembered is None and len(options) > 1 and self._default_seconds(sample, texts) >= WORTHWHILE_SECONDS:
-            self.measured = measure(self._checkpoint, self._device, sample, options)
+            self.measure(sample)
             usable = [c for c in self.measured if not c.problem]
             if usable:
                 remembered = max(usable, key=lambda c: c.texts_per_second)
                 known.write(remembered)
         self._use(remembered or self._default())
+
+    def measure(self, sample: Tokens) -> list[Candidate]:
+        """Measure all candidates now."""
+        options = candidates(self._checkpoint, self._precision, self._device)
+        self.measured = measure(self._checkpoint, self._device, sample, options)
+        return self.measured
 
     def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
         """See :class:`Encoder`."""

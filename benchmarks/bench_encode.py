@@ -1,0 +1,192 @@
+"""Texts to features: enc against transformers and sentence-transformers.
+
+One process, the same model, texts, maximum length and threads for all; each contender is loaded and
+warmed up before it is timed, and is timed with tokenization. Peers get their own best documented
+way: batches of 32 sorted by length (sentence-transformers does so itself), and no gradients.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ..engine import build_features, load_encoder
+from ..engine.checkpoint import quiet
+from ..engine.encoder import Encoder
+from ..engine.models import model_folder
+from ..engine.tokens import length_sorted_batches
+from ..store import Source, SourceError
+from ..store.duck import workspace
+from ..store.stage import stage_source
+from .results import Measurement, Results, in_turn
+
+BASELINE = "sentence-transformers encode"
+UNIT = "texts/s"
+_ONE_BY_ONE_TEXTS = 200  # of the slowest contender; its rate does not depend on their number
+
+
+def run(source: Source, *, model: str, max_length: int, texts: int, repetitions: int, say: Callable[[str], None]) -> Results:
+    """Measure all contenders that are installed on a random sample of the source's distinct texts."""
+    sample = _sample(source, texts)
+    ours = {
+        f"enc {name}": load_encoder(model, max_length=max_length, **options)
+        for name, options in _OURS.items()
+        if _available(options)
+    }
+    contenders: list[tuple[Measurement, Callable[[], float]]] = []
+
+    def contend(name: str, make: Callable[[], Callable[[], float]]) -> Measurement:
+        """Load and warm up a contender; one that cannot be loaded is reported as such."""
+        measurement = Measurement(name, UNIT)
+        try:
+            contenders.append((measurement, make()))
+        except Exception as error:  # a peer may fail in any way, and the others go on
+            measurement.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            contenders.append((measurement, lambda: 0.0))
+        say(f"loaded {name}" if not measurement.problem else f"{name}: {measurement.problem}")
+        return measurement
+
+    reference = _encoded(load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample)
+    mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
+    for name, encoder in ours.items():
+        measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: _encoded(encoder, sample)))
+        measurement.remarks["cosine to fp32"] = f"{_cosine(_encoded(encoder, sample), reference):.5f}"
+    fastest = list(ours.values())[-1]
+    tokens = fastest.tokenize(sample)
+    batches = [tokens.batch(rows) for rows in length_sorted_batches(tokens.lengths, fastest.tokens_per_batch)]
+    contend("kernel alone, tokenized and packed before", lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))))
+    contend("enc build-features, to the committed table", lambda: lambda: _built(sample, fastest))
+    folder = model_folder(model)
+    contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
+    contend("sentence-transformers encode and np.save", lambda: _sentence_transformers(folder, sample, max_length, save=True))
+    contend(
+        "sentence-transformers encode, openvino", lambda: _sentence_transformers(folder, sample, max_length, backend="openvino")
+    )
+    contend("sentence-transformers encode, onnx", lambda: _sentence_transformers(folder, sample, max_length, backend="onnx"))
+    contend("transformers pipeline, batches of 32", lambda: _pipeline(folder, sample, max_length))
+    contend("transformers, one text at a time", lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length))
+    in_turn(contenders, repetitions, say)
+    settings = {
+        "model": model,
+        "source": source.title,
+        "texts": len(sample),
+        "mean tokens": round(mean_tokens, 1),
+        "max_length": max_length,
+        "repetitions": repetitions,
+    }
+    return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders])
+
+
+_OURS = {
+    "torch fp32": {"backend": "torch", "precision": "fp32"},
+    "torch bf16": {"backend": "torch", "precision": "bf16"},
+    "openvino fp32": {"backend": "openvino", "precision": "fp32"},
+    "openvino bf16": {"backend": "openvino", "precision": "bf16"},
+}
+
+
+def _available(options: dict[str, str]) -> bool:
+    from importlib.util import find_spec
+
+    import torch
+
+    has_bf16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return find_spec(options["backend"]) is not None and (options["precision"] == "fp32" or has_bf16)
+
+
+def _sample(source: Source, texts: int) -> list[str]:
+    with workspace() as con:
+        stage = stage_source(con, source)
+        distinct = f"SELECT DISTINCT text FROM {stage.name} WHERE key IS NOT NULL"
+        rows = con.sql(f"SELECT text FROM ({distinct}) ORDER BY md5(text) LIMIT {texts}").fetchall()
+    if not rows:
+        raise SourceError(f"{source.title} has no text to measure on")
+    return [row[0] for row in rows]
+
+
+def _timed(rows: int, work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return rows / (time.perf_counter() - started)
+
+
+def _encoded(encoder: Encoder, sample: list[str]) -> np.ndarray:
+    tokens = encoder.tokenize(sample)
+    features = np.empty((len(sample), *encoder.spec.shape), encoder.spec.numpy_dtype)
+    batches = list(length_sorted_batches(tokens.lengths, encoder.tokens_per_batch))
+    for rows, values in zip(batches, encoder.encode(tokens.batch(rows) for rows in batches), strict=True):
+        features[rows] = values
+    return features
+
+
+def _built(sample: list[str], encoder: Encoder) -> float:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = Path(tempfile.mkdtemp())
+    try:
+        pq.write_table(pa.table({"text": sample}), folder / "texts.parquet")
+        return _timed(len(sample), lambda: build_features(Source(folder / "texts.parquet"), folder / "store", encoder))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _sentence_transformers(
+    folder: Path, sample: list[str], max_length: int, *, backend: str = "torch", save: bool = False
+) -> Callable[[], float]:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    options = {} if backend == "torch" else {"backend": backend, "model_kwargs": {"export": True}}
+    with quiet():
+        transformer = Transformer(str(folder), max_seq_length=max_length, **options)
+        model = SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")])
+    model.encode(sample[:64])
+
+    def encode() -> None:
+        with tempfile.TemporaryDirectory() as target:
+            embeddings = model.encode(sample, show_progress_bar=False)
+            if save:
+                np.save(Path(target) / "embeddings.npy", embeddings)
+
+    return lambda: _timed(len(sample), encode)
+
+
+def _pipeline(folder: Path, sample: list[str], max_length: int) -> Callable[[], float]:
+    import transformers
+
+    with quiet():
+        extract = transformers.pipeline("feature-extraction", model=str(folder), tokenizer=str(folder))
+    options = {"tokenize_kwargs": {"truncation": True, "max_length": max_length}, "return_tensors": True, "batch_size": 32}
+    by_length = sorted(sample, key=len, reverse=True)
+
+    def encode() -> list[np.ndarray]:
+        return [states[0].mean(0).numpy() for states in extract(by_length, **options)]
+
+    extract(sample[:64], **options)
+    return lambda: _timed(len(sample), encode)
+
+
+def _one_by_one(folder: Path, sample: list[str], max_length: int) -> Callable[[], float]:
+    import torch
+    import transformers
+
+    with quiet():
+        tokenizer, model = transformers.AutoTokenizer.from_pretrained(folder), transformers.AutoModel.from_pretrained(folder)
+    model.eval()
+
+    @torch.inference_mode()
+    def encode() -> list[np.ndarray]:
+        inputs = (tokenizer(text, truncation=True, max_length=max_length, return_tensors="pt") for text in sample)
+        return [model(**one).last_hidden_state[0].mean(0).numpy() for one in inputs]
+
+    encode()
+    return lambda: _timed(len(sample), encode)
+
+
+def _cosine(features: np.ndarray, reference: np.ndarray) -> float:
+    a, b = features.astype(np.float64), reference.astype(np.float64)
+    return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))

@@ -1,0 +1,72 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+from enc.benchmarks.results import Measurement, Results, in_turn, machine, write_report
+from enc.cli.main import main
+
+
+def test_contenders_are_measured_in_turn_and_failures_are_told():
+    calls = []
+
+    def contender(name, rates):
+        def run():
+            calls.append(name)
+            return next(rates)
+
+        return run
+
+    def broken():
+        raise RuntimeError("no such thing\nand more")
+
+    steady, failing = Measurement("steady", "rows/s"), Measurement("failing", "rows/s")
+    said = []
+    in_turn([(steady, contender("steady", iter([1.0, 3.0, 2.0]))), (failing, broken)], 3, said.append)
+    assert (steady.rates, steady.median) == ([1.0, 3.0, 2.0], 2.0)
+    assert (failing.rates, failing.problem) == ([], "RuntimeError: no such thing")
+    assert len(said) == 4
+
+
+def test_report_puts_the_ratios_first(tmp_path):
+    measurements = [
+        Measurement("slow", "rows/s", [10.0, 12.0, 11.0]),
+        Measurement("fast", "rows/s", [33.0, 33.0], {"cosine": "0.99"}),
+        Measurement("absent", "rows/s", problem="not installed"),
+    ]
+    path = write_report(Results("things", "slow", {"rows": 5}, measurements, machine()), tmp_path / "out")
+    lines = path.read_text().splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    assert table[2] == "| fast | 3.00x | 33 rows/s | 33 to 33 | 0.99 |"
+    assert table[3].startswith("| slow | 1.00x | 11 rows/s | 10 to 12 |")
+    assert "* absent: not installed" in lines
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [m["ratio"] for m in saved["measurements"]] == [1.0, 3.0, 0.0]
+    assert saved["measurements"][0]["rates"] == [10.0, 12.0, 11.0]
+
+
+@pytest.fixture
+def texts(write):
+    return write("t.tsv", "text\n" + "\n".join(f"a good room {i}" for i in range(40)))
+
+
+def test_bench_encode(texts, tiny_bert, tmp_path):
+    options = ["--model", str(tiny_bert), "--max-length", "16", "--texts", "30", "--repetitions", "1"]
+    result = CliRunner().invoke(main, ["bench", "encode", str(texts), *options, "--output", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("# encode")
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    by_name = {m["name"]: m for m in saved["measurements"]}
+    assert saved["settings"]["texts"] == 30
+    for name in ("enc torch fp32", "sentence-transformers encode", "enc build-features, to the committed table"):
+        assert by_name[name]["median"] > 0, by_name[name]["problem"]
+    assert float(by_name["enc torch fp32"]["remarks"]["cosine to fp32"]) > 0.9999
+
+
+def test_calibrate(texts, tiny_bert):
+    arguments = ["calibrate", str(tiny_bert), str(texts), "--max-length", "16"]
+    table = CliRunner().invoke(main, arguments)
+    assert table.exit_code == 0, table.output
+    assert table.stdout.startswith("torch fp32")
+    rows = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert rows[0]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert all(row["texts_per_second"] > 0 for row in rows if not row["problem"])
