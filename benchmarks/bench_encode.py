@@ -21,7 +21,7 @@ from ..engine.tokens import length_sorted_batches
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
-from .results import Measurement, Results, in_turn
+from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "sentence-transformers encode"
 UNIT = "texts/s"
@@ -77,7 +77,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
         "max_length": max_length,
         "repetitions": repetitions,
     }
-    return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders])
+    return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders], machine())
 
 
 _OURS = {

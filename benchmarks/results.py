@@ -40,7 +40,7 @@ class Results:
     """Name of the measurement that the ratios refer to."""
     settings: dict[str, Any]
     measurements: list[Measurement]
-    machine: dict[str, Any] = field(default_factory=lambda: machine())
+    machine: dict[str, Any]
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
@@ -105,12 +105,8 @@ def write_report(results: Results, folder: str | Path) -> Path:
         "| --- | ---: | ---: | ---: |" + " --- |" * len(remarks),
     ]
     for m in measured:
-        cells = [
-            m["name"],
-            f"{m['ratio']:.2f}x",
-            f"{m['median']:,.0f} {m['unit']}",
-            f"{min(m['rates']):,.0f} to {max(m['rates']):,.0f}",
-        ]
+        spread = f"{min(m['rates']):,.0f} to {max(m['rates']):,.0f}"
+        cells = [m["name"], f"{m['ratio']:.2f}x", f"{m['median']:,.0f} {m['unit']}", spread]
         lines.append("| " + " | ".join(cells + [str(m["remarks"].get(name, "")) for name in remarks]) + " |")
     missing = [m for m in values["measurements"] if m["problem"]]
     lines += ["", "Not measured:", "", *(f"* {m['name']}: {m['problem']}" for m in missing)] if missing else []

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALLOWED = {"store": {"store"}, "engine": {"engine", "store"}, "cli": {"cli", "engine", "store"}}
+ALLOWED = {
+    "store": {"store"},
+    "engine": {"engine", "store"},
+    "benchmarks": {"benchmarks", "engine", "store"},
+    "cli": {"cli", "benchmarks", "engine", "store"},
+}
 HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "deltalake", "sklearn", "rich"}
 
 

@@ -15,7 +15,11 @@ def test_the_wheel_holds_every_module_and_runs(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.endswith(".py")}
         archive.extractall(tmp_path / "site")
-    modules = {f"enc/{package}/{path.name}" for package in ("cli", "engine", "store") for path in (ROOT / package).glob("*.py")}
+    modules = {
+        f"enc/{package}/{path.name}"
+        for package in ("benchmarks", "cli", "engine", "store")
+        for path in (ROOT / package).glob("*.py")
+    }
     assert packed == modules
 
     code = (
