@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine import build_features, load_encoder
+from ..engine import build_features, encode_texts, load_encoder
 from ..engine.checkpoint import quiet
 from ..engine.encoder import Encoder
 from ..engine.models import model_folder
@@ -49,11 +49,11 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
         say(f"loaded {name}" if not measurement.problem else f"{name}: {measurement.problem}")
         return measurement
 
-    reference = _encoded(load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample)
+    reference = encode_texts(load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample)
     mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
     for name, encoder in ours.items():
-        measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: _encoded(encoder, sample)))
-        measurement.remarks["cosine to fp32"] = f"{_cosine(_encoded(encoder, sample), reference):.5f}"
+        measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample)))
+        measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
     fastest = list(ours.values())[-1]
     tokens = fastest.tokenize(sample)
     batches = [tokens.batch(rows) for rows in length_sorted_batches(tokens.lengths, fastest.tokens_per_batch)]
@@ -83,6 +83,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
 _OURS = {
     "torch fp32": {"backend": "torch", "precision": "fp32"},
     "torch bf16": {"backend": "torch", "precision": "bf16"},
+    "onnx fp32": {"backend": "onnx", "precision": "fp32"},
     "openvino fp32": {"backend": "openvino", "precision": "fp32"},
     "openvino bf16": {"backend": "openvino", "precision": "bf16"},
 }
@@ -111,15 +112,6 @@ def _timed(rows: int, work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return rows / (time.perf_counter() - started)
-
-
-def _encoded(encoder: Encoder, sample: list[str]) -> np.ndarray:
-    tokens = encoder.tokenize(sample)
-    features = np.empty((len(sample), *encoder.spec.shape), encoder.spec.numpy_dtype)
-    batches = list(length_sorted_batches(tokens.lengths, encoder.tokens_per_batch))
-    for rows, values in zip(batches, encoder.encode(tokens.batch(rows) for rows in batches), strict=True):
-        features[rows] = values
-    return features
 
 
 def _built(sample: list[str], encoder: Encoder) -> float:

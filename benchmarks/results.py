@@ -96,10 +96,11 @@ def write_report(results: Results, folder: str | Path) -> Path:
     (folder / "results.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     measured = sorted((m for m in values["measurements"] if not m["problem"]), key=lambda m: -m["median"])
     remarks = list(dict.fromkeys(name for m in measured for name in m["remarks"]))
+    repetitions = max((len(m["rates"]) for m in measured), default=0)
     lines = [
         f"# {results.benchmark}",
         "",
-        f"Ratios to **{results.baseline}**; medians of {max((len(m['rates']) for m in measured), default=0)} runs, measured in turn.",
+        f"Ratios to **{results.baseline}**; medians of {repetitions} runs, measured in turn.",
         "",
         "| | ratio | median | lowest to highest |" + "".join(f" {name} |" for name in remarks),
         "| --- | ---: | ---: | ---: |" + " --- |" * len(remarks),

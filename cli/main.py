@@ -11,6 +11,7 @@ COMMANDS = {
     "predict": "predict",
     "store": "store",
     "calibrate": "calibrate",
+    "export-onnx": "export_onnx",
     "bench": "bench",
 }
 

@@ -2,7 +2,7 @@
 
 from .build import BuildSummary, build_features
 from .calibrate import AutoEncoder
-from .encoder import Encoder, load_encoder, load_encoder_of
+from .encoder import Encoder, encode_texts, load_encoder, load_encoder_of
 from .labels import Labels
 from .model import Head
 from .score import ScoreSummary, predict_texts, score_parquet
@@ -17,6 +17,7 @@ __all__ = [
     "ScoreSummary",
     "TrainConfig",
     "build_features",
+    "encode_texts",
     "load_encoder",
     "load_encoder_of",
     "predict_texts",

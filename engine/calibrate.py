@@ -23,6 +23,7 @@ from ..store.stage import stage_source
 from .checkpoint import Checkpoint
 from .encoder import BACKENDS, PRECISIONS, Encoder
 from .models import cache_folder
+from .onnx_encoder import OnnxEncoder
 from .openvino_encoder import OpenVinoEncoder
 from .tokens import TokenBatch, Tokens, length_sorted_batches
 from .torch_encoder import TorchEncoder, pick_device
@@ -34,7 +35,8 @@ WORTHWHILE_SECONDS = 30.0
 SECONDS_EACH = 0.6
 _SAMPLE_TEXTS = 512
 _COMPARED_TEXTS = 64
-_MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder}
+_MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder}
+_PRECISIONS = {"torch": ("fp32", "bf16", "fp16"), "openvino": ("fp32", "bf16"), "onnx": ("fp32",)}
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,12 @@ def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> li
         backends = ["torch"]
     else:
         precisions = ["fp32", "bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ["fp32"]
-        backends = ["torch", "openvino"] if find_spec("openvino") else ["torch"]
+        backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
     if precision is not None:
         precisions = [precision]
     elif checkpoint.spec.dtype == "float32":
         precisions = ["fp32"]
-    return [Candidate(b, p) for p in precisions for b in backends]
+    return [Candidate(b, p) for p in precisions for b in backends if p in _PRECISIONS[b]]
 
 
 def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> list[Candidate]:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from ..store import FeatureSpec, ModelError
 from . import pooling as poolings
-from .models import TOKENIZER_FILES, WEIGHT_FILES
+from .models import TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
 from .tokens import Tokenizer
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
@@ -64,8 +64,18 @@ class Checkpoint:
 
     @cached_property
     def network(self) -> "Featurizer":
+        """The network, loaded once."""
+        return self.load()
+
+    def load(self, *, attention: str = "sdpa") -> "Featurizer":
         """The network in float32 with the setting's layers and pooling, on the CPU, in evaluation mode."""
-        options = {"config": self._config, "dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+        options = {
+            "attn_implementation": attention,
+            "config": self._config,
+            "dtype": torch.float32,
+            "use_safetensors": True,
+            "trust_remote_code": False,
+        }
         try:
             with quiet():  # an unused pooler or classifier is no news here
                 network, report = transformers.AutoModel.from_pretrained(self.folder, output_loading_info=True, **options)
@@ -81,6 +91,27 @@ class Checkpoint:
         if self._config.model_type in _OFFSET_POSITIONS:
             positions -= (self._config.pad_token_id or 0) + 1  # their position ids begin after the padding id
         return int(min(positions, tokenizer_limit))
+
+
+def checkpoint_of(
+    model: str,
+    *,
+    pooling: str | Sequence[str] = "mean",
+    layers: str | Sequence[int] = "last",
+    max_length: int = 128,
+    prefix: str = "",
+    dtype: str = "float16",
+) -> Checkpoint:
+    """Open a model by name; see :func:`engine.encoder.load_encoder` for the setting."""
+    return Checkpoint(
+        model_folder(model),
+        model=model_name(model),
+        pooling=tuple(part.strip() for part in pooling.split(",")) if isinstance(pooling, str) else tuple(pooling),
+        layers=layers,
+        max_length=max_length,
+        prefix=prefix,
+        dtype=dtype,
+    )
 
 
 class Featurizer(torch.nn.Module):

@@ -6,10 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from ..store import FeatureSpec, ModelError
-from .models import EMBEDDED_MODEL, model_folder, model_name
-from .tokens import TokenBatch, Tokens
+from .models import EMBEDDED_MODEL
+from .tokens import TokenBatch, Tokens, length_sorted_batches
 
-BACKENDS = ("auto", "torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino", "onnx")
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -67,17 +67,9 @@ def load_encoder(
     where the setting is impossible.
     """
     from .calibrate import choose_encoder  # torch and transformers take seconds to import
-    from .checkpoint import Checkpoint
+    from .checkpoint import checkpoint_of
 
-    checkpoint = Checkpoint(
-        model_folder(model),
-        model=model_name(model),
-        pooling=tuple(part.strip() for part in pooling.split(",")) if isinstance(pooling, str) else tuple(pooling),
-        layers=layers,
-        max_length=max_length,
-        prefix=prefix,
-        dtype=dtype,
-    )
+    checkpoint = checkpoint_of(model, pooling=pooling, layers=layers, max_length=max_length, prefix=prefix, dtype=dtype)
     return choose_encoder(checkpoint, backend=backend, precision=precision, device=device)
 
 
@@ -111,6 +103,16 @@ def load_encoder_of(
             "pass --model with the folder of that one"
         )
     return encoder
+
+
+def encode_texts(encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
+    """Features [texts, *spec.shape] of texts or pairs in memory, in the stored dtype, without a store."""
+    tokens = encoder.tokenize(texts, pairs)
+    features = np.empty((len(tokens), *encoder.spec.shape), encoder.spec.numpy_dtype)
+    batches = list(length_sorted_batches(tokens.lengths, encoder.tokens_per_batch))
+    for rows, values in zip(batches, encoder.encode(tokens.batch(rows) for rows in batches), strict=True):
+        features[rows] = values
+    return features
 
 
 def stored(values: np.ndarray, spec: FeatureSpec) -> np.ndarray:

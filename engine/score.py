@@ -15,7 +15,7 @@ from ..store.catalog import feature_set_names
 from ..store.duck import workspace
 from ..store.stage import Stage, stage_source
 from .build import Progress, Stopwatch, encode_missing, find_missing
-from .encoder import Encoder, load_encoder_of
+from .encoder import Encoder, encode_texts, load_encoder_of
 from .model import Head
 
 BATCH_ROWS = 65536
@@ -127,8 +127,7 @@ def predict_texts(
     head: Head, texts: Sequence[str], encoder: Encoder, pairs: Sequence[str] | None = None
 ) -> list[dict[int | bool | str, float]]:
     """Probability by label for each text (or pair), most probable first; encodes every time."""
-    tokens = encoder.tokenize(texts, pairs)
-    probabilities = head.predict_proba(next(iter(encoder.encode([tokens.batch(np.arange(len(tokens)))]))))
+    probabilities = head.predict_proba(encode_texts(encoder, texts, pairs))
     return [dict(sorted(zip(head.labels.values, row.tolist(), strict=True), key=lambda p: -p[1])) for row in probabilities]
 
 

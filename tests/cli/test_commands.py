@@ -169,6 +169,14 @@ def test_store_ls_and_show(enc, built):
     assert json.loads(enc("store", "show", built, "--json").stdout)["spec"]["max_length"] == 32
 
 
+def test_export_onnx(enc, head, tiny_bert, tmp_path):
+    pytest.importorskip("onnx", reason="onnx is an extra and not installed")
+    assert "differs from torch by" in enc("export-onnx", tiny_bert, tmp_path / "model.onnx", "--max-length", 16).stdout
+    summary = json.loads(enc("export-onnx", "--head", head, tmp_path / "head.onnx", "--json").stdout)
+    assert summary["bytes"] == (tmp_path / "head.onnx").stat().st_size
+    assert "give a MODEL and the OUTPUT" in enc("export-onnx", tmp_path / "x.onnx", code=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -14,6 +14,8 @@ from enc.store import ModelError, Source, open_feature_set
 TEXTS = ["a good hotel, very good!", "好 酒店 很 好", "x", "the room was not clean and " * 12, "don't", "no. no. no."] * 3
 HAS_OPENVINO = find_spec("openvino") is not None
 HAS_BF16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+HAS_ONNX = find_spec("onnx") is not None
+onnx = pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed"))
 openvino = pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="OpenVINO is an extra and not installed"))
 
 
@@ -30,7 +32,7 @@ def cosines(a, b):
 
 @pytest.mark.parametrize("pairs", [None, ["z y"] * len(TEXTS)])
 @pytest.mark.parametrize("options", [dict(), dict(pooling="max,cls", layers="1-2"), dict(pooling="tokens"), dict(layers=[1])])
-@pytest.mark.parametrize("backend", [openvino])
+@pytest.mark.parametrize("backend", [openvino, onnx])
 def test_float32_backends_agree(tiny_bert, backend, options, pairs):
     settings = dict(max_length=32, dtype="float32", precision="fp32") | options
     expected = encoded(load_encoder(str(tiny_bert), backend="torch", **settings), pairs)
@@ -49,7 +51,9 @@ def test_bf16_is_of_the_full_class(backend):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(backend="abacus"), "unknown backend 'abacus'; there are auto, torch, openvino"),
+        (dict(backend="abacus"), "unknown backend 'abacus'; there are auto, torch, openvino, onnx"),
+        (dict(backend="onnx", precision="bf16"), "backend onnx has precision fp32, not bf16"),
+        (dict(backend="onnx", device="tpu"), "unknown device 'tpu'|onnxruntime has no tpu here; it has: .*CPUExecutionProvider"),
         (dict(precision="fp4"), "unknown precision 'fp4'"),
         (dict(backend="torch", precision="fp16", device="cpu"), "fp16 needs a GPU"),
         pytest.param(

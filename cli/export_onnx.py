@@ -1,0 +1,52 @@
+"""`enc export-onnx`"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import common
+
+
+@click.command("export-onnx", cls=common.EncCommand, short_help="Write an encoder as one ONNX file.")
+@click.argument("names", nargs=-1, metavar="[MODEL] OUTPUT.onnx")
+@click.option(
+    "--head", "head_folder", type=click.Path(), metavar="DIR", help="Export this head with its encoder, in place of MODEL."
+)
+@click.option("--pooling", default="mean", show_default=True, metavar="LIST", help="mean, cls, max, several of them, or tokens.")
+@click.option(
+    "--layers", default="last", show_default=True, metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all."
+)
+@click.option("--max-length", type=int, default=128, show_default=True, help="Recorded in the file; the graph takes any length.")
+@click.option("--prefix", default="", metavar="TEXT", help="Recorded in the file; the graph takes tokens.")
+@common.json_option
+def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **values: Any) -> None:
+    """Write MODEL as one ONNX graph: token ids in, pooled features out; checked against torch.
+
+    With --head, probabilities come out, in the order of the labels in the file's metadata. The file
+    runs in plain onnxruntime.
+    """
+    from ..engine import Head
+    from ..engine.checkpoint import checkpoint_of
+    from ..engine.onnx_export import export_onnx
+    from ..store import ModelError
+
+    if len(names) != (1 if head_folder else 2):
+        raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
+    model, output = names[0], names[-1]
+    head = Head.load(head_folder) if head_folder else None
+    if head is not None:
+        spec = head.spec
+        setting = {name: getattr(spec, name) for name in ("pooling", "layers", "max_length", "prefix")}
+        checkpoint = checkpoint_of(spec.model, **setting)
+        if checkpoint.spec.weights != spec.weights:
+            raise ModelError(f"model '{spec.model}' is not the one the head was trained with; its weights have changed")
+    else:
+        checkpoint = checkpoint_of(model, **values)
+    difference = export_onnx(checkpoint, output, head=head)
+    size = Path(output).stat().st_size
+    if as_json:
+        click.echo(json.dumps({"output": output, "bytes": size, "largest_difference": difference}))
+    else:
+        click.echo(f"written: {output}, {size / 1e6:.1f} MB; differs from torch by {difference:.1e} at the most")
