@@ -70,8 +70,8 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
     contend("transformers, one text at a time", lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length))
     in_turn(contenders, repetitions, say)
     settings = {
-        "model": model,
-        "source": source.title,
+        "model": Path(model).name,  # names suffice, and a report may be shown to others
+        "source": "a query" if source.query else " ".join(Path(file).name for file in source.files()),
         "texts": len(sample),
         "mean tokens": round(mean_tokens, 1),
         "max_length": max_length,
