@@ -46,7 +46,8 @@ def command(
         source.files()  # a misspelt file should not wait for the model
     common.note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
-    from ..engine import AutoEncoder, build_features
+    from ..engine import build_features
+    from ..engine.calibrate import AutoEncoder
 
     try:
         with common.progress_bar("encoding") as progress:

@@ -1,15 +1,14 @@
 """What computes: encoders, building features, training heads, scoring."""
 
 from .build import BuildSummary, build_features
-from .calibrate import AutoEncoder
-from .encoder import Encoder, encode_texts, load_encoder, load_encoder_of
+from .encoder import Encoder, encode_texts
 from .labels import Labels
+from .load import load_encoder, load_encoder_of
 from .model import Head
 from .score import ScoreSummary, predict_texts, score_parquet
 from .train import TrainConfig, train_head
 
 __all__ = [
-    "AutoEncoder",
     "BuildSummary",
     "Encoder",
     "Head",

@@ -21,7 +21,7 @@ from ..store import ModelError, Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
 from .checkpoint import Checkpoint
-from .encoder import BACKENDS, PRECISIONS, Encoder
+from .encoder import Encoder
 from .models import cache_folder
 from .onnx_encoder import OnnxEncoder
 from .openvino_encoder import OpenVinoEncoder
@@ -63,10 +63,11 @@ def choose_encoder(checkpoint: Checkpoint, *, backend: str, precision: str | Non
 
     Raises ModelError for names that there are not, and for what this machine does not have.
     """
-    if backend not in BACKENDS:
-        raise ModelError(f"unknown backend '{backend}'; there are {', '.join(BACKENDS)}")
-    if precision is not None and precision not in PRECISIONS:
-        raise ModelError(f"unknown precision '{precision}'; there are {', '.join(PRECISIONS)}")
+    backends, precisions = ("auto", *_MAKERS), _PRECISIONS["torch"]
+    if backend not in backends:
+        raise ModelError(f"unknown backend '{backend}'; there are {', '.join(backends)}")
+    if precision is not None and precision not in precisions:
+        raise ModelError(f"unknown precision '{precision}'; there are {', '.join(precisions)}")
     if backend != "auto":
         return _MAKERS[backend](checkpoint, precision=precision or "fp32", device=device)
     return AutoEncoder(checkpoint, precision, str(pick_device(device)))

@@ -102,7 +102,7 @@ def checkpoint_of(
     prefix: str = "",
     dtype: str = "float16",
 ) -> Checkpoint:
-    """Open a model by name; see :func:`engine.encoder.load_encoder` for the setting."""
+    """Open a model by name; see :func:`engine.load.load_encoder` for the setting."""
     return Checkpoint(
         model_folder(model),
         model=model_name(model),

@@ -15,7 +15,8 @@ from ..store.catalog import feature_set_names
 from ..store.duck import workspace
 from ..store.stage import Stage, stage_source
 from .build import Progress, Stopwatch, encode_missing, find_missing
-from .encoder import Encoder, encode_texts, load_encoder_of
+from .encoder import Encoder, encode_texts
+from .load import load_encoder_of
 from .model import Head
 
 BATCH_ROWS = 65536

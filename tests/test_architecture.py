@@ -48,6 +48,10 @@ def test_store_works_without_torch():
     assert not loaded_modules("import enc.store") & {"torch", "transformers", "tokenizers", "sklearn"}
 
 
+def test_training_a_head_needs_no_transformers():
+    assert not loaded_modules("import enc.engine, enc.engine.train") & {"transformers", "openvino", "onnxruntime"}
+
+
 def test_help_loads_nothing_heavy():
     code = "from enc.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not loaded_modules(code) & HEAVY

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from enc.engine import AutoEncoder, build_features, calibrate, load_encoder
-from enc.engine.calibrate import Candidate
+from enc.engine import build_features, calibrate, load_encoder
+from enc.engine.calibrate import AutoEncoder, Candidate
 from enc.engine.checkpoint import Checkpoint
 from enc.engine.torch_encoder import TorchEncoder
 from enc.store import ModelError, Source, open_feature_set

@@ -1,0 +1,66 @@
+"""From a model's name and a setting to an encoder."""
+
+from collections.abc import Sequence
+
+from ..store import FeatureSpec, ModelError
+from .encoder import Encoder
+from .models import EMBEDDED_MODEL
+
+
+def load_encoder(
+    model: str = EMBEDDED_MODEL,
+    *,
+    pooling: str | Sequence[str] = "mean",
+    layers: str | Sequence[int] = "last",
+    max_length: int = 128,
+    prefix: str = "",
+    dtype: str = "float16",
+    backend: str = "auto",
+    precision: str | None = None,
+    device: str | None = None,
+) -> Encoder:
+    """Load a BERT-like encoder: ``minilm`` (comes with enc), a local folder, or a hub id.
+
+    ``layers`` is ``last``, ``all``, or numbers from 1, also as text: ``"6"``, ``"3,6"``, ``"9-12"``.
+    ``backend`` and ``precision`` decide how features are computed, not which: see
+    :mod:`engine.calibrate` for ``auto``. Only safetensors weights are read, and no code from the
+    model's folder is run. Raises ModelError where the model or backend cannot be had and SpecError
+    where the setting is impossible.
+    """
+    from .calibrate import choose_encoder  # torch and transformers take seconds to import
+    from .checkpoint import checkpoint_of
+
+    checkpoint = checkpoint_of(model, pooling=pooling, layers=layers, max_length=max_length, prefix=prefix, dtype=dtype)
+    return choose_encoder(checkpoint, backend=backend, precision=precision, device=device)
+
+
+def load_encoder_of(
+    spec: FeatureSpec,
+    *,
+    model: str | None = None,
+    backend: str = "auto",
+    precision: str | None = None,
+    device: str | None = None,
+) -> Encoder:
+    """Load the encoder of a setting, from its recorded model or from ``model`` where that has moved.
+
+    Raises ModelError if what is found there is not the same encoder.
+    """
+    encoder = load_encoder(
+        model or spec.model,
+        pooling=spec.pooling,
+        layers=spec.layers,
+        max_length=spec.max_length,
+        prefix=spec.prefix,
+        dtype=spec.dtype,
+        backend=backend,
+        precision=precision,
+        device=device,
+    )
+    differences = spec.differences(encoder.spec)
+    if differences:
+        raise ModelError(
+            f"model '{model or spec.model}' is not the one the features were made with ({'; '.join(differences)}); "
+            "pass --model with the folder of that one"
+        )
+    return encoder
