@@ -88,7 +88,7 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
         ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
     ]
     if summary.encoder:
-        lines.append(("encoder busy", f"{summary.encoder_busy:.0%}", summary.encoder))
+        lines.append(("encoder busy", f"{summary.encoder_busy:.0%}", f"{summary.encoder}; padding {summary.padding:.1%}"))
     text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{common.rows_of(lines)}"
     if summary.rejected:
         text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"

@@ -56,6 +56,8 @@ class BuildSummary:
     """Encoded texts over the whole run but for loading the model."""
     encoder_busy: float
     """Share of the time after the first batch was ready in which the encoder was at work: encode / (encode + wait + write)."""
+    padding: float
+    """Share of padding among the tokens that the encoder was given."""
     encoder: str
     """Backend, precision and device that encoded; empty if nothing was."""
     feature_set: str
@@ -121,6 +123,7 @@ def build_features(
         seconds=clock.rounded(),
         texts_per_second=round(work.encoded / total, 1) if work.encoded else 0.0,
         encoder_busy=round(_busy_share(clock.seconds), 4),
+        padding=round(1 - work.tokens / work.slots, 4) if work.slots else 0.0,
         encoder=encoder.title if work.encoded else "",
         feature_set=name,
         version=table.version,
@@ -145,6 +148,9 @@ class Work:
     encoded: int = 0
     truncated: int = 0
     longest: int = 0
+    tokens: int = 0
+    slots: int = 0
+    """Tokens with padding, as encoded."""
 
 
 def find_missing(stage: Stage, shards: list[str]) -> Work:
@@ -194,6 +200,8 @@ def encode_missing(
                     with clock("encode"):
                         features[rows] = next(encoded)
                     done[rows] = True
+                    work.tokens += int(tokens.lengths[rows].sum())
+                    work.slots += len(rows) * int(tokens.lengths[rows[0]])  # the longest comes first
                     if progress:
                         progress(work.encoded + int(done.sum()), work.missing)
                 pace.learn(len(tokens), time.perf_counter() - started)

@@ -31,6 +31,12 @@ def test_every_text_is_encoded_once(tmp_path, reviews, write):
     assert open_feature_set(store).rows == 201
 
 
+def test_padding_is_counted(tmp_path, write):
+    path = write("t.tsv", "text\na b c d\ne f\ng h\n")
+    # Batches of at most 8 tokens: [4, 2] with two of padding, and [2] with none.
+    assert build_features(Source(path), tmp_path / "store", FakeEncoder(tokens_per_batch=8)).padding == pytest.approx(2 / 10)
+
+
 def test_features_belong_to_their_texts(tmp_path, write):
     path = write("t.tsv", "text\none three fifteen\na bb\n" + "word " * 9 + "\n")
     build_features(Source(path), tmp_path / "store", FakeEncoder(tokens_per_batch=8))
