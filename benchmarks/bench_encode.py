@@ -18,6 +18,7 @@ from ..engine.checkpoint import quiet
 from ..engine.encoder import Encoder
 from ..engine.models import model_folder
 from ..engine.tokens import length_sorted_batches
+from ..engine.torch_encoder import cpu_has_bf16
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
@@ -54,7 +55,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
     for name, encoder in ours.items():
         measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample)))
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
-    fastest = list(ours.values())[-1]
+    fastest = max(ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample)))
     tokens = fastest.tokenize(sample)
     batches = [tokens.batch(rows) for rows in length_sorted_batches(tokens.lengths, fastest.tokens_per_batch)]
     contend("kernel alone, tokenized and packed before", lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))))
@@ -75,6 +76,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
         "texts": len(sample),
         "mean tokens": round(mean_tokens, 1),
         "max_length": max_length,
+        "kernel and build-features with": fastest.title,
         "repetitions": repetitions,
     }
     return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders], machine())
@@ -94,7 +96,7 @@ def _available(options: dict[str, str]) -> bool:
 
     import torch
 
-    has_bf16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    has_bf16 = torch.cuda.is_available() or cpu_has_bf16()
     return find_spec(options["backend"]) is not None and (options["precision"] == "fp32" or has_bf16)
 
 

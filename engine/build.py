@@ -2,8 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -178,8 +178,9 @@ def encode_missing(
     if not work.missing:
         return
     pace = Pace(encoder.spec.row_bytes)
-    with scan_memory(stage.con, work.widest), table.writer() as writer:
-        windows = _prefetched(_windows(stage, work, encoder, pace, clock))
+    # The thread that reads ahead must end, whatever happens here, before its connection is closed.
+    reading = closing(_prefetched(_windows(stage, work, encoder, pace, clock)))
+    with scan_memory(stage.con, work.widest), table.writer() as writer, reading as windows:
         while True:
             with clock("wait"):
                 window = next(windows, None)
@@ -254,7 +255,7 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stop
         yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
 
 
-def _prefetched(items: Iterator[Window]) -> Iterator[Window]:
+def _prefetched(items: Iterator[Window]) -> Generator[Window, None, None]:
     """The same items, the next one made in a second thread while this one is used.
 
     An exception in the thread is raised here; a reader that stops early ends the thread.

@@ -26,7 +26,7 @@ from .models import cache_folder
 from .onnx_encoder import OnnxEncoder
 from .openvino_encoder import OpenVinoEncoder
 from .tokens import TokenBatch, Tokens, length_sorted_batches
-from .torch_encoder import TorchEncoder, pick_device
+from .torch_encoder import TorchEncoder, cpu_has_bf16, pick_device
 
 MIN_COSINE = 0.9999
 """Mean cosine to float32 below which a backend is not of the precision class ``full``."""
@@ -82,7 +82,7 @@ def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> li
         precisions = ["fp32", "bf16", "fp16"]
         backends = ["torch"]
     else:
-        precisions = ["fp32", "bf16"] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else ["fp32"]
+        precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
         backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
     if precision is not None:
         precisions = [precision]
@@ -232,7 +232,7 @@ class _Memory:
         self._key = "; ".join(
             [
                 f"{platform.node()} {platform.machine()} {os.cpu_count()} cpus {torch.get_num_threads()} threads on {device}",
-                *(f"{name} {_version(name)}" for name in ("torch", "transformers", "openvino")),
+                *(f"{name} {_version(name)}" for name in ("torch", "transformers", "openvino", "onnx")),
                 f"model {spec.weights[:16]} layer {max(spec.layers)} pooling {','.join(spec.pooling)} dtype {spec.dtype}",
                 f"precision {precision or 'any'}; from {lengths} tokens",
             ]

@@ -61,6 +61,11 @@ class TorchEncoder:
         return np.concatenate([self._features(half) for half in batch.halves()])
 
 
+def cpu_has_bf16() -> bool:
+    """Whether torch multiplies matrices in bf16 on this processor; a build without oneDNN does not."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def pick_device(device: str | None) -> torch.device:
     """The device asked for, or the best there is. Raises ModelError for one that is not there."""
     cuda = torch.cuda.is_available()

@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -65,8 +67,11 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
     monkeypatch.setattr(build, "READ_ROWS", 50)
     store = tmp_path / "store"
     broken = FakeEncoder(tokens_per_batch=80, fail_after=7)
-    with pytest.raises(RuntimeError, match="broke down"):
+    with pytest.raises(RuntimeError, match="broke down") as caught:
         build_features(Source(reviews), store, broken, name="set")
+    # Not even while the traceback holds on to the frames does a thread read from a closed connection.
+    assert caught.tb is not None
+    assert "enc-tokenize" not in [thread.name for thread in threading.enumerate()]
     kept = FeatureTable(store / "set").rows
     assert 50 < kept < 150
     assert kept % 50  # a window was broken off, and its finished batches were kept

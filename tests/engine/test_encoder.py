@@ -127,7 +127,7 @@ def test_layers_in_words():
         (dict(max_length=65), ModelError, r"takes 64 tokens; pass --max-length 64"),
         (dict(layers="3"), ModelError, "no layer 3; the model has layers 1 to 2"),
         (dict(pooling="median"), SpecError, "unknown pooling 'median'"),
-        (dict(max_length=16, device="cuda:7"), ModelError, "device 'cuda:7' is not here|cuda"),
+        (dict(max_length=16, device="cuda:7"), ModelError, "device 'cuda:7' is not here"),
         (dict(max_length=16, device="abacus"), ModelError, "unknown device 'abacus'"),
     ],
 )
