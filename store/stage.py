@@ -147,6 +147,8 @@ def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:
 
 def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int) -> None:
     """Add the lines that did not parse to the rejects, and count them into the numbers of those after them."""
+    # DuckDB does not look into a file at all where the filter cannot hold, and then makes no table of errors.
+    con.execute("CREATE TEMP TABLE IF NOT EXISTS enc_errors (line UBIGINT, error_type VARCHAR, error_message VARCHAR)")
     con.execute(
         "CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - 1 - nth AS parsed_before, nth, reason FROM ("
         "SELECT line, row_number() OVER (ORDER BY line) AS nth, min(CASE WHEN error_type = 'INVALID ENCODING' THEN 'invalid UTF-8' "

@@ -89,6 +89,12 @@ def test_rows_keep_their_number_under_a_filter(con, tmp_path):
     assert stage.rows == 2
 
 
+@pytest.mark.parametrize("where", ["false", "text = 'z'"])
+def test_a_filter_may_leave_no_row(con, write, where):
+    stage = stage_source(con, Source([write("a.tsv", "text\na\n"), write("b.tsv", "text\nb\n")], where=where))
+    assert (stage.rows, stage.rejected) == (0, 0)
+
+
 def test_query(con, tmp_path):
     stage = stage_source(
         con, Source(query="SELECT 'text ' || i AS body, i % 2 AS y FROM range(3) t(i)", text_column="body"), label_column="y"
