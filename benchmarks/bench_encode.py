@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from ..engine import build_features, encode_texts, load_encoder
 from ..engine.checkpoint import quiet
 from ..engine.encoder import Encoder
 from ..engine.models import model_folder
-from ..engine.tokens import length_sorted_batches
 from ..engine.torch_encoder import cpu_has_bf16
 from ..store import Source, SourceError
 from ..store.duck import workspace
@@ -57,7 +57,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
     fastest = max(ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample)))
     tokens = fastest.tokenize(sample)
-    batches = [tokens.batch(rows) for rows in length_sorted_batches(tokens.lengths, fastest.tokens_per_batch)]
+    batches = [tokens.batch(rows) for rows in tokens.batches(fastest.tokens_per_batch)]
     contend("kernel alone, tokenized and packed before", lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))))
     contend("enc build-features, to the committed table", lambda: lambda: _built(sample, fastest))
     folder = model_folder(model)
@@ -82,7 +82,7 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
     return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders], machine())
 
 
-_OURS = {
+_OURS: dict[str, dict[str, Any]] = {
     "torch fp32": {"backend": "torch", "precision": "fp32"},
     "torch bf16": {"backend": "torch", "precision": "bf16"},
     "onnx fp32": {"backend": "onnx", "precision": "fp32"},

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 @common.store_option
 @common.source_options
 @click.option("--model", metavar="NAME", help="minilm (English, comes with enc), a local folder, or a hub id.  [default: minilm]")
-@click.option("--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]")
-@click.option("--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]")
-@click.option("--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]")
-@click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models.")
-@click.option("--dtype", type=click.Choice(["float16", "float32"]), help="How features are stored.  [default: float16]")
+@common.setting_options
 @click.option(
     "--name", metavar="NAME", help="The feature set's name; one that exists gives its setting too.  [default: by setting]"
 )
@@ -65,10 +61,12 @@ def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
     from ..engine import load_encoder
     from ..store import FeatureTable
 
-    asked = {key: values[key] for key in ("model", "pooling", "layers", "max_length", "prefix", "dtype") if values[key] is not None}
+    asked: dict[str, Any] = dict(common.setting_values(values))
+    if values["model"] is not None:
+        asked["model"] = values["model"]
     if name and (Path(store) / name / "_delta_log").is_dir():
         spec = FeatureTable(Path(store) / name).spec
-        asked = {key: getattr(spec, key) for key in ("model", "pooling", "layers", "max_length", "prefix", "dtype")} | asked
+        asked = {"model": spec.model, **spec.setting} | asked
     return load_encoder(**asked, **common.backend_values(values))
 
 

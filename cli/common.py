@@ -4,12 +4,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 if TYPE_CHECKING:
-    from ..store import Source
+    from ..store import Setting, Source
 
 Function = Callable[..., Any]
 _DEBUG = "enc.debug"
@@ -64,6 +64,20 @@ source_options = options(
         "--format", type=click.Choice(["tsv", "csv", "jsonl", "parquet"]), help="Format of the files.  [default: by ending]"
     ),
 )
+setting_options = options(
+    click.option("--recipe", type=click.Choice(["flat32"]), help="A setting with a name; what is given beside it goes first."),
+    click.option("--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]"),
+    click.option("--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"),
+    click.option("--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]"),
+    click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models."),
+    click.option(
+        "--long-text",
+        type=click.Choice(["truncate", "windows"]),
+        help="Cut texts at max-length, or encode all of them in windows of that length and pool these.  [default: truncate]",
+    ),
+    click.option("--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"),
+    click.option("--dtype", type=click.Choice(["float16", "float32"]), help="How features are stored.  [default: float16]"),
+)
 store_option = click.option("--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets.")
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
@@ -90,6 +104,14 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
 
     names = ("text_column", "pair_column", "query", "where", "format")
     return Source(files, **{name: values[name] for name in names} | changes)
+
+
+def setting_values(values: dict[str, Any]) -> "Setting":
+    """What was given of `setting_options`, as load_encoder takes it."""
+    from ..store import RECIPES, Setting
+
+    given = {name: values[name] for name in Setting.__annotations__ if values.get(name) is not None}
+    return cast("Setting", {**(RECIPES[values["recipe"]] if values["recipe"] else {}), **given})
 
 
 def backend_values(values: dict[str, Any]) -> dict[str, Any]:

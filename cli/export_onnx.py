@@ -14,12 +14,7 @@ from . import common
 @click.option(
     "--head", "head_folder", type=click.Path(), metavar="DIR", help="Export this head with its encoder, in place of MODEL."
 )
-@click.option("--pooling", default="mean", show_default=True, metavar="LIST", help="mean, cls, max, several of them, or tokens.")
-@click.option(
-    "--layers", default="last", show_default=True, metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all."
-)
-@click.option("--max-length", type=int, default=128, show_default=True, help="Recorded in the file; the graph takes any length.")
-@click.option("--prefix", default="", metavar="TEXT", help="Recorded in the file; the graph takes tokens.")
+@common.setting_options
 @common.json_option
 def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **values: Any) -> None:
     """Write MODEL as one ONNX graph: token ids in, pooled features out; checked against torch.
@@ -38,12 +33,11 @@ def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **va
     head = Head.load(head_folder) if head_folder else None
     if head is not None:
         spec = head.spec
-        setting = {name: getattr(spec, name) for name in ("pooling", "layers", "max_length", "prefix")}
-        checkpoint = checkpoint_of(spec.model, **setting)
+        checkpoint = checkpoint_of(spec.model, **spec.setting)
         if checkpoint.spec.weights != spec.weights:
             raise ModelError(f"model '{spec.model}' is not the one the head was trained with; its weights have changed")
     else:
-        checkpoint = checkpoint_of(model, **values)
+        checkpoint = checkpoint_of(model, **common.setting_values(values))
     difference = export_onnx(checkpoint, output, head=head)
     size = Path(output).stat().st_size
     if as_json:

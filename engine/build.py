@@ -10,20 +10,20 @@ from queue import Queue
 from threading import Thread
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from ..store import FeatureTable, Source, create_feature_set, default_name, plan
 from ..store.duck import count, execute, scan_memory, workspace
 from ..store.stage import Stage, rejects_path, stage_source
-from .encoder import Encoder
-from .tokens import Tokens, length_sorted_batches
+from .encoder import Encoder, TextFeatures
+from .tokens import Tokens
 
 READ_ROWS = 1024  # texts tokenized at a time
 READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
 WINDOW_ROWS = 16384  # texts sorted by length at a time, at the most: there is hardly any padding from here on
 WINDOW_BYTES = 128 << 20  # of features in a window
 WINDOW_SECONDS = 60.0  # of encoding; a window is written when it is finished, and lost if the process is killed
+WINDOW_TOKENS = 8 << 20  # the same, of tokens; long texts that are encoded whole have many
 FIRST_WINDOW_ROWS = 1024  # until the encoder's speed is known
 Progress = Callable[[int, int], None]
 """Called with the texts encoded so far and those to encode in all."""
@@ -191,24 +191,24 @@ def encode_missing(
                 encoder.prepare(tokens, work.missing)
             if progress and not work.encoded:
                 progress(0, work.missing)
-            features = np.empty((len(tokens), *encoder.spec.shape), encoder.spec.numpy_dtype)
-            done = np.zeros(len(tokens), bool)
+            features = TextFeatures(tokens, encoder.spec)
             started = time.perf_counter()
             try:
-                batches = list(length_sorted_batches(tokens.lengths, tokens_per_batch or encoder.tokens_per_batch))
-                encoded = encoder.encode(tokens.batch(rows) for rows in batches)
-                for rows in batches:
+                batches = tokens.batches(tokens_per_batch or encoder.tokens_per_batch)
+                encoded = encoder.encode(tokens.batch(batch) for batch in batches)
+                for batch in batches:
                     with clock("encode"):
-                        features[rows] = next(encoded)
-                    done[rows] = True
-                    work.tokens += int(tokens.lengths[rows].sum())
-                    work.slots += len(rows) * int(tokens.lengths[rows[0]])  # the longest comes first
+                        values = next(encoded)
+                    features.put(batch, values)
+                    work.tokens += int(tokens.lengths[batch].sum())
+                    work.slots += len(batch) * max(int(tokens.lengths[batch[0]]), tokens.padding.to)  # the longest comes first
                     if progress:
-                        progress(work.encoded + int(done.sum()), work.missing)
+                        progress(work.encoded + int(features.done.sum()), work.missing)
                 pace.learn(len(tokens), time.perf_counter() - started)
             finally:  # an interruption keeps what is encoded
                 with clock("write"):
-                    writer.write(keys.filter(pa.array(done)), tokens.n_tokens[done], tokens.truncated[done], features[done])
+                    done = features.done
+                    writer.write(keys.filter(pa.array(done)), tokens.n_tokens[done], tokens.truncated[done], features.values[done])
                 work.encoded += int(done.sum())
                 work.truncated += int(tokens.truncated[done].sum())
                 work.longest = max(work.longest, int(tokens.n_tokens.max()))
@@ -237,7 +237,7 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stop
     """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
     keys: list[pa.Array] = []
     tokens: list[Tokens] = []
-    rows = 0
+    rows = held = 0
     read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(work.widest, 1)))
     with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
         for block in cursor.sql(f"FROM {work.texts}").to_arrow_reader(READ_ROWS):
@@ -248,9 +248,10 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stop
                     tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
                 keys.append(batch.column("key"))
                 rows += batch.num_rows
-                if rows >= pace.window_rows:
+                held += len(tokens[-1].ids)
+                if rows >= pace.window_rows or held >= WINDOW_TOKENS:
                     yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
-                    keys, tokens, rows = [], [], 0
+                    keys, tokens, rows, held = [], [], 0, 0
     if rows:
         yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
 

@@ -93,7 +93,7 @@ def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> li
 
 def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> list[Candidate]:
     """Rate of each candidate on the sample, and its cosine to float32 on torch."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(sample))[:_SAMPLE_TEXTS])
+    rows = np.sort(np.random.default_rng(0).permutation(len(sample.lengths))[:_SAMPLE_TEXTS])
     compared = sample.batch(rows[:_COMPARED_TEXTS])
     reference = _unit(next(TorchEncoder(checkpoint, device=device).encode([compared])))
     results: list[Candidate] = []
@@ -209,8 +209,9 @@ class AutoEncoder:
     def _default_seconds(self, sample: Tokens, texts: int) -> float:
         """About how long the default would take, by a few texts of the sample."""
         encoder = self._make(self._default())
-        rows = np.random.default_rng(0).permutation(len(sample))[:_COMPARED_TEXTS]
-        return texts / _rate(encoder, sample, rows, encoder.tokens_per_batch, seconds=0.0)
+        rows = np.random.default_rng(0).permutation(len(sample.lengths))[:_COMPARED_TEXTS]
+        sequences = texts * len(sample.lengths) / len(sample)
+        return sequences / _rate(encoder, sample, rows, encoder.tokens_per_batch, seconds=0.0)
 
     def _use(self, candidate: Candidate) -> None:
         self._encoder = self._make(candidate)
@@ -275,7 +276,7 @@ def _unit(features: np.ndarray) -> np.ndarray:
 def _rate(encoder: Encoder, sample: Tokens, rows: np.ndarray, budget: int, seconds: float | None = None) -> float:
     """Texts a second over batches drawn evenly from the sample's lengths, for SECONDS_EACH or about this long."""
     seconds = SECONDS_EACH if seconds is None else seconds
-    batches = [rows[b] for b in length_sorted_batches(sample.lengths[rows], budget)]
+    batches = [rows[b] for b in length_sorted_batches(np.maximum(sample.lengths[rows], sample.padding.to), budget)]
     order = np.random.default_rng(0).permutation(len(batches))
     started, done = time.perf_counter(), 0
     while not done or time.perf_counter() - started < seconds:

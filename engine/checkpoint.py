@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Unpack
 
 import torch
 import transformers
 from tokenizers import Tokenizer as RustTokenizer
 
-from ..store import FeatureSpec, ModelError
+from ..store import FeatureSpec, ModelError, Setting
 from . import pooling as poolings
 from .models import TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
 from .tokens import Tokenizer
@@ -23,17 +24,7 @@ _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer
 class Checkpoint:
     """What all backends share of a model: ``spec``, ``tokenizer``, ``layer_count``, and ``network``."""
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        model: str,
-        pooling: tuple[str, ...],
-        layers: str | Sequence[int],
-        max_length: int,
-        prefix: str,
-        dtype: str,
-    ):
+    def __init__(self, folder: Path, model: str, setting: Setting):
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # no fork follows in this process
         self.folder, self.model = folder, model
         try:
@@ -46,21 +37,17 @@ class Checkpoint:
             raise ModelError(f"model '{model}' has no fast tokenizer (tokenizer.json); save one with transformers")
         self.layer_count: int = self._config.num_hidden_layers
         weights, tokenizer_digest = digests(folder)
+        values: dict[str, Any] = {"max_length": 128, **setting}
+        values["layers"] = parse_layers(setting.get("layers", "last"), self.layer_count)
+        values["pooling"] = parse_poolings(setting.get("pooling", "mean"))
         self.spec = FeatureSpec(
-            model=model,
-            weights=weights,
-            tokenizer=tokenizer_digest,
-            hidden_size=self._config.hidden_size,
-            layers=parse_layers(layers, self.layer_count),
-            pooling=pooling,
-            max_length=max_length,
-            prefix=prefix,
-            dtype=dtype,
+            model=model, weights=weights, tokenizer=tokenizer_digest, hidden_size=self._config.hidden_size, **values
         )
+        max_length = self.spec.max_length
         longest = self._longest_input(tokenizer.model_max_length)
         if max_length > longest:
             raise ModelError(f"max_length is {max_length}, but model '{model}' takes {longest} tokens; pass --max-length {longest}")
-        self.tokenizer = Tokenizer(backend, max_length, prefix=prefix, pad_id=tokenizer.pad_token_id or 0)
+        self.tokenizer = Tokenizer(backend, self.spec, pad_id=tokenizer.pad_token_id or 0)
 
     @cached_property
     def network(self) -> "Featurizer":
@@ -93,25 +80,9 @@ class Checkpoint:
         return int(min(positions, tokenizer_limit))
 
 
-def checkpoint_of(
-    model: str,
-    *,
-    pooling: str | Sequence[str] = "mean",
-    layers: str | Sequence[int] = "last",
-    max_length: int = 128,
-    prefix: str = "",
-    dtype: str = "float16",
-) -> Checkpoint:
+def checkpoint_of(model: str, **setting: Unpack[Setting]) -> Checkpoint:
     """Open a model by name; see :func:`engine.load.load_encoder` for the setting."""
-    return Checkpoint(
-        model_folder(model),
-        model=model_name(model),
-        pooling=tuple(part.strip() for part in pooling.split(",")) if isinstance(pooling, str) else tuple(pooling),
-        layers=layers,
-        max_length=max_length,
-        prefix=prefix,
-        dtype=dtype,
-    )
+    return Checkpoint(model_folder(model), model_name(model), setting)
 
 
 class Featurizer(torch.nn.Module):
@@ -150,6 +121,11 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         transformers.logging.set_verbosity(verbosity)
+
+
+def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
+    """Poolings as names; as text they are separated by commas."""
+    return tuple(part.strip() for part in pooling.split(",")) if isinstance(pooling, str) else tuple(pooling)
 
 
 def parse_layers(layers: str | Sequence[int], count: int) -> tuple[int, ...]:

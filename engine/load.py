@@ -1,8 +1,8 @@
 """From a model's name and a setting to an encoder."""
 
-from collections.abc import Sequence
+from typing import Unpack
 
-from ..store import FeatureSpec, ModelError
+from ..store import FeatureSpec, ModelError, Setting
 from .encoder import Encoder
 from .models import EMBEDDED_MODEL
 
@@ -10,19 +10,17 @@ from .models import EMBEDDED_MODEL
 def load_encoder(
     model: str = EMBEDDED_MODEL,
     *,
-    pooling: str | Sequence[str] = "mean",
-    layers: str | Sequence[int] = "last",
-    max_length: int = 128,
-    prefix: str = "",
-    dtype: str = "float16",
     backend: str = "auto",
     precision: str | None = None,
     device: str | None = None,
+    **setting: Unpack[Setting],
 ) -> Encoder:
     """Load a BERT-like encoder: ``minilm`` (comes with enc), a local folder, or a hub id.
 
-    ``layers`` is ``last``, ``all``, or numbers from 1, also as text: ``"6"``, ``"3,6"``, ``"9-12"``.
-    ``backend`` and ``precision`` decide how features are computed, not which: see
+    ``setting`` is what distinguishes its features, by the names of :class:`FeatureSpec`'s fields:
+    ``pooling`` (``"mean"`` unless given), ``layers`` (``"last"``), ``max_length`` (128), ``prefix``,
+    ``dtype``, ``long_text``, and so on. ``layers`` is ``last``, ``all``, or numbers from 1, also as
+    text: ``"6"``, ``"3,6"``, ``"9-12"``. ``backend`` and ``precision`` decide how features are computed, not which: see
     :mod:`engine.calibrate` for ``auto``. Only safetensors weights are read, and no code from the
     model's folder is run. Raises ModelError where the model or backend cannot be had and SpecError
     where the setting is impossible.
@@ -30,7 +28,7 @@ def load_encoder(
     from .calibrate import choose_encoder  # torch and transformers take seconds to import
     from .checkpoint import checkpoint_of
 
-    checkpoint = checkpoint_of(model, pooling=pooling, layers=layers, max_length=max_length, prefix=prefix, dtype=dtype)
+    checkpoint = checkpoint_of(model, **setting)
     return choose_encoder(checkpoint, backend=backend, precision=precision, device=device)
 
 
@@ -48,14 +46,10 @@ def load_encoder_of(
     """
     encoder = load_encoder(
         model or spec.model,
-        pooling=spec.pooling,
-        layers=spec.layers,
-        max_length=spec.max_length,
-        prefix=spec.prefix,
-        dtype=spec.dtype,
         backend=backend,
         precision=precision,
         device=device,
+        **spec.setting,
     )
     differences = spec.differences(encoder.spec)
     if differences:

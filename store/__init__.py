@@ -3,10 +3,11 @@
 from .catalog import create_feature_set, default_name, feature_set_names, open_feature_set
 from .errors import EncError, HeadError, LabelError, MissingFeatures, ModelError, SourceError, SpecError, StoreError
 from .source import Source
-from .spec import FeatureSpec
+from .spec import RECIPES, FeatureSpec, Setting
 from .table import FeatureTable
 
 __all__ = [
+    "RECIPES",
     "EncError",
     "FeatureSpec",
     "FeatureTable",
@@ -14,6 +15,7 @@ __all__ = [
     "LabelError",
     "MissingFeatures",
     "ModelError",
+    "Setting",
     "Source",
     "SourceError",
     "SpecError",

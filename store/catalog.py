@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from .errors import StoreError
-from .spec import FeatureSpec
+from .spec import RECIPES, FeatureSpec
 from .table import FeatureTable
 
 
@@ -46,15 +46,36 @@ def create_feature_set(store: str | Path, name: str, spec: FeatureSpec) -> Featu
 def default_name(spec: FeatureSpec, model_layers: int) -> str:
     """A readable name for a setting, such as ``minilm-mean-128``; parts at their usual value are left out."""
     model = re.sub(r"[^\w.-]+", "-", spec.model.rstrip("/").rsplit("/", 1)[-1]).strip("-._") or "model"
-    parts = [model, *spec.pooling]
-    if spec.layers != (model_layers,):
-        parts.append("layers" + _ranges(spec.layers))
-    parts.append(str(spec.max_length))
+    layers = ["layers" + _ranges(spec.layers)] if spec.layers != (model_layers,) else []
+    if recipe := _recipe(spec):
+        parts = [model, recipe, *layers]
+    else:
+        parts = [model, *spec.pooling, *layers, str(spec.max_length), *_unusual(spec)]
     if spec.prefix:
         parts.append(re.sub(r"\W+", "", spec.prefix) or "prefix")
+    if spec.precision != "full":
+        parts.append(spec.precision)
     if spec.dtype != "float16":
         parts.append(spec.dtype)
     return "-".join(parts)
+
+
+def _recipe(spec: FeatureSpec) -> str | None:
+    for name, setting in RECIPES.items():
+        if all(getattr(spec, key) == value for key, value in setting.items() if key != "layers"):
+            return name
+    return None
+
+
+def _unusual(spec: FeatureSpec) -> list[str]:
+    parts = {
+        f"windows{spec.stride or ''}": spec.long_text == "windows",
+        f"first{spec.first_characters}": spec.first_characters > 0,
+        "bare": not spec.special_tokens,
+        "left": spec.padding_side == "left",
+        "unmasked": not spec.attention_mask,
+    }
+    return [name for name, unusual in parts.items() if unusual]
 
 
 def _ranges(layers: tuple[int, ...]) -> str:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
@@ -11,6 +12,40 @@ from .errors import SpecError
 
 POOLINGS = ("cls", "mean", "max", "tokens")
 DTYPES = ("float16", "float32")
+PRECISIONS = ("full", "int8")
+LONG_TEXT = ("truncate", "windows")
+PADDING_SIDES = ("right", "left")
+
+
+class Setting(TypedDict, total=False):
+    """The part of a :class:`FeatureSpec` that a user chooses, as ``load_encoder`` takes it; see there."""
+
+    pooling: str | Sequence[str]
+    layers: str | Sequence[int]
+    max_length: int
+    prefix: str
+    dtype: str
+    long_text: str
+    stride: int
+    first_characters: int
+    special_tokens: bool
+    padding_side: str
+    attention_mask: bool
+
+
+RECIPES: dict[str, Setting] = {
+    # The features of a well-known tutorial's second kind of transfer learning; heads flatten them.
+    "flat32": {
+        "pooling": ("tokens",),
+        "layers": "last",
+        "max_length": 32,
+        "first_characters": 32,
+        "special_tokens": False,
+        "padding_side": "left",
+        "attention_mask": False,
+    },
+}
+"""Settings that have a name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +75,21 @@ class FeatureSpec:
     """Put before every text (not before a pair's second text), as E5 models want."""
     dtype: str = "float16"
     """Stored element type, little-endian."""
+    precision: str = "full"
+    """``full``: fp32, bf16 or fp16, each checked to agree with fp32; ``int8``: a quantized model, ``weights`` its digest."""
+    long_text: str = "truncate"
+    """What becomes of tokens past max_length: ``truncate`` drops them; ``windows`` encodes the text in
+    windows of max_length and pools these, weighted by their tokens (``max``: their maximum)."""
+    stride: int = 0
+    """Tokens that neighbouring windows share."""
+    first_characters: int = 0
+    """Characters kept of a text before it is tokenized; 0: all."""
+    special_tokens: bool = True
+    """Whether [CLS] and [SEP], or what the model has in their place, are put around a text."""
+    padding_side: str = "right"
+    """``left``: padded on the left to max_length, and cut on the left."""
+    attention_mask: bool = True
+    """Whether padding is masked. If not, every text is padded to max_length, with token id 0."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "pooling"):
@@ -53,10 +103,25 @@ class FeatureSpec:
             raise SpecError("pooling 'tokens' cannot be combined with others: its shape differs; build two feature sets")
         if not self.layers or len(set(self.layers)) != len(self.layers) or min(self.layers) < 1:
             raise SpecError(f"layers must be distinct numbers from 1 up, got {list(self.layers)}")
-        if self.dtype not in DTYPES:
-            raise SpecError(f"unknown dtype '{self.dtype}'; there are {', '.join(DTYPES)}")
+        known = (("dtype", DTYPES), ("precision", PRECISIONS), ("long_text", LONG_TEXT), ("padding_side", PADDING_SIDES))
+        for name, values in known:
+            if getattr(self, name) not in values:
+                raise SpecError(f"unknown {name} '{getattr(self, name)}'; there are {', '.join(values)}")
         if self.max_length < 3:
             raise SpecError(f"max_length is {self.max_length}; it must leave room for special tokens and text")
+        self._check_windows()
+
+    def _check_windows(self) -> None:
+        if self.long_text == "truncate":
+            if self.stride:
+                raise SpecError("stride is for windows: pass --long-text windows with it")
+            return
+        if self.pooling == ("tokens",):
+            raise SpecError("long_text 'windows' needs features that can be pooled; pooling 'tokens' keeps max_length tokens")
+        if self.padding_side != "right" or not self.attention_mask:
+            raise SpecError("long_text 'windows' goes with padding on the right and an attention mask")
+        if not 0 <= self.stride <= self.max_length // 2:
+            raise SpecError(f"stride is {self.stride}; windows of {self.max_length} tokens can share 0 to {self.max_length // 2}")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +144,11 @@ class FeatureSpec:
     def row_bytes(self) -> int:
         """Bytes of one row's features."""
         return int(np.prod(self.shape)) * self.numpy_dtype.itemsize
+
+    @property
+    def setting(self) -> Setting:
+        """What ``load_encoder`` needs, beside the model, to make this setting again."""
+        return cast("Setting", {name: getattr(self, name) for name in Setting.__annotations__})
 
     @property
     def digest(self) -> str:

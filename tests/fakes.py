@@ -37,12 +37,9 @@ class FakeEncoder:
         words = [[len(word) for word in text.split()] or [0] for text in joined]
         kept = [w[: self.spec.max_length] for w in words]
         flat = np.array([n for w in kept for n in w], np.int32)
-        return Tokens(
-            flat,
-            np.zeros(len(flat), np.uint8),
-            np.array([len(w) for w in kept], np.int32),
-            np.array([len(w) for w in words], np.int32),
-        )
+        lengths = np.array([len(w) for w in kept], np.int32)
+        n_tokens = np.array([len(w) for w in words], np.int32)
+        return Tokens(flat, np.zeros(len(flat), np.uint8), lengths, n_tokens, n_tokens > lengths, np.arange(len(words)))
 
     title = "fake"
 

@@ -173,4 +173,4 @@ def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
 
 
 def checkpoint_of(folder, dtype="float16") -> Checkpoint:
-    return Checkpoint(folder, model=str(folder), pooling=("mean",), layers="last", max_length=32, prefix="", dtype=dtype)
+    return Checkpoint(folder, str(folder), {"max_length": 32, "dtype": dtype})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
 from enc.engine.checkpoint import digests, parse_layers
-from enc.store import ModelError, Source, SpecError, open_feature_set
+from enc.store import RECIPES, ModelError, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
 from enc.store.plan import located_sql
@@ -173,3 +173,41 @@ def test_values_that_do_not_fit_float16_are_an_error(tmp_path, tiny_bert):
     encoder = load_encoder(str(folder), max_length=16)
     with pytest.raises(ModelError, match="do not fit float16; pass --dtype float32"):
         list(encoder.encode([encoder.tokenize(["a"]).batch(np.array([0]))]))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls,max", "max"])
+@pytest.mark.parametrize("stride", [0, 3])
+def test_windows_are_pooled_by_their_tokens(tiny_bert, tmp_path, pooling, stride):
+    names = pooling.split(",")
+    options = dict(max_length=12, truncation=True, stride=stride, return_overflowing_tokens=True, padding=True, return_tensors="pt")
+    batch = AutoTokenizer.from_pretrained(tiny_bert)(TEXTS, **options)
+    owners = batch.pop("overflow_to_sample_mapping").numpy()
+    with torch.inference_mode():
+        states = AutoModel.from_pretrained(tiny_bert, dtype=torch.float32).eval()(**batch).last_hidden_state
+    expected = []
+    for text in range(len(TEXTS)):
+        windows = [states[i][batch["attention_mask"][i].bool()] for i in np.flatnonzero(owners == text)]
+        weights = torch.tensor([len(w) for w in windows], dtype=torch.float32)
+        pooled = {
+            "cls": torch.stack([w[0] for w in windows]).T @ (weights / weights.sum()),
+            "mean": torch.cat(windows).mean(0),
+            "max": torch.cat(windows).amax(0),
+        }
+        expected.append(torch.cat([pooled[name] for name in names]))
+    encoder = load_encoder(
+        str(tiny_bert), max_length=12, pooling=pooling, long_text="windows", stride=stride, dtype="float32", backend="torch"
+    )
+    encoder.tokens_per_batch = 30  # windows of a text in different batches
+    np.testing.assert_allclose(stored_features(tmp_path, encoder, TEXTS), torch.stack(expected).numpy(), atol=1e-5)
+
+
+def test_flat32_is_the_tutorials_recipe(tiny_bert, tmp_path):
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_bert), AutoModel.from_pretrained(tiny_bert, dtype=torch.float32).eval()
+    expected = []
+    for text in TEXTS:
+        ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text[:32]))[-32:]
+        with torch.inference_mode():
+            expected.append(model(torch.tensor([[0] * (32 - len(ids)) + ids])).last_hidden_state[0])
+    encoder = load_encoder(str(tiny_bert), **RECIPES["flat32"], backend="torch")
+    assert encoder.spec.shape == (32, model.config.hidden_size)
+    np.testing.assert_allclose(stored_features(tmp_path, encoder, TEXTS), torch.stack(expected).numpy(), atol=1e-3)

@@ -11,11 +11,25 @@ def test_digest_covers_what_changes_the_numbers():
     spec = fake_spec()
     assert fake_spec(model="elsewhere").digest == spec.digest
     changes = dict(
-        weights="a", tokenizer="b", hidden_size=8, layers=(2,), pooling=("max",), max_length=9, prefix="query: ", dtype="float16"
+        weights="a",
+        tokenizer="b",
+        hidden_size=8,
+        layers=(2,),
+        pooling=("max",),
+        max_length=9,
+        prefix="query: ",
+        dtype="float16",
+        precision="int8",
+        long_text="windows",
+        first_characters=32,
+        special_tokens=False,
+        padding_side="left",
+        attention_mask=False,
     )
-    assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {"model"}
+    assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {"model", "stride"}
     digests = {fake_spec(**{name: value}).digest for name, value in changes.items()}
-    assert len(digests | {spec.digest}) == len(changes) + 1
+    digests.add(fake_spec(long_text="windows", stride=2).digest)
+    assert len(digests | {spec.digest}) == len(changes) + 2
 
 
 def test_digest_is_stable():
@@ -44,10 +58,31 @@ def test_json_round_trip():
 
 def test_json_of_another_release_or_hand_is_refused():
     values = json.loads(fake_spec().to_json())
-    with pytest.raises(SpecError, match="does not know: stride"):
-        FeatureSpec.from_json(json.dumps(values | {"stride": 3}))
+    with pytest.raises(SpecError, match="does not know: dilation"):
+        FeatureSpec.from_json(json.dumps(values | {"dilation": 3}))
     with pytest.raises(SpecError, match="digest"):
         FeatureSpec.from_json(json.dumps(values | {"max_length": 99}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stride": 2}, "--long-text windows"),
+        ({"long_text": "windows", "stride": 5}, "share 0 to 4"),
+        ({"long_text": "windows", "pooling": ("tokens",)}, "can be pooled"),
+        ({"long_text": "windows", "padding_side": "left"}, "padding on the right"),
+        ({"long_text": "fold"}, "unknown long_text 'fold'; there are truncate, windows"),
+        ({"precision": "fp8"}, "unknown precision"),
+    ],
+)
+def test_impossible_settings(changes, message):
+    with pytest.raises(SpecError, match=message):
+        fake_spec(**changes)
+
+
+def test_setting_makes_the_same_spec_again():
+    spec = fake_spec(long_text="windows", stride=2, prefix="q", layers=(2, 1))
+    assert fake_spec(**spec.setting) == spec
 
 
 def test_shapes_and_parts():
@@ -71,7 +106,7 @@ def test_shapes_and_parts():
         (dict(max_length=2), "max_length is 2"),
     ],
 )
-def test_impossible_settings(changes, message):
+def test_unknown_names_and_shapes(changes, message):
     with pytest.raises(SpecError, match=message):
         fake_spec(**changes)
 

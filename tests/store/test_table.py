@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from enc.store import (
+    RECIPES,
     FeatureTable,
     SpecError,
     StoreError,
@@ -156,6 +157,9 @@ def test_what_is_no_store_is_refused(tmp_path):
         (dict(model="/models/my bert/", pooling=("cls", "max")), 1, "my-bert-cls-max-8-float32"),
         (dict(model="org/name", layers=(9, 10, 11, 12), prefix="query: "), 12, "name-mean-layers9to12-8-query-float32"),
         (dict(model="m", layers=(3, 1)), 3, "m-mean-layers3_1-8-float32"),
+        (dict(model="m", long_text="windows", stride=2, precision="int8"), 1, "m-mean-8-windows2-int8-float32"),
+        (dict(model="m", **RECIPES["flat32"], dtype="float16") | dict(layers=(1,)), 1, "m-flat32"),
+        (dict(model="m", special_tokens=False), 1, "m-mean-8-bare-float32"),
     ],
 )
 def test_default_names(changes, layers, name):
