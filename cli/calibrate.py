@@ -2,44 +2,103 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..engine.gate import Judged
+    from ..engine.measure import Candidate
+    from ..store import Source
 
 
 @click.command("calibrate", cls=common.EncCommand, short_help="Measure the ways to encode on texts of yours.")
 @click.argument("model")
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
 @common.source_options
-@click.option("--max-length", type=int, default=128, show_default=True, help="Tokens kept of a text.")
-@click.option(
-    "--dtype", type=click.Choice(["float16", "float32"]), default="float16", show_default=True, help="How features are stored."
-)
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Measure this precision only.")
+@common.setting_options
+@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), help="Measure this precision only.")
 @common.device_option
+@click.option("--label-column", metavar="NAME", help="For int8: column of the label.")
+@click.option("--valid", multiple=True, metavar="FILE", help="For int8: validation rows; may be given several times.")
+@click.option("--valid-fraction", type=float, help="For int8: hold out this share of SOURCE's texts.  [default: 0.2]")
+@click.option("--output", type=click.Path(), metavar="DIR", help="For int8: folder for the quantized model.")
 @common.json_option
-def command(model: str, sources: tuple[str, ...], as_json: bool, **values: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: bool, **values: Any) -> None:
     """Time every backend and precision of MODEL on a sample of SOURCE…, and show the table.
 
     `build-features` does the same by itself where it is worth while, and remembers the choice.
-    """
-    from ..engine import load_encoder
-    from ..engine.calibrate import measure_source
 
+    With --precision int8, MODEL is quantized on texts of SOURCE…, and judged: the same head is trained
+    on features of full precision and of int8. If that costs at most half a point of accuracy, the
+    quantized model is written to --output, to be used as any --model.
+    """
     source = common.source_of(sources, values)
-    encoder = load_encoder(
-        model, max_length=values["max_length"], dtype=values["dtype"], precision=values["precision"], device=values["device"]
-    )
-    results = measure_source(encoder, source)
-    if as_json:
-        click.echo(json.dumps([dataclasses.asdict(c) for c in results]))
+    if values["precision"] == "int8":
+        judged = _judge(model, source, values)
+        click.echo(json.dumps(dataclasses.asdict(judged)) if as_json else _judged_text(judged, values["output"]))
+        if not judged.passed:
+            ctx.exit(1)
         return
-    baseline = results[0].texts_per_second or 1.0
+    from ..engine import load_encoder
+    from ..engine.calibrate import AutoEncoder
+    from ..engine.measure import sample_of
+    from ..store import ModelError
+
+    setting = common.setting_values(values)
+    encoder = load_encoder(model, precision=values["precision"], device=values["device"], **setting)
+    if not isinstance(encoder, AutoEncoder):
+        raise ModelError(f"model '{model}' is quantized; there is only one way to run it")
+    results = encoder.measure(sample_of(encoder, source))
+    click.echo(json.dumps([dataclasses.asdict(c) for c in results]) if as_json else _table(results))
+
+
+def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
+    from ..engine.gate import judge_int8
+    from ..store import ModelError
+
+    for name in ("label_column", "output"):
+        if not values[name]:
+            raise ModelError(
+                f"int8 is judged by the quality of a head, and kept as a model folder: pass --{name.replace('_', '-')}"
+            )
+    valid = common.source_of(values["valid"], values, query=None) if values["valid"] else None
+    return judge_int8(
+        model,
+        source,
+        values["output"],
+        valid=valid,
+        valid_fraction=None if valid else values["valid_fraction"] or 0.2,
+        label_column=values["label_column"],
+        say=common.note,
+        **common.setting_values(values),
+    )
+
+
+def _table(results: "list[Candidate]", baseline: float | None = None) -> str:
+    baseline = baseline or results[0].texts_per_second or 1.0
+    lines = []
     for c in results:
         figures = (
             f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  {c.tokens_per_batch:>6,} tokens a batch"
         )
-        remark = c.problem or f"cosine {c.cosine:.5f}"
-        click.echo(f"{c.name:<14}{figures if c.texts_per_second else '':<56}  {remark}")
+        lines.append(f"{c.name:<14}{figures if c.texts_per_second else '':<56}  {c.problem or f'cosine {c.cosine:.5f}'}")
+    return "\n".join(lines)
+
+
+def _judged_text(judged: "Judged", output: str) -> str:
+    lines = [_table(judged.full)]
+    for judgement in judged.judgements:
+        lines += [
+            "",
+            f"{judgement.recipe}:",
+            _table([judgement.measured], judged.full[0].texts_per_second),
+            f"head accuracy {judgement.full:.4f} in full precision, {judgement.int8:.4f} in int8: "
+            f"{100 * (judgement.int8 - judgement.full):+.2f} points, {'accepted' if judgement.passed else 'not accepted'}",
+        ]
+    if judged.passed:
+        return "\n".join([*lines, "", f"written: {output}; use it with --model {output}"])
+    return "\n".join([*lines, "", "int8 costs too much on these texts; nothing was written"])

@@ -91,7 +91,9 @@ backend_options = options(
         help="What encodes; auto measures on the texts at hand.",
     ),
     click.option(
-        "--precision", type=click.Choice(["fp32", "bf16", "fp16"]), help="Of the encoder's matrix products.  [default: by backend]"
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
+        help="Of the encoder's matrix products; int8 is for models that `enc calibrate` quantized.  [default: by backend]",
     ),
     device_option,
 )

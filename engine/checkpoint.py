@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from ..store import FeatureSpec, ModelError, Setting
 from . import pooling as poolings
-from .models import TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
+from .models import INT8_RECORD, TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
 from .tokens import Tokenizer
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
@@ -37,12 +38,17 @@ class Checkpoint:
             raise ModelError(f"model '{model}' has no fast tokenizer (tokenizer.json); save one with transformers")
         self.layer_count: int = self._config.num_hidden_layers
         weights, tokenizer_digest = digests(folder)
-        values: dict[str, Any] = {"max_length": 128, **setting}
-        values["layers"] = parse_layers(setting.get("layers", "last"), self.layer_count)
-        values["pooling"] = parse_poolings(setting.get("pooling", "mean"))
+        quantized = _quantized(folder)
+        values: dict[str, Any] = {"pooling": "mean", "layers": "last", "max_length": 128, **quantized, **setting}
+        values["layers"] = parse_layers(values["layers"], self.layer_count)
+        values["pooling"] = parse_poolings(values["pooling"])
         self.spec = FeatureSpec(
             model=model, weights=weights, tokenizer=tokenizer_digest, hidden_size=self._config.hidden_size, **values
         )
+        for name in ("layers", "pooling"):
+            if quantized and list(values[name]) != quantized[name]:
+                made = ",".join(map(str, quantized[name]))
+                raise ModelError(f"model '{model}' was quantized for {name} {made}; quantize it again for others")
         max_length = self.spec.max_length
         longest = self._longest_input(tokenizer.model_max_length)
         if max_length > longest:
@@ -55,7 +61,12 @@ class Checkpoint:
         return self.load()
 
     def load(self, *, attention: str = "sdpa") -> "Featurizer":
-        """The network in float32 with the setting's layers and pooling, on the CPU, in evaluation mode."""
+        """The network in float32 with the setting's layers and pooling, on the CPU, in evaluation mode.
+
+        Raises ModelError for a folder without sound weights, and for a quantized model, which is a graph only.
+        """
+        if self.spec.precision == "int8":
+            raise ModelError(f"model '{self.model}' is quantized, for backend openvino; it has no weights for torch")
         options = {
             "attn_implementation": attention,
             "config": self._config,
@@ -83,6 +94,17 @@ class Checkpoint:
 def checkpoint_of(model: str, **setting: Unpack[Setting]) -> Checkpoint:
     """Open a model by name; see :func:`engine.load.load_encoder` for the setting."""
     return Checkpoint(model_folder(model), model_name(model), setting)
+
+
+def _quantized(folder: Path) -> dict[str, Any]:
+    """The setting that a quantized model was made for, empty for any other model."""
+    record = folder / INT8_RECORD
+    if not record.is_file():
+        return {}
+    try:
+        return {**json.loads(record.read_text(encoding="utf-8"))["setting"], "precision": "int8"}
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"'{record}' is damaged; quantize the model again") from error
 
 
 class Featurizer(torch.nn.Module):

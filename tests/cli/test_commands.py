@@ -218,3 +218,39 @@ def test_debug_shows_the_traceback(enc, tmp_path):
     result = enc("store", "ls", tmp_path / "no", "--debug", code=2)
     assert "Traceback" in result.stderr
     assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_long_texts_in_windows_and_a_recipe(enc, reviews, tiny_bert, tmp_path):
+    common = ("build-features", reviews, "--store", tmp_path / "s", "--model", tiny_bert, "--json")
+    windows = json.loads(enc(*common, "--max-length", 5, "--long-text", "windows", "--stride", 1).stdout)
+    assert (windows["truncated"], windows["longest"] > 5) == (0, True)
+    assert windows["feature_set"].endswith("mean-5-windows1")
+    flat = json.loads(enc(*common, "--recipe", "flat32").stdout)
+    assert flat["feature_set"].endswith("-flat32")
+    assert "windows" in enc("build-features", reviews, "--store", tmp_path / "s", "--stride", 3, code=2).stderr
+
+
+def test_calibrate_judges_int8(enc, reviews, tiny_bert, tmp_path, monkeypatch):
+    pytest.importorskip("nncf", reason="quantizing needs nncf")
+    from enc.engine import measure
+
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    common = ("calibrate", tiny_bert, reviews, "--max-length", 32, "--precision", "int8")
+    assert "pass --label-column" in enc(*common, code=2).stderr
+    assert "pass --output" in enc(*common, "--label-column", "label", code=2).stderr
+    result = enc(*common, "--label-column", "label", "--output", tmp_path / "small")
+    assert "in full precision" in result.stdout
+    assert f"use it with --model {tmp_path / 'small'}" in result.stdout
+    built = enc("build-features", reviews, "--store", tmp_path / "s", "--model", tmp_path / "small", "--precision", "int8")
+    assert "openvino int8 on cpu" in built.stdout
+
+
+def test_calibrate_prints_a_table(enc, reviews, tiny_bert, tmp_path, monkeypatch):
+    from enc.engine import measure
+
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    lines = enc("calibrate", tiny_bert, reviews, "--max-length", 32).stdout.splitlines()
+    assert lines[0].startswith("torch fp32")
+    assert "cosine 1.00000" in lines[0]

@@ -5,9 +5,10 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from enc.engine import build_features, calibrate, load_encoder
-from enc.engine.calibrate import AutoEncoder, Candidate
+from enc.engine import build_features, calibrate, load_encoder, measure
+from enc.engine.calibrate import AutoEncoder
 from enc.engine.checkpoint import Checkpoint
+from enc.engine.measure import Candidate
 from enc.engine.torch_encoder import TorchEncoder, cpu_has_bf16
 from enc.store import ModelError, Source, open_feature_set
 
@@ -114,7 +115,7 @@ def test_few_texts_are_not_worth_measuring(tiny_bert, source, tmp_path):
 def test_many_texts_are_measured_and_the_choice_is_remembered(tiny_bert, source, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
-    monkeypatch.setattr(calibrate, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
     encoder = load_encoder(str(tiny_bert), max_length=32)
     summary = build_features(source, tmp_path / "s", encoder, name="set")
     if not encoder.measured:
@@ -144,19 +145,19 @@ def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
             for features in super().encode(batches):
                 yield features[:, ::-1]
 
-    monkeypatch.setitem(calibrate._MAKERS, "openvino", Inexact)
-    monkeypatch.setattr(calibrate, "SECONDS_EACH", 0.01)
+    monkeypatch.setitem(measure.MAKERS, "openvino", Inexact)
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
     options = [Candidate("torch", "fp32"), Candidate("openvino", "fp32"), Candidate("torch", "fp16")]
-    exact, inexact, impossible = calibrate.measure(checkpoint, "cpu", checkpoint.tokenizer(TEXTS), options)
+    exact, inexact, impossible = measure.measure(checkpoint, "cpu", checkpoint.tokenizer(TEXTS), options)
     assert (exact.problem, exact.texts_per_second > 0) == ("", True)
     assert "features differ from float32" in inexact.problem
     assert "needs a GPU" in impossible.problem
 
 
 def test_float32_features_are_computed_in_float32(tiny_bert):
-    assert {c.precision for c in calibrate.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")} == {"fp32"}
-    assert {c.precision for c in calibrate.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}
-    assert [c.name for c in calibrate.candidates(checkpoint_of(tiny_bert), None, "cuda")] == [
+    assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")} == {"fp32"}
+    assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}
+    assert [c.name for c in measure.candidates(checkpoint_of(tiny_bert), None, "cuda")] == [
         "torch fp32",
         "torch bf16",
         "torch fp16",
@@ -174,3 +175,21 @@ def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
 
 def checkpoint_of(folder, dtype="float16") -> Checkpoint:
     return Checkpoint(folder, str(folder), {"max_length": 32, "dtype": dtype})
+
+
+def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch):
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    first = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
+    sample = first.tokenize(TEXTS)
+    first.measure(sample)
+    first._encoder = type("Small", (), {"tokens_per_batch": 512, "encode": shrinking})()
+    assert next(first.encode([])) is None
+    list(first.encode([]))
+    second = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
+    second.prepare(sample, 1)
+    assert second.tokens_per_batch == 256
+
+
+def shrinking(self, batches):
+    yield None
+    self.tokens_per_batch = 256

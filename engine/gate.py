@@ -1,0 +1,113 @@
+"""Whether int8 is good enough: the same head, trained on features of full precision and of int8."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from ..store import ModelError, Setting, Source, open_feature_set
+from .build import build_features
+from .calibrate import AutoEncoder
+from .checkpoint import checkpoint_of
+from .encoder import Encoder
+from .folders import replaced, require_replaceable
+from .int8 import RECIPES, Recipe, quantize, require_packages
+from .load import load_encoder
+from .measure import Candidate, measure_one, sample_of
+from .models import INT8_RECORD
+from .openvino_encoder import OpenVinoEncoder
+from .train import TrainConfig, train_head
+
+MAX_LOSS = 0.005
+"""Accuracy that int8 may cost, as a share: half a point."""
+SEEDS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Accuracy of the same head on full and on int8 features, means over seeds."""
+
+    recipe: str
+    full: float
+    int8: float
+    measured: Candidate
+    """Rate of the int8 model on the sample, and its cosine to float32."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether int8 costs no more than MAX_LOSS."""
+        return self.full - self.int8 <= MAX_LOSS
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What :func:`judge_int8` found."""
+
+    full: list[Candidate]
+    """All ways to encode in full precision, measured on the sample."""
+    judgements: list[Judgement]
+    """One for each recipe tried; the last one is kept if it passed."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether a model was written."""
+        return self.judgements[-1].passed
+
+
+def judge_int8(
+    model: str,
+    train: Source,
+    output: str | Path,
+    *,
+    valid: Source | None = None,
+    valid_fraction: float | None = None,
+    label_column: str = "label",
+    config: TrainConfig | None = None,
+    recipes: Sequence[Recipe] = RECIPES,
+    say: Callable[[str], None] = lambda _: None,
+    **setting: Unpack[Setting],
+) -> Judged:
+    """Quantize ``model`` on texts of ``train``, and keep it in ``output`` if a head on its features is as good.
+
+    Recipes are tried in order until one passes; ``output`` is not touched if none does. All texts
+    are encoded once in full precision and once for each recipe, in a temporary store. Raises
+    ModelError where NNCF or OpenVINO is missing.
+    """
+    require_replaceable(Path(output), INT8_RECORD, ModelError, "an int8 model")
+    require_packages()
+    full = load_encoder(model, **setting)
+    if not isinstance(full, AutoEncoder):
+        raise ModelError(f"model '{model}' is quantized already")
+    checkpoint, sample = full.checkpoint, sample_of(full, train)
+    say("measuring full precision …")
+    measured, judgements = full.measure(sample), []
+    with tempfile.TemporaryDirectory(prefix="enc-") as work:
+
+        def accuracy(encoder: Encoder) -> float:
+            for source in [train, *([valid] if valid else [])]:
+                build_features(source, Path(work, "store"), encoder, name=encoder.spec.precision)
+            table = open_feature_set(Path(work, "store"), encoder.spec.precision)
+            options = {"valid": valid, "valid_fraction": valid_fraction, "label_column": label_column}
+            heads = [train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options) for seed in SEEDS]
+            return float(np.mean([head.metrics["accuracy"] for head in heads]))
+
+        say("encoding in full precision …")
+        accuracy_full = accuracy(full)
+        for recipe in recipes:
+            say(f"quantizing: {recipe.name} …")
+            folder = Path(work, "model")
+            quantize(checkpoint, sample, recipe, folder)
+            encoder = OpenVinoEncoder(checkpoint_of(str(folder), **setting), precision="int8")
+            figures = measure_one(encoder, Candidate("openvino", "int8"), checkpoint, sample)
+            say("encoding in int8 …")
+            judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder), figures))
+            if judgements[-1].passed:
+                with replaced(Path(output)) as part:
+                    shutil.copytree(folder, part, dirs_exist_ok=True)
+                break
+            shutil.rmtree(Path(work, "store", "int8"))
+    return Judged(measured, judgements)

@@ -1,0 +1,138 @@
+"""The ways to encode, measured on texts of the user's: how fast each is, and how near to float32."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+import numpy as np
+
+from ..store import ModelError, Source, SourceError
+from ..store.duck import workspace
+from ..store.stage import stage_source
+from .checkpoint import Checkpoint
+from .encoder import Encoder
+from .onnx_encoder import OnnxEncoder
+from .openvino_encoder import OpenVinoEncoder
+from .tokens import Tokens, length_sorted_batches
+from .torch_encoder import TorchEncoder, cpu_has_bf16
+
+MIN_COSINE = 0.9999
+"""Mean cosine to float32 below which a backend is not of the precision class ``full``."""
+SECONDS_EACH = 0.8
+SAMPLE_TEXTS = 512
+COMPARED_TEXTS = 24
+MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder}
+PRECISIONS = {"torch": ("fp32", "bf16", "fp16"), "openvino": ("fp32", "bf16"), "onnx": ("fp32",)}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A way to compute features, and what was measured of it."""
+
+    backend: str
+    precision: str
+    tokens_per_batch: int = 0
+    texts_per_second: float = 0.0
+    cosine: float = 0.0
+    """Mean cosine to float32 on the sample."""
+    problem: str = ""
+    """Why it cannot be used; empty if it can."""
+
+    @property
+    def name(self) -> str:
+        """Backend and precision."""
+        return f"{self.backend} {self.precision}"
+
+
+def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> list[Candidate]:
+    """What is worth measuring here, float32 on torch first.
+
+    Features stored in float32 are wanted at that precision, so lower ones are left out unless asked for.
+    """
+    if device.startswith("cuda"):
+        precisions = ["fp32", "bf16", "fp16"]
+        backends = ["torch"]
+    else:
+        precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
+        backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
+    if precision is not None:
+        precisions = [precision]
+    elif checkpoint.spec.dtype == "float32":
+        precisions = ["fp32"]
+    return [Candidate(b, p) for p in precisions for b in backends if p in PRECISIONS[b]]
+
+
+def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> list[Candidate]:
+    """Rate of each candidate on the sample, and its cosine to float32 on torch."""
+    results: list[Candidate] = []
+    fastest: tuple[int, Encoder] | None = None
+    for candidate in chosen:
+        try:
+            encoder = MAKERS[candidate.backend](checkpoint, precision=candidate.precision, device=device)
+            result = measure_one(encoder, candidate, checkpoint, sample)
+        except ModelError as error:
+            results.append(replace(candidate, problem=str(error)))
+            continue
+        if result.cosine < MIN_COSINE:
+            result = replace(result, problem=f"features differ from float32 (cosine {result.cosine:.5f})")
+        elif fastest is None or result.texts_per_second > results[fastest[0]].texts_per_second:
+            fastest = len(results), encoder
+        results.append(result)
+    if fastest is not None:  # other batch sizes are tried for the winner only
+        index, encoder = fastest
+        for budget in (encoder.tokens_per_batch // 2, encoder.tokens_per_batch * 2):
+            speed = rate(encoder, sample, _rows(sample), budget)
+            if speed > results[index].texts_per_second:
+                results[index] = replace(results[index], tokens_per_batch=budget, texts_per_second=speed)
+    return results
+
+
+def measure_one(encoder: Encoder, candidate: Candidate, checkpoint: Checkpoint, sample: Tokens) -> Candidate:
+    """Rate of an encoder on the sample, and its cosine to float32 on torch."""
+    rows = _rows(sample)
+    compared = sample.batch(rows[:COMPARED_TEXTS])
+    reference = next(TorchEncoder(checkpoint).encode([compared]))
+    features = next(iter(encoder.encode([compared])))  # also the warm-up
+    cosine = float(np.mean(cosines(features, reference)))
+    budget = encoder.tokens_per_batch
+    speed = rate(encoder, sample, rows, budget)
+    return replace(candidate, tokens_per_batch=budget, texts_per_second=speed, cosine=round(cosine, 6))
+
+
+def _rows(sample: Tokens) -> np.ndarray:
+    """Sequences to measure on."""
+    return np.sort(np.random.default_rng(0).permutation(len(sample.lengths))[:SAMPLE_TEXTS])
+
+
+def sample_of(encoder: Encoder, source: Source) -> Tokens:
+    """A random sample of a source's texts, tokenized. Raises SourceError if it has none."""
+    with workspace() as con:
+        stage = stage_source(con, source)
+        rows = con.sql(
+            f"SELECT text, pair FROM {stage.name} WHERE key IS NOT NULL USING SAMPLE {SAMPLE_TEXTS} ROWS (reservoir, 0)"
+        ).fetchall()
+    if not rows:
+        raise SourceError(f"{source.title} has no text to measure on")
+    return encoder.tokenize([text for text, _ in rows], [pair for _, pair in rows] if stage.pair_column else None)
+
+
+def cosines(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Cosine, float64 [rows], of each row's features with those of the reference, all dimensions taken together."""
+    a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (features, reference))
+    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
+
+
+def rate(encoder: Encoder, sample: Tokens, rows: np.ndarray, budget: int, seconds: float | None = None) -> float:
+    """Texts a second over batches drawn evenly from the sample's lengths, for SECONDS_EACH or about this long."""
+    seconds = SECONDS_EACH if seconds is None else seconds
+    batches = [rows[b] for b in length_sorted_batches(np.maximum(sample.lengths[rows], sample.padding.to), budget)]
+    order = np.random.default_rng(0).permutation(len(batches))
+    started, done = time.perf_counter(), 0
+    while not done or time.perf_counter() - started < seconds:
+        # A few at a time, so that a backend with several in flight has its due.
+        chosen = [batches[i] for i in order[:4]]
+        order = np.roll(order, -4)
+        for features in encoder.encode(sample.batch(b) for b in chosen):
+            done += len(features)
+    return round(done / (time.perf_counter() - started), 1)
