@@ -57,7 +57,7 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
                 measurement.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             say(f"opened {name}" if not measurement.problem else f"{name}: {measurement.problem}")
 
-        copies = np.zeros((2, rows, data.spec.row_bytes), np.uint8)
+        copies = np.ones((2, rows, data.spec.row_bytes), np.uint8)
         contend("the machine's own copy of the features, unshuffled", lambda: lambda _: _copied(copies, batch_size))
         for mode in MODES:
             contend(f"enc {mode}", lambda mode=mode: _enc(data, mode, batch_size), order=_ORDERS[mode])
