@@ -60,6 +60,7 @@ class PlannedFeatures:
             self._offsets = self._shards.offsets(locations)
         else:
             self._stored = self._by_place()
+            self._spare: list[np.ndarray] = []  # buffers between epochs: fresh memory costs more time than reading into it
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the shards itself, in the same order, instead of being sent the rows held here.
@@ -110,7 +111,8 @@ class PlannedFeatures:
     def _streamed(
         self, seed: int, epoch: int, batch_size: int, start: int, rank: int, world_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        buffers = [self._shards.empty(min(self._buffer_rows, self.rows)) for _ in range(2)]
+        empty = self._shards.empty
+        buffers = [self._spare.pop() if self._spare else empty(min(self._buffer_rows, self.rows)) for _ in range(2)]
 
         def fills() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             orders = block_shuffle(
@@ -121,22 +123,25 @@ class PlannedFeatures:
                 self._shards.read(self._locations[positions], features)
                 yield positions, features, order
 
-        # A buffer is filled while the other one is served: prefetched() is never more than one ahead.
-        with closing(prefetched(fills(), "enc-read")) as reading:
-            batch, filled = (np.empty(batch_size, np.int64), self._shards.empty(batch_size)), 0
-            for positions, features, order in reading:
-                done = 0
-                while done < len(order):
-                    chosen = order[done : done + batch_size - filled]
-                    stop = filled + len(chosen)
-                    batch[0][filled:stop] = positions[chosen]
-                    np.take(features, chosen, axis=0, out=batch[1][filled:stop], mode="clip")  # other modes copy twice
-                    done, filled = done + len(chosen), stop
-                    if filled == batch_size:
-                        yield batch
-                        batch, filled = (np.empty(batch_size, np.int64), self._shards.empty(batch_size)), 0
-            if filled:
-                yield batch[0][:filled], batch[1][:filled]
+        try:
+            # A buffer is filled while the other one is served: prefetched() is never more than one ahead.
+            with closing(prefetched(fills(), "enc-read")) as reading:
+                batch, filled = (np.empty(batch_size, np.int64), empty(batch_size)), 0
+                for positions, features, order in reading:
+                    done = 0
+                    while done < len(order):
+                        chosen = order[done : done + batch_size - filled]
+                        stop = filled + len(chosen)
+                        batch[0][filled:stop] = positions[chosen]
+                        np.take(features, chosen, axis=0, out=batch[1][filled:stop], mode="clip")  # other modes copy twice
+                        done, filled = done + len(chosen), stop
+                        if filled == batch_size:
+                            yield batch
+                            batch, filled = (np.empty(batch_size, np.int64), empty(batch_size)), 0
+                if filled:
+                    yield batch[0][:filled], batch[1][:filled]
+        finally:
+            self._spare = buffers
 
     def _by_place(self) -> np.ndarray:
         """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
