@@ -50,12 +50,12 @@ class Results:
         return asdict(self) | {"measurements": rows}
 
 
-def machine() -> dict[str, Any]:
-    """The machine and the versions of what is measured on it."""
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """The machine and the versions of what is measured on it: ``PACKAGES``, and these."""
     import torch
 
     versions = {}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *packages):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

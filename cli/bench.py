@@ -1,11 +1,14 @@
 """`enc bench`"""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import common
+
+if TYPE_CHECKING:
+    from ..benchmarks.results import Results
 
 
 @click.group("bench", short_help="Measure enc against the alternatives on this machine.")
@@ -25,7 +28,6 @@ def command() -> None:
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Texts to features: enc against transformers and sentence-transformers, as far as they are installed."""
     from ..benchmarks.bench_encode import run
-    from ..benchmarks.results import write_report
 
     results = run(
         common.source_of(sources, values),
@@ -35,6 +37,30 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
         repetitions=values["repetitions"],
         say=common.note,
     )
+    _report(results, output, as_json)
+
+
+@command.command("batches", cls=common.EncCommand)
+@click.option("--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384.")
+@click.option(
+    "--rows", type=click.IntRange(100), metavar="N", help="Rows in the store.  [default: 1000000, or 40000 with --tokens]"
+)
+@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Rows in a batch.  [default: 4096, or 256 with --tokens]")
+@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@common.json_option
+def batches(tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool) -> None:
+    """A shuffled epoch of random features from disk: enc against DuckDB, datasets, Lance and a torch DataLoader, as installed."""
+    from ..benchmarks.bench_batches import run
+
+    rows, batch_size = rows or (40_000 if tokens else 1_000_000), batch_size or (256 if tokens else 4096)
+    results = run(tokens=tokens, rows=rows, batch_size=batch_size, repetitions=repetitions, say=common.note)
+    _report(results, output, as_json)
+
+
+def _report(results: "Results", output: str, as_json: bool) -> None:
+    from ..benchmarks.results import write_report
+
     report = write_report(results, output)
     click.echo(json.dumps(results.as_dict()) if as_json else report.read_text(encoding="utf-8"))
     common.note(f"written: {report.with_name('results.json')} and {report}")

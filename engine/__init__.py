@@ -1,6 +1,7 @@
 """What computes: encoders, building features, training heads, scoring."""
 
 from .build import BuildSummary, build_features
+from .dataset import FeatureDataset, to_device
 from .encoder import Encoder, encode_texts
 from .labels import Labels
 from .load import load_encoder, load_encoder_of
@@ -11,6 +12,7 @@ from .train import TrainConfig, train_head
 __all__ = [
     "BuildSummary",
     "Encoder",
+    "FeatureDataset",
     "Head",
     "Labels",
     "ScoreSummary",
@@ -21,5 +23,6 @@ __all__ = [
     "load_encoder_of",
     "predict_texts",
     "score_parquet",
+    "to_device",
     "train_head",
 ]

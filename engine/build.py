@@ -2,18 +2,16 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import Any
 
 import pyarrow as pa
 
 from ..store import FeatureTable, Source, create_feature_set, default_name, plan
 from ..store.duck import count, execute, scan_memory, workspace
+from ..store.prefetch import prefetched
 from ..store.stage import Stage, rejects_path, stage_source
 from .encoder import Encoder, TextFeatures
 from .tokens import Tokens
@@ -179,7 +177,7 @@ def encode_missing(
         return
     pace = Pace(encoder.spec.row_bytes)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
-    reading = closing(_prefetched(_windows(stage, work, encoder, pace, clock)))
+    reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))
     with scan_memory(stage.con, work.widest), table.writer() as writer, reading as windows:
         while True:
             with clock("wait"):
@@ -254,39 +252,3 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stop
                     keys, tokens, rows, held = [], [], 0, 0
     if rows:
         yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
-
-
-def _prefetched(items: Iterator[Window]) -> Generator[Window, None, None]:
-    """The same items, the next one made in a second thread while this one is used.
-
-    An exception in the thread is raised here; a reader that stops early ends the thread.
-    """
-    queue: Queue[Any] = Queue(maxsize=1)
-    stop = False
-
-    def work() -> None:
-        try:
-            for item in items:
-                queue.put((item, None))
-                if stop:
-                    return
-            queue.put((None, None))
-        except BaseException as error:
-            queue.put((None, error))
-
-    thread = Thread(target=work, name="enc-tokenize", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = queue.get()
-            if error is not None:
-                raise error
-            if item is None:
-                return
-            yield item
-    finally:
-        stop = True
-        while thread.is_alive():
-            if not queue.empty():
-                queue.get()
-            thread.join(timeout=0.01)

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from torch.nn.functional import cross_entropy
 
 from ..store import FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
-from ..store.batches import PlannedFeatures, shuffled_batches
+from ..store.batches import PlannedFeatures
 from ..store.duck import count, workspace
 from ..store.stage import Stage, stage_source
 from .heads import HEADS, Standardized, make_head
@@ -138,8 +138,8 @@ def train_head(
         started = time.perf_counter()
         network.train()
         loss_sum, correct = 0.0, 0
-        for rows in shuffled_batches(plan.epoch_order(len(train_set.labels), config.seed, epoch), config.batch_size):
-            features = torch.from_numpy(train_set.features.take(rows)).float()
+        for rows, batch in train_set.features.epoch(config.seed, epoch, config.batch_size):
+            features = torch.from_numpy(batch).float()
             target = torch.from_numpy(train_set.labels[rows])
             logits = network(features)
             loss = cross_entropy(logits, target)

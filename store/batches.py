@@ -1,67 +1,171 @@
-"""From locations to feature arrays."""
+"""A plan's features, and epochs of them in shuffled order.
+
+They are served in one of three ways (``MODES``):
+
+    ram        one array in the plan's order; each row is read once
+    mapped     gathered from the memory-mapped shards, where the system's page cache holds them
+    streamed   read in blocks, a bounded buffer shuffled at a time, while the next buffer is read ahead
+"""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import cached_property, partial
+from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from .duck import available_memory
-from .plan import ROW_BITS
-from .shard import Shard
+from .errors import SourceError
+from .mapped import MappedFeatures
+from .plan import block_shuffle, epoch_order, share
+from .prefetch import prefetched
 from .spec import FeatureSpec
 
-_ROW_MASK = (1 << ROW_BITS) - 1
-_MEMORY_SHARE = 0.5  # of what is available, for features held in memory
-
-
-class MappedFeatures:
-    """Random access to the feature rows of a list of shards, opened when first touched."""
-
-    def __init__(self, shards: Sequence[str], spec: FeatureSpec):
-        self.spec = spec
-        self._paths = list(shards)
-        self._open: dict[int, Shard] = {}
-
-    def take(self, locations: np.ndarray) -> np.ndarray:
-        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`store.plan`)."""
-        rows = np.empty(len(locations), np.dtype((np.void, self.spec.row_bytes)))
-        shards = locations >> ROW_BITS
-        for number in np.unique(shards):
-            chosen = np.flatnonzero(shards == number)
-            rows[chosen] = self._shard(int(number)).take(locations[chosen] & _ROW_MASK)
-        return rows.view(self.spec.numpy_dtype).reshape(len(locations), *self.spec.shape)
-
-    def _shard(self, number: int) -> Shard:
-        if number not in self._open:
-            self._open[number] = Shard(self._paths[number], self.spec)
-        return self._open[number]
+MODES = ("ram", "mapped", "streamed")
+BUFFER_BYTES = 256 << 20  # of features held when streaming, half of them served and half of them being read
+BLOCK_BYTES = 1 << 20  # read as one; a buffer mixes as many blocks as go into its half
+_RAM_SHARE = 0.5  # of the available memory, for features held in it
+_CACHE_SHARE = 0.8  # of the available memory, for the page cache to hold features
 
 
 class PlannedFeatures:
     """The feature rows of a plan, by position in it: row i is the features at ``locations[i]``.
 
-    Held in memory in the plan's order where they fit, gathered from the mapped shards where not.
+    ``batches`` is one of ``MODES``; None chooses by the available memory. ``use`` is a setting with
+    some of the stored layers or poolings: only these are served, and held. ``spec`` is the setting
+    of what is served, ``rows`` their number, ``mode`` the way.
     """
 
-    def __init__(self, shards: Sequence[str], spec: FeatureSpec, locations: np.ndarray, *, in_memory: bool | None = None):
-        self.spec, self.rows = spec, len(locations)
-        self._locations, self._mapped = locations, MappedFeatures(shards, spec)
-        if in_memory is None:
-            in_memory = self.rows * spec.row_bytes <= available_memory() * _MEMORY_SHARE
-        self._held = self._mapped.take(locations) if in_memory else None
+    def __init__(
+        self,
+        shards: Sequence[str],
+        spec: FeatureSpec,
+        locations: np.ndarray,
+        *,
+        batches: str | None = None,
+        use: FeatureSpec | None = None,
+    ):
+        if batches not in (None, *MODES):
+            raise SourceError(f"unknown way to serve batches '{batches}'; there are {', '.join(MODES)}")
+        self.spec, self.rows = use or spec, len(locations)
+        self.mode = batches or _mode_for(self.rows * self.spec.row_bytes)
+        self._shards, self._locations = MappedFeatures(shards, spec, use), locations
+        self._arguments = list(shards), spec, locations
+        self._block_rows = max(1, BLOCK_BYTES // self.spec.row_bytes)
+        self._buffer_rows = max(1, BUFFER_BYTES // 2 // self.spec.row_bytes)
+        if self.mode == "ram":
+            self._held = self._load()
+        elif self.mode == "mapped":
+            self._offsets = self._shards.offsets(locations)
+        else:
+            self._stored = self._by_place()
+            self._spare: list[np.ndarray] = []  # buffers between epochs: fresh memory costs more time than reading into it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A worker process maps the shards itself, in the same order, instead of being sent the rows held here.
+        mode = "mapped" if self.mode == "ram" else self.mode
+        return partial(PlannedFeatures, batches=mode, use=self.spec), self._arguments
+
+    @cached_property
+    def order(self) -> str:
+        """What an epoch's order depends on besides seed and epoch; a row of an epoch is another one where this differs."""
+        if self.mode != "streamed":
+            return f"{self.rows} rows"
+        stored = crc32(np.ascontiguousarray(self._locations).data)
+        return f"{self.rows} rows, stored as {stored:08x}, {self._block_rows} a block, {self._buffer_rows} a buffer"
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of positions int64 [n]."""
-        if self._held is None:
-            return self._mapped.take(self._locations[positions])
-        return np.take(self._held, positions, axis=0)
+        if self.mode == "ram":
+            return np.take(self._held, positions, axis=0)
+        if self.mode == "mapped":
+            return self._shards.gather(self._offsets[positions])
+        return self._read(self._locations[positions])
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """All rows in the plan's order, at most ``rows`` at a time."""
-        for start in range(0, self.rows, rows):
-            yield self.take(np.arange(start, min(start + rows, self.rows)))
+        """All rows in the plan's order, at most ``rows`` at a time; streamed, the next ones are read ahead."""
+        blocks = (self.take(np.arange(start, min(start + rows, self.rows))) for start in range(0, self.rows, rows))
+        return prefetched(blocks, "enc-read") if self.mode == "streamed" else blocks
+
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int, *, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """An epoch's batches: positions int64 [n], and their features [n, *shape] in the stored dtype.
+
+        Every row comes once, in an order that depends on seed and epoch alone; streaming has an order
+        of its own (:func:`store.plan.block_shuffle`). Each of ``world_size`` ranks gets its share of the
+        rows, and leaves out the first ``start`` of them. All batches but the last are full.
+        """
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise ValueError(f"no batches of {batch_size} rows for rank {rank} of {world_size}; ranks count from 0")
+        first, stop = share(self.rows, rank, world_size)
+        if not 0 <= start <= stop - first:
+            raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
+        if self.mode == "streamed":
+            return self._streamed(seed, epoch, batch_size, start, rank, world_size)
+        order = epoch_order(self.rows, seed, epoch)[first + start : stop]
+        batches = (order[i : i + batch_size] for i in range(0, len(order), batch_size))
+        return ((positions, self.take(positions)) for positions in batches)
+
+    def _streamed(
+        self, seed: int, epoch: int, batch_size: int, start: int, rank: int, world_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        empty = self._shards.empty
+        buffers = [self._spare.pop() if self._spare else empty(min(self._buffer_rows, self.rows)) for _ in range(2)]
+
+        def fills() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            orders = block_shuffle(
+                self.rows, self._block_rows, self._buffer_rows, seed, epoch, start=start, rank=rank, world_size=world_size
+            )
+            for number, (places, order) in enumerate(orders):
+                positions, features = self._stored[places], buffers[number % 2][: len(places)]
+                self._shards.read(self._locations[positions], features)
+                yield positions, features, order
+
+        try:
+            # A buffer is filled while the other one is served: prefetched() is never more than one ahead.
+            with closing(prefetched(fills(), "enc-read")) as reading:
+                batch, filled = (np.empty(batch_size, np.int64), empty(batch_size)), 0
+                for positions, features, order in reading:
+                    done = 0
+                    while done < len(order):
+                        chosen = order[done : done + batch_size - filled]
+                        stop = filled + len(chosen)
+                        batch[0][filled:stop] = positions[chosen]
+                        np.take(features, chosen, axis=0, out=batch[1][filled:stop], mode="clip")  # other modes copy twice
+                        done, filled = done + len(chosen), stop
+                        if filled == batch_size:
+                            yield batch
+                            batch, filled = (np.empty(batch_size, np.int64), empty(batch_size)), 0
+                if filled:
+                    yield batch[0][:filled], batch[1][:filled]
+        finally:
+            self._spare = buffers
+
+    def _by_place(self) -> np.ndarray:
+        """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
+        return np.argsort(self._locations, kind="stable").astype(np.uint32 if self.rows < 1 << 32 else np.int64)
+
+    def _load(self) -> np.ndarray:
+        held, stored = self._shards.empty(self.rows), self._by_place()
+        for start in range(0, self.rows, self._block_rows):
+            positions = stored[start : start + self._block_rows]
+            held[positions] = self._read(self._locations[positions])
+        return held
+
+    def _read(self, locations: np.ndarray) -> np.ndarray:
+        """Features of locations in any order, read in ascending order."""
+        features, order = self._shards.empty(len(locations)), np.argsort(locations, kind="stable")
+        self._shards.read(locations[order], features)
+        if (np.diff(order) == 1).all():
+            return features
+        placed = np.empty_like(features)
+        placed[order] = features
+        return placed
 
 
-def shuffled_batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """An order of rows cut into batches; the last may be smaller."""
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def _mode_for(size: int) -> str:
+    """The quickest way to serve so many bytes with the memory that is available."""
+    available = available_memory()
+    return "ram" if size <= available * _RAM_SHARE else "mapped" if size <= available * _CACHE_SHARE else "streamed"

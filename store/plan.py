@@ -4,7 +4,7 @@ A *location* is one 64-bit number: the shard's index in the sorted list of shard
 the row in the shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -157,3 +157,32 @@ def held_out_sql(fraction: float, seed: int) -> str:
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch's rows: a permutation of ``range(rows)``, int64, by seed and epoch alone."""
     return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def share(rows: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Start and stop of a rank's part of ``rows``; the parts are disjoint, cover all, and differ by one row at most."""
+    return rows * rank // world_size, rows * (rank + 1) // world_size
+
+
+def block_shuffle(
+    rows: int, block_rows: int, buffer_rows: int, seed: int, epoch: int, *, start: int = 0, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """An order of an epoch's rows that reads storage in blocks: ``(places, order)`` of one buffer-full after the other.
+
+    Places are ``range(rows)`` as stored. Blocks of ``block_rows`` neighbours come in random order;
+    each rank takes its share of that sequence, so that it reads its own part of the storage, and
+    permutes it a buffer-full at a time. ``places`` int64 [n] are those to read, block by block;
+    ``places[order]`` is the order in which they are served, without the first ``start`` of the
+    rank's rows. All of it depends on the arguments alone.
+    """
+    blocks = np.random.default_rng([seed, epoch]).permutation(-(-rows // block_rows))
+    sizes = np.minimum(block_rows, rows - blocks * block_rows)
+    begins = np.cumsum(sizes) - sizes
+    first, stop = share(rows, rank, world_size)
+    for number in range(start // buffer_rows, -(-(stop - first) // buffer_rows)):
+        begin = first + number * buffer_rows
+        sequence = np.arange(begin, min(begin + buffer_rows, stop))
+        block = np.searchsorted(begins, sequence, side="right") - 1
+        places = blocks[block] * block_rows + (sequence - begins[block])
+        order = np.random.default_rng([seed, epoch, rank, number]).permutation(len(places))
+        yield places, order[max(0, start - number * buffer_rows) :]

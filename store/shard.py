@@ -2,13 +2,15 @@
 
 The ``features`` column is required (no definition levels), PLAIN, uncompressed, and one data page
 per row group. The values of a row group are then one contiguous block at the end of its column
-chunk, and a memory map at that offset is the array. Any Parquet reader opens the same file.
+chunk, and a memory map at that offset is the array (or a read at that offset is the rows). Any Parquet reader opens the same file.
 Source: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
+import math
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,8 @@ from .spec import FeatureSpec
 KEY_BYTES = 32
 ROW_GROUP_BYTES = 8 << 20  # small enough to buffer while writing, large enough to read as one block
 ROW_GROUP_ROWS = 16384  # of narrow features, whose keys would weigh more
+READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
+GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
 _ONE_PAGE = (1 << 31) - 1  # page limits that no row group reaches
 
 
@@ -100,49 +104,101 @@ class ShardWriter:
 
 
 class Shard:
-    """The features of one shard as an array of opaque rows, memory-mapped where the layout allows.
+    """Where the features of one shard lie in its file, and reading them.
 
-    A file that another tool has rewritten (compressed, split into pages) is read through pyarrow
-    into memory instead: slower, the same answer.
+    Rows ``first_rows[g]`` and on of row group g lie one after the other from byte ``first_bytes[g]``.
+    ``use`` is a setting with some of the stored layers or poolings: a row is then several equal
+    ``pieces`` of the file, by offset in the row, else one. A file that another tool has rewritten
+    (compressed, split into pages) is first decoded, once, to an unnamed file in the temporary
+    folder: slower, the same answer.
     """
 
-    def __init__(self, path: str | Path, spec: FeatureSpec):
-        self.path, width = str(path), spec.row_bytes
-        self._row_type = np.dtype((np.void, width))
+    def __init__(self, path: str | Path, spec: FeatureSpec, use: FeatureSpec | None = None):
+        self.path, self._width = str(path), spec.row_bytes
+        self.pieces, self._piece_type = row_pieces(spec, use or spec)
         try:
             metadata = pq.read_metadata(self.path)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"shard {self.path} cannot be read: {error}") from error
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
         sizes = np.array([g.num_rows for g in groups], dtype=np.int64)
-        self._first_rows = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(sizes) else np.zeros(0, np.int64)
         self.rows = int(sizes.sum())
         column = metadata.schema.to_arrow_schema().get_field_index("features")
         if column < 0:
             raise StoreError(f"shard {self.path} has no column 'features'")
-        chunks = [g.column(column) for g in groups]
-        self.mapped = self.rows > 0 and all(_is_plain(c) for c in chunks)
-        if self.mapped:
-            data = np.memmap(self.path, mode="r", dtype=np.uint8)
-            offsets = [c.data_page_offset + c.total_compressed_size - n * width for c, n in zip(chunks, sizes, strict=True)]
-            self.mapped = all(
-                _page_size(data[c.data_page_offset : o].tobytes()) == n * width
-                for c, o, n in zip(chunks, offsets, sizes, strict=True)
-            )
-            if self.mapped:
-                # Every byte offset of the file as the start of a row: one gather serves all row groups.
-                self._rows = np.ndarray((data.size - width + 1,), self._row_type, buffer=data, strides=(1,))
-                self._offsets = np.array(offsets, dtype=np.int64)
-                self._width = width
-        if not self.mapped:
-            self._rows = _decoded(self.path, width, self._row_type)
+        pages = _plain_pages(self.path, [g.column(column) for g in groups], sizes * self._width) if self.rows else None
+        self.plain = pages is not None
+        if pages is None:
+            self._decoded = _decode(self.path, self._width)
+            self._data, pages, sizes = f"/dev/fd/{self._decoded.fileno()}", np.zeros(1, np.int64), np.array([self.rows])
+        else:
+            self._data = self.path
+        self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, pages
 
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        """Rows by number (int64 [n]) as opaque values [n], copied out of the map."""
-        if not self.mapped:
-            return self._rows[rows]
-        group = np.searchsorted(self._first_rows, rows, side="right") - 1
-        return self._rows[self._offsets[group] + (rows - self._first_rows[group]) * self._width]
+    def map(self) -> pa.Buffer:
+        """The file as memory. It keeps no file descriptor, so that a table may have any number of shards."""
+        return pa.memory_map(self._data).read_buffer()
+
+    def read(self, rows: np.ndarray, out: np.ndarray) -> None:
+        """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order.
+
+        Unlike a map's, the pages of such reads are not counted as the process's memory. Rows in
+        ascending order are read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow.
+        """
+        if not len(rows):
+            return
+        group = np.searchsorted(self.first_rows, rows, side="right") - 1
+        row_bytes = self.first_bytes[group] + (rows - self.first_rows[group]) * self._width
+        offsets, out = (row_bytes[:, None] + self.pieces).reshape(-1), out.reshape(-1)
+        width = self._piece_type.itemsize
+        steps = np.diff(offsets)
+        breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
+        begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+        ends = np.append(begins[1:], len(offsets))
+        low, high = np.minimum.reduceat(offsets, begins), np.maximum.reduceat(offsets, begins) + width
+        skips = np.concatenate([[0], np.cumsum(steps != width)])
+        gapless = skips[begins] == skips[ends - 1]
+        try:
+            with open(self._data, "rb") as file:
+                for begin, end, start, stop, whole in np.stack([begins, ends, low, high, gapless], axis=1).tolist():
+                    target = out[begin:end] if whole else np.empty(stop - start, np.uint8)
+                    file.seek(start)
+                    if file.readinto(target.view(np.uint8).data) < stop - start:
+                        raise StoreError(f"shard {self.path} ends before its rows do; restore it, or build the features again")
+                    if not whole:
+                        out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[offsets[begin:end] - start]
+        except OSError as error:
+            raise StoreError(f"shard {self.path} cannot be read: {error}") from error
+
+
+def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
+    """Where in a row of ``spec`` the features of ``use`` are: byte offsets int64 [pieces], and the type of one piece."""
+    item, slices = spec.numpy_dtype.itemsize, spec.slices(use)
+    if slices == [slice(0, spec.shape[-1])]:
+        return np.zeros(1, np.int64), np.dtype((np.void, spec.row_bytes))
+    width = math.gcd(*(s.stop - s.start for s in slices))
+    in_vector = np.concatenate([np.arange(s.start, s.stop, width) for s in slices])
+    vectors = np.arange(0, math.prod(spec.shape), spec.shape[-1])  # of a row: one, or one for each token
+    return (vectors[:, None] + in_vector).reshape(-1) * item, np.dtype((np.void, width * item))
+
+
+def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
+    """A value at every byte offset of a buffer, overlapping: one gather serves rows that lie anywhere in it."""
+    return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
+
+
+def _plain_pages(path: str, chunks: list[Any], sizes: np.ndarray) -> np.ndarray | None:
+    """Byte offsets int64 [row groups] of the values in the file; None if they do not lie there as they are."""
+    if not all(_is_plain(chunk) for chunk in chunks):
+        return None
+    headers = np.array([chunk.data_page_offset for chunk in chunks], dtype=np.int64)
+    pages = headers + [chunk.total_compressed_size for chunk in chunks] - sizes
+    with open(path, "rb") as file:
+        for header, page, size in zip(headers.tolist(), pages.tolist(), sizes.tolist(), strict=True):
+            file.seek(header)
+            if page <= header or _page_size(file.read(min(page - header, 64))) != size:
+                return None
+    return pages
 
 
 def _is_plain(chunk: Any) -> bool:
@@ -170,11 +226,17 @@ def _page_size(header: bytes) -> int:
     return values[1]
 
 
-def _decoded(path: str, width: int, row_type: np.dtype[Any]) -> np.ndarray:
-    column = pq.read_table(path, columns=["features"]).column("features")
+def _decode(path: str, width: int) -> IO[bytes]:
+    """The features of a shard of any layout, as plain rows in an unnamed temporary file."""
+    file = tempfile.TemporaryFile(prefix="enc-")  # noqa: SIM115 - lives as long as the shard
     try:
-        blocks = [chunk.cast(pa.binary(width)) for chunk in column.chunks]
+        with pq.ParquetFile(path) as shard:
+            for batch in shard.iter_batches(batch_size=max(1, READ_BYTES // width), columns=["features"]):
+                rows = batch.column(0).cast(pa.binary(width))
+                if len(rows):
+                    file.write(rows.buffers()[1][rows.offset * width : (rows.offset + len(rows)) * width])
+        file.flush()
     except pa.ArrowInvalid as error:
+        file.close()
         raise StoreError(f"shard {path} has features of another width than {width} bytes") from error
-    rows = [np.frombuffer(b.buffers()[1], row_type, count=len(b), offset=b.offset * width) for b in blocks if len(b)]
-    return np.concatenate(rows) if rows else np.empty(0, row_type)
+    return file

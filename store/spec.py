@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any, TypedDict, cast
 
 import numpy as np
@@ -134,6 +134,40 @@ class FeatureSpec:
     def parts(self) -> tuple[tuple[int, str], ...]:
         """(layer, pooling) of each ``hidden``-wide slice of the last axis, in stored order."""
         return tuple((layer, pooling) for layer in self.layers for pooling in self.pooling)
+
+    def select(self, layers: Sequence[int] | None = None, pooling: Sequence[str] | None = None) -> "FeatureSpec":
+        """The setting with only these of its layers and poolings, in the given order; None stands for all.
+
+        Raises SpecError, naming what is not stored and what is.
+        """
+        wanted = {
+            "layer": self.layers if layers is None else tuple(layers),
+            "pooling": self.pooling if pooling is None else tuple(pooling),
+        }
+        for kind, stored in (("layer", self.layers), ("pooling", self.pooling)):
+            absent = [part for part in wanted[kind] if part not in stored]
+            if absent:
+                raise SpecError(
+                    f"{kind} {_show(tuple(absent))} is not among the stored features (they have {_show(tuple(stored))}); "
+                    "choose from these, or build a feature set that has it"
+                )
+        return replace(self, layers=wanted["layer"], pooling=wanted["pooling"])
+
+    def slices(self, use: "FeatureSpec") -> list[slice]:
+        """Slices of the last axis of features of this setting that, concatenated, are the features of ``use``.
+
+        Neighbours are one slice. Raises SpecError if ``use`` is not a :meth:`select` of this setting.
+        """
+        differences = self.select(use.layers, use.pooling).differences(use)
+        if differences:
+            raise SpecError(f"the setting asked for is not a part of the stored one ({'; '.join(differences)})")
+        slices: list[slice] = []
+        for part in use.parts:
+            start = self.parts.index(part) * self.hidden_size
+            if slices and slices[-1].stop == start:
+                start = slices.pop().start
+            slices.append(slice(start, (self.parts.index(part) + 1) * self.hidden_size))
+        return slices
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:

@@ -62,6 +62,17 @@ def test_bench_encode(texts, tiny_bert, tmp_path):
     assert float(by_name["enc torch fp32"]["remarks"]["cosine to fp32"]) > 0.9999
 
 
+@pytest.mark.parametrize("options", [["--rows", "200"], ["--rows", "100", "--tokens"]])
+def test_bench_batches(tmp_path, options):
+    options += ["--repetitions", "1", "--batch-size", "16", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, ["bench", "batches", *options])
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    by_name = {m["name"]: m for m in saved["measurements"]}
+    for name in ("enc ram", "enc mapped", "enc streamed", saved["baseline"], "torch DataLoader over a mapped npy file"):
+        assert by_name[name]["median"] > 0, by_name[name]["problem"]
+
+
 def test_calibrate(texts, tiny_bert):
     arguments = ["calibrate", str(tiny_bert), str(texts), "--max-length", "16"]
     table = CliRunner().invoke(main, arguments)

@@ -117,3 +117,27 @@ def test_differences_name_the_fields():
         "pooling: mean, not cls",
         "max_length: 8, not 16",
     ]
+
+
+def test_a_selection_is_slices_of_the_last_axis():
+    spec = fake_spec(layers=(3, 1, 2), pooling=("cls", "mean"))  # 3 cls, 3 mean, 1 cls, 1 mean, 2 cls, 2 mean
+    assert spec.slices(spec) == [slice(0, 24)]
+    assert spec.slices(spec.select(layers=[1, 2])) == [slice(8, 24)]
+    assert spec.slices(spec.select(layers=[2, 1], pooling=["mean"])) == [slice(20, 24), slice(12, 16)]
+    assert spec.select() == spec
+    tokens = fake_spec(layers=(5, 6), pooling=("tokens",))
+    assert tokens.select(layers=[6]).shape == (8, 4)
+    assert tokens.slices(tokens.select(layers=[6])) == [slice(4, 8)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(layers=[1, 7, 8]), r"layer 7,8 is not among the stored features \(they have 1,2\)"),
+        (dict(pooling=["cls"]), r"pooling cls is not among the stored features \(they have mean,max\)"),
+        (dict(layers=[]), "layers must be distinct"),
+    ],
+)
+def test_what_is_not_stored_cannot_be_selected(options, message):
+    with pytest.raises(SpecError, match=message):
+        fake_spec(layers=(1, 2), pooling=("mean", "max")).select(**options)

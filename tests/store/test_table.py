@@ -107,8 +107,8 @@ def test_features_are_found_by_location(tmp_path):
     locations = np.array([(starts[0] << 40) | 4, (starts[5] << 40) | 6, (starts[5] << 40) | 0, (starts[0] << 40) | 4])
     expected = np.array([4, 11, 5, 4])
     np.testing.assert_array_equal(MappedFeatures(feature_table.shards, fake_spec()).take(locations)[:, 2], expected)
-    for in_memory in (True, False):
-        planned = PlannedFeatures(feature_table.shards, fake_spec(), locations, in_memory=in_memory)
+    for batches in ("ram", "mapped", "streamed"):
+        planned = PlannedFeatures(feature_table.shards, fake_spec(), locations, batches=batches)
         np.testing.assert_array_equal(planned.take(np.array([3, 1]))[:, 0], expected[[3, 1]])
         np.testing.assert_array_equal(np.concatenate(list(planned.blocks(3)))[:, 0], expected)
 

@@ -1,0 +1,88 @@
+"""From locations to feature arrays: one gather over the memory maps of all shards, or reads of their files."""
+
+import ctypes
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from .errors import StoreError
+from .plan import ROW_BITS
+from .shard import Shard, at_every_byte, row_pieces
+from .spec import FeatureSpec
+
+_ROW_MASK = (1 << ROW_BITS) - 1
+
+
+class MappedFeatures:
+    """Random access to the feature rows of a list of shards, opened when first touched.
+
+    ``use`` is a part of the stored setting: features have its shape, and only its bytes are touched.
+    """
+
+    def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
+        self.spec = use or spec
+        self._paths, self._stored = list(shards), spec
+        self._pieces, self._piece_type = row_pieces(spec, self.spec)
+        self._shards: dict[int, Shard] = {}
+        self._maps: dict[int, pa.Buffer] = {}
+        self._is_mapped = np.zeros(len(self._paths), bool)
+
+    def take(self, locations: np.ndarray) -> np.ndarray:
+        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`store.plan`)."""
+        return self.gather(self.offsets(locations))
+
+    def offsets(self, locations: np.ndarray) -> np.ndarray:
+        """Where the rows of locations are in the maps, int64 [n]; good until locations in other shards are asked for."""
+        if not len(locations):
+            return np.empty(0, np.int64)
+        numbers = locations >> ROW_BITS
+        if not self._is_mapped[numbers].all():
+            self._map(np.unique(numbers))
+        group = np.searchsorted(self._starts, locations, side="right") - 1
+        if (locations >= self._stops[group]).any():  # the view would give memory that is not the shard's
+            raise StoreError("the plan has rows that the shards have not; make it anew from the table's shards")
+        return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
+
+    def gather(self, offsets: np.ndarray) -> np.ndarray:
+        """Features [n, *shape] in the stored dtype, of :meth:`offsets`."""
+        if not len(offsets):
+            return self.empty(0)
+        rows = self._view[offsets[:, None] + self._pieces if self._pieces.any() else offsets]
+        return rows.reshape(len(offsets), -1).view(self.spec.numpy_dtype).reshape(len(offsets), *self.spec.shape)
+
+    def read(self, locations: np.ndarray, out: np.ndarray) -> None:
+        """The same into ``out`` [n, *shape], by reading instead of mapping; quickest for ascending locations."""
+        numbers = locations >> ROW_BITS
+        pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
+        for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]):
+            if begin < end:
+                self._shard(int(numbers[begin])).read(locations[begin:end] & _ROW_MASK, pieces[begin:end])
+
+    def empty(self, rows: int) -> np.ndarray:
+        """Room for features of so many rows."""
+        return np.empty((rows, *self.spec.shape), self.spec.numpy_dtype)
+
+    def _shard(self, number: int) -> Shard:
+        if number not in self._shards:
+            self._shards[number] = Shard(self._paths[number], self._stored, self.spec)
+        return self._shards[number]
+
+    def _map(self, numbers: np.ndarray) -> None:
+        """Map more shards, and make tables of all that are mapped, by row group.
+
+        The view spans the addresses from the first map to the end of the last, with whatever lies
+        between them: a batch is one gather, however many shards its rows are in. Only offsets in the
+        row groups of mapped shards may be used with it.
+        """
+        self._maps |= {n: self._shard(n).map() for n in numbers.tolist() if n not in self._maps}
+        maps = [(number << ROW_BITS, self._shards[number], self._maps[number]) for number in sorted(self._maps)]
+        base = min(data.address for _, _, data in maps)
+        size = max(data.address + data.size for _, _, data in maps) - base
+        self._view = at_every_byte((ctypes.c_char * size).from_address(base), size, self._piece_type)
+        self._starts = np.concatenate([first + shard.first_rows for first, shard, _ in maps])
+        self._stops = np.concatenate([first + np.append(shard.first_rows[1:], shard.rows) for first, shard, _ in maps])
+        self._bytes = np.concatenate([data.address - base + shard.first_bytes for _, shard, data in maps])
+        self._is_mapped[numbers] = True
