@@ -24,8 +24,8 @@ from . import common
 def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **values: Any) -> None:
     """Write MODEL as one ONNX graph: token ids in, pooled features out; checked against torch.
 
-    With --head, probabilities come out, in the order of the labels in the file's metadata. The file
-    runs in plain onnxruntime.
+    With --head, probabilities come out, in the order of the labels in the file's metadata, or a
+    regression's predictions. The file runs in plain onnxruntime.
     """
     from ..engine import Head
     from ..engine.checkpoint import checkpoint_of
@@ -35,10 +35,11 @@ def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **va
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
     model, output = names[0], names[-1]
+    common.find_local_modules()
     head = Head.load(head_folder) if head_folder else None
     if head is not None:
         spec = head.spec
-        setting = {name: getattr(spec, name) for name in ("pooling", "layers", "max_length", "prefix")}
+        setting = {name: getattr(spec, name) for name in ("pooling", "layers", "max_length", "prefix", "dtype")}
         checkpoint = checkpoint_of(spec.model, **setting)
         if checkpoint.spec.weights != spec.weights:
             raise ModelError(f"model '{spec.model}' is not the one the head was trained with; its weights have changed")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .duck import available_memory
-from .plan import ROW_BITS
+from .plan import ROW_BITS, epoch_order
 from .shard import Shard
 from .spec import FeatureSpec
 
@@ -42,18 +42,41 @@ class PlannedFeatures:
     Held in memory in the plan's order where they fit, gathered from the mapped shards where not.
     """
 
-    def __init__(self, shards: Sequence[str], spec: FeatureSpec, locations: np.ndarray, *, in_memory: bool | None = None):
-        self.spec, self.rows = spec, len(locations)
+    def __init__(
+        self,
+        shards: Sequence[str],
+        spec: FeatureSpec,
+        locations: np.ndarray,
+        *,
+        batches: str | None = None,
+        use: FeatureSpec | None = None,
+        in_memory: bool | None = None,
+    ):
+        self.spec, self.rows = use or spec, len(locations)
+        self._columns = spec.columns(use) if use and use.parts != spec.parts else None
         self._locations, self._mapped = locations, MappedFeatures(shards, spec)
         if in_memory is None:
-            in_memory = self.rows * spec.row_bytes <= available_memory() * _MEMORY_SHARE
-        self._held = self._mapped.take(locations) if in_memory else None
+            in_memory = batches == "ram" if batches else self.rows * self.spec.row_bytes <= available_memory() * _MEMORY_SHARE
+        self.mode = "ram" if in_memory else "mapped"
+        self._held = self._gather(locations) if in_memory else None
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of positions int64 [n]."""
         if self._held is None:
-            return self._mapped.take(self._locations[positions])
+            return self._gather(self._locations[positions])
         return np.take(self._held, positions, axis=0)
+
+    def _gather(self, locations: np.ndarray) -> np.ndarray:
+        rows = self._mapped.take(locations)
+        return rows if self._columns is None else rows[..., self._columns]
+
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int, *, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Positions int64 [n] and features [n, *shape] of an epoch's batches, in an order by seed and epoch."""
+        for number, positions in enumerate(shuffled_batches(epoch_order(self.rows, seed, epoch), batch_size)):
+            if number >= start and number % world_size == rank:
+                yield positions, self.take(positions)
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
         """All rows in the plan's order, at most ``rows`` at a time."""

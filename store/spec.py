@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,27 @@ class FeatureSpec:
         }
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def select(self, layers: Sequence[int] | None = None, pooling: Sequence[str] | None = None) -> "FeatureSpec":
+        """The setting of some of this one's layers and poolings, all of them where none are named.
+
+        Raises SpecError for one that is not among them.
+        """
+        chosen = replace(self, layers=tuple(layers or self.layers), pooling=tuple(pooling or self.pooling))
+        for name in ("layers", "pooling"):
+            absent = [value for value in getattr(chosen, name) if value not in getattr(self, name)]
+            if absent:
+                raise SpecError(f"the features have no {name} {_show(tuple(absent))} (they have: {_show(getattr(self, name))})")
+        return chosen
+
+    def covers(self, other: "FeatureSpec") -> bool:
+        """Whether the features of another setting are parts of this one's."""
+        return all(part in self.parts for part in other.parts) and not self.select(other.layers, other.pooling).differences(other)
+
+    def columns(self, use: "FeatureSpec") -> np.ndarray:
+        """Where the parts of a setting that this one covers stand on the last axis, int64 [use.shape[-1]]."""
+        starts = np.array([self.parts.index(part) for part in use.parts], np.int64) * self.hidden_size
+        return (starts[:, None] + np.arange(self.hidden_size)).ravel()
 
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Fields in which two settings differ, as ``name: this, not other``; empty if the digests agree."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
-from enc.engine.checkpoint import digests, parse_layers
+from enc.engine.checkpoint import digests
+from enc.engine.layers import parse_layers
 from enc.store import ModelError, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
