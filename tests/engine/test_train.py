@@ -131,14 +131,6 @@ def test_validation_rows_must_be_given(data, options, message):
         train(Source(train_file), table, config=CONFIG, **options)
 
 
-@pytest.mark.parametrize(
-    "changes", [dict(head="cnn9"), dict(optimizer="lion"), dict(epochs=0), dict(batch_size=0), dict(learning_rate=-1)]
-)
-def test_impossible_configurations(changes):
-    with pytest.raises(SourceError, match=next(iter(changes))):
-        TrainConfig(**changes)
-
-
 def test_a_saved_head_is_whole(data, tmp_path):
     train_file, valid_file, table = data
     head = train(Source(train_file), table, valid=Source(valid_file), config=CONFIG)

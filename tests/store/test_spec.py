@@ -82,3 +82,20 @@ def test_differences_name_the_fields():
         "pooling: mean, not cls",
         "max_length: 8, not 16",
     ]
+
+
+def test_parts_of_a_setting():
+    spec = fake_spec(layers=(3, 1), pooling=("cls", "mean"))
+    use = spec.select(layers=[1], pooling=["mean", "cls"])
+    assert (use.layers, use.pooling, use.weights) == ((1,), ("mean", "cls"), spec.weights)
+    assert spec.columns(use).tolist() == [12, 13, 14, 15, 8, 9, 10, 11]
+    assert spec.columns(spec).tolist() == list(range(16))
+    assert spec.select() == spec
+    assert spec.covers(use)
+    assert not use.covers(spec)
+    assert not spec.covers(fake_spec(layers=(3,), pooling=("cls",), max_length=9))
+    tokens = fake_spec(layers=(1, 2), pooling=("tokens",))
+    assert tokens.columns(tokens.select(layers=[2])).tolist() == [4, 5, 6, 7]
+    for parts, message in ((dict(layers=[2]), "no layers 2 .they have: 3,1"), (dict(pooling=["max"]), "no pooling max")):
+        with pytest.raises(SpecError, match=message):
+            spec.select(**parts)
