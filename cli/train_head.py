@@ -57,7 +57,7 @@ _MATRIX_CLASSES = 10
 @click.option(
     "--task",
     type=click.Choice(["single-label", "multi-label", "regression"]),
-    help="What to learn.  [default: by the label columns; never regression]",
+    help="What to learn.  [default: single-label; multi-label for lists and several columns]",
 )
 @common.source_options
 @click.option(
@@ -89,7 +89,9 @@ _MATRIX_CLASSES = 10
     "--class-weights", multiple=True, metavar="WEIGHTS", help="balanced, or label=weight,label=weight.  [default: all the same]"
 )
 @click.option("--label-smoothing", type=float, default=0.0, show_default=True, help="Share of a target spread over all classes.")
-@click.option("--metric", metavar="NAME", help="Keep the epoch best by this metric.  [default: keep the last epoch]")
+@click.option(
+    "--metric", metavar="NAME", help="Keep the epoch best by this: loss, f1, mcc, auc, spearman, ….  [default: keep the last]"
+)
 @click.option("--early-stopping", type=int, metavar="EPOCHS", help="Stop after so many epochs without a better one; keep the best.")
 @click.option("--batches", type=click.Choice(["ram", "mapped", "streamed"]), help="Where features wait.  [default: by size]")
 @click.option("--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction.")
@@ -203,7 +205,8 @@ def _result_text(head: "Head") -> str:
     if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES:
         lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     per_row = metrics["parameters"] / metrics["train_rows"]
-    size = f"{metrics['parameters']:,} parameters for {metrics['train_rows']:,} training rows: {per_row:.2g} a row"
+    ratio = f"{per_row:,.0f}" if per_row > 10 else f"{per_row:.2g}"
+    size = f"{metrics['parameters']:,} parameters for {metrics['train_rows']:,} training rows: {ratio} a row"
     rule = "the rule of thumb is between 0.5 and 10: "
     if per_row > 10:
         size += f" ({rule}a smaller head, more rows or a higher --weight-decay may generalize better)"

@@ -6,7 +6,7 @@ from .encoder import Encoder, encode_texts
 from .labels import Labels
 from .load import load_encoder, load_encoder_of
 from .model import Head
-from .score import ScoreSummary, predict_texts, score_parquet
+from .score import Prediction, ScoreSummary, predict_texts, score_parquet
 from .train import train_head
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Encoder",
     "Head",
     "Labels",
+    "Prediction",
     "ScoreSummary",
     "TrainConfig",
     "build_features",

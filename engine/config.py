@@ -1,5 +1,6 @@
 """How a head is trained."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,10 @@ class TrainConfig:
         for name in ("label_smoothing", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise SourceError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+        try:
+            json.dumps(dict(self.head_args))
+        except TypeError as error:
+            raise SourceError(f"head_args are saved with the head and must be plain values: {error}") from error
         if isinstance(self.class_weights, Mapping):
             for label, weight in self.class_weights.items():
                 if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:

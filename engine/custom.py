@@ -21,6 +21,7 @@ def load_class(reference: str, *, head_folder: Path | None = None) -> type[nn.Mo
     if not colon or not module or not name:
         raise HeadError(f"unknown head '{reference}'; write one of enc's own, or module:Class for yours")
     try:
+        importlib.invalidate_caches()  # the module may just have been written
         if head_folder is not None:
             _refuse_inside(module, head_folder.resolve())
         found = getattr(importlib.import_module(module), name, None)

@@ -102,7 +102,9 @@ class LSTM(nn.Module):
         """Logits [rows, outputs]."""
         positions = torch.arange(1, mask.shape[1] + 1, device=mask.device)
         lengths = (mask * positions).amax(1).clamp(min=1).cpu()
-        _, (last, _) = self.lstm(pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False))
+        start = features.new_zeros(2 * self.lstm.num_layers, features.shape[0], self.lstm.hidden_size)  # ONNX export wants it named
+        packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
+        _, (last, _) = self.lstm(packed, (start, start))
         return self.fc1(self.dropout(torch.cat([last[-2], last[-1]], 1)))
 
 

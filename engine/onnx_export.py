@@ -29,7 +29,7 @@ class _WithHead(torch.nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
         features = self.featurizer(input_ids, attention_mask, token_type_ids)
         if len(self.shape) == 2:  # the head takes tokens padded to max_length, as they are stored
-            padding = features.new_zeros(len(features), *self.shape)
+            padding = features.new_zeros(features.shape[0], *self.shape)
             features = torch.cat([features, padding], 1)[:, : self.shape[0]]
         outputs = self.task.activation(self.head(features))
         return outputs if self.task.has_classes else self.task.decide(outputs)

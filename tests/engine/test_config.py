@@ -21,6 +21,7 @@ from hypothesis import strategies as st
         dict(label_smoothing=1),
         dict(warmup=-0.1),
         dict(early_stopping=0),
+        dict(head_args={"activation": object()}),
     ],
 )
 def test_impossible_configurations(changes):
