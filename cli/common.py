@@ -1,9 +1,13 @@
 """What the commands share: error lines, options of sources, progress, and plain tables."""
 
+import json
+import os
+import re
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -119,6 +123,39 @@ def setting_values(values: dict[str, Any]) -> "Setting":
 def backend_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values of `backend_options`, as load_encoder takes them."""
     return {name: values[name] for name in ("backend", "precision", "device")}
+
+
+def find_local_modules() -> None:
+    """Let Python find the user's own heads in the current folder, after everything that is installed."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def key_values(items: Sequence[str], flag: str) -> dict[str, Any]:
+    """Values of an option that takes JSON objects and ``name=value,name=value``, and may be given several times.
+
+    A value is JSON where it reads as such; ``3,4,5`` is a list; else it is text.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        try:
+            parsed = json.loads(item) if item.lstrip().startswith("{") else dict(map(_pair, re.split(r",(?=[^,=\[\]]+=)", item)))
+        except ValueError as error:
+            raise click.BadParameter(
+                f"cannot read '{item}'; write name=value,name=value or a JSON object", param_hint=flag
+            ) from error
+        values |= parsed
+    return values
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(text)
+    for json_text in (value, f"[{value}]"):
+        with suppress(ValueError):
+            return name.strip(), json.loads(json_text)
+    return name.strip(), value
 
 
 def note(message: str) -> None:

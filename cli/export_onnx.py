@@ -19,8 +19,8 @@ from . import common
 def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **values: Any) -> None:
     """Write MODEL as one ONNX graph: token ids in, pooled features out; checked against torch.
 
-    With --head, probabilities come out, in the order of the labels in the file's metadata. The file
-    runs in plain onnxruntime.
+    With --head, probabilities come out, in the order of the labels in the file's metadata, or a
+    regression's predictions. The file runs in plain onnxruntime.
     """
     from ..engine import Head
     from ..engine.checkpoint import checkpoint_of
@@ -30,6 +30,7 @@ def command(names: tuple[str, ...], head_folder: str | None, as_json: bool, **va
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
     model, output = names[0], names[-1]
+    common.find_local_modules()
     head = Head.load(head_folder) if head_folder else None
     if head is not None:
         spec = head.spec

@@ -9,7 +9,8 @@ import click
 from . import common
 
 if TYPE_CHECKING:
-    from ..engine import Encoder, Head, ScoreSummary
+    from ..engine import Encoder, ScoreSummary
+    from ..store import FeatureSpec
 
 
 @click.command("score", cls=common.EncCommand, short_help="Add predictions to a Parquet file.")
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--head", "head_folder", required=True, type=click.Path(), metavar="DIR", help="A head made by train-head.")
 @common.store_option
 @common.text_options
-@click.option("--proba", is_flag=True, help="Add one column of probabilities for each class.")
+@click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option("--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns.")
 @click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
@@ -40,16 +41,18 @@ def command(
 ) -> None:
     """Write INPUT's rows to OUTPUT with `prediction` (a label) and `score` (its probability).
 
-    Columns of the text default to those the head was trained on. Rows without a usable text get
-    nulls. Texts in the store are not encoded again.
+    Of several labels both are lists; a regression predicts numbers, without a score. Columns of the
+    text default to those the head was trained on. Rows without a usable text get nulls. Texts in the
+    store are not encoded again.
     """
     from ..engine import Head, load_encoder_of, score_parquet
 
+    common.find_local_modules()
     head = Head.load(head_folder)
 
-    def load(head: "Head") -> "Encoder":
-        common.note(f"loading {model or head.spec.model} …")
-        return load_encoder_of(head.spec, model=model, **common.backend_values(values))
+    def load(spec: "FeatureSpec") -> "Encoder":
+        common.note(f"loading {model or spec.model} …")
+        return load_encoder_of(spec, model=model, **common.backend_values(values))
 
     with common.progress_bar("encoding") as progress:
         summary = score_parquet(

@@ -1,13 +1,14 @@
 """What computes: encoders, building features, training heads, scoring."""
 
 from .build import BuildSummary, build_features
+from .config import TrainConfig
 from .dataset import FeatureDataset, to_device
 from .encoder import Encoder, encode_texts
 from .labels import Labels
 from .load import load_encoder, load_encoder_of
 from .model import Head
-from .score import ScoreSummary, predict_texts, score_parquet
-from .train import TrainConfig, train_head
+from .score import Prediction, ScoreSummary, predict_texts, score_parquet
+from .train import train_head
 
 __all__ = [
     "BuildSummary",
@@ -15,6 +16,7 @@ __all__ = [
     "FeatureDataset",
     "Head",
     "Labels",
+    "Prediction",
     "ScoreSummary",
     "TrainConfig",
     "build_features",

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from ..store import FeatureSpec, ModelError, Setting
 from . import pooling as poolings
+from .layers import parse_layers
 from .models import INT8_RECORD, TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
 from .tokens import Tokenizer
 
@@ -148,27 +149,6 @@ def quiet() -> Iterator[None]:
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
     """Poolings as names; as text they are separated by commas."""
     return tuple(part.strip() for part in pooling.split(",")) if isinstance(pooling, str) else tuple(pooling)
-
-
-def parse_layers(layers: str | Sequence[int], count: int) -> tuple[int, ...]:
-    """Layer numbers of a model with ``count`` layers. Raises ModelError for one that is not there."""
-    if not isinstance(layers, str):
-        numbers = list(layers)
-    elif layers == "last":
-        numbers = [count]
-    elif layers == "all":
-        numbers = list(range(1, count + 1))
-    else:
-        numbers = []
-        for part in layers.split(","):
-            first, _, last = part.strip().partition("-")
-            if not (first.isdigit() and (last.isdigit() or not last)):
-                raise ModelError(f"cannot read layers '{layers}'; write last, all, 6, 3,6 or 9-12")
-            numbers += range(int(first), int(last or first) + 1)
-    wrong = [n for n in numbers if not 1 <= n <= count]
-    if wrong or not numbers:
-        raise ModelError(f"there is no layer {wrong[0] if wrong else layers}; the model has layers 1 to {count}")
-    return tuple(numbers)
 
 
 def digests(folder: Path) -> tuple[str, str]:

@@ -10,13 +10,18 @@ from ..store.duck import count
 from ..store.stage import Stage
 
 MAX_CLASSES = 10_000
+LABELS_SQL = "from_json(label, '[\"VARCHAR\"]')"
+"""A row's labels as a list of texts, where they are staged as a JSON list."""
 _INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 _FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a head in their order: class i is ``values[i]``; all are int, all bool or all str."""
+    """The classes of a head in their order: class i is ``values[i]``; all are int, all bool or all str.
+
+    A regression has none.
+    """
 
     values: tuple[int, ...] | tuple[bool, ...] | tuple[str, ...]
 
@@ -45,10 +50,27 @@ class Labels:
         integers counts as one. Raises LabelError where the column cannot hold classes.
         """
         raw = _distinct(stage)
-        title = stage.source.title
         if len(raw) < 2:
+            title = stage.source.title
             raise LabelError(f"{title} has {len(raw) or 'no'} distinct label{'s' * (not raw)}; training needs at least two classes")
-        declared = (stage.label_type or "").split("(")[0]
+        return cls._of_raw(raw, stage, stage.label_type)
+
+    @classmethod
+    def of_lists(cls, stage: Stage) -> "Labels":
+        """The sorted distinct labels in a stage's lists of labels; of several 0/1 columns, their names as they were given."""
+        if len(stage.label_columns) > 1:
+            return cls(stage.label_columns)
+        raw = _distinct(stage, f"unnest({LABELS_SQL})")
+        if len(raw) < 2:
+            raise LabelError(
+                f"the lists of {stage.source.title} have {len(raw) or 'no'} distinct label{'s' * (not raw)}; "
+                "training needs at least two (for one, a column of 0 and 1 will do)"
+            )
+        return cls._of_raw(raw, stage, (stage.label_type or "").removesuffix("[]"))
+
+    @classmethod
+    def _of_raw(cls, raw: list[str], stage: Stage, label_type: str | None) -> "Labels":
+        title, declared = stage.source.title, (label_type or "").split("(")[0]
         if declared == "BOOLEAN":
             return cls((False, True))
         if declared in _INTEGERS + _FLOATS or (not stage.typed and all(_is_integer(r) for r in raw)):
@@ -56,7 +78,8 @@ class Labels:
             if None in numbers:
                 example = raw[numbers.index(None)]
                 raise LabelError(
-                    f"the label column of {title} holds fractions such as {example}; classes must be whole numbers or text"
+                    f"the label column of {title} holds fractions such as {example}; classes must be whole numbers or text, "
+                    "and --task regression is for numbers"
                 )
             return cls(tuple(sorted(set(numbers))))  # type: ignore[type-var,arg-type]
         return cls(tuple(sorted(raw)))
@@ -69,30 +92,35 @@ class Labels:
         pairs = [(raw, self.number(raw)) for raw in _distinct(stage)]
         for raw, number in pairs:
             if number is None:
-                raise LabelError(f"unknown label '{raw}' in {_where(stage, raw)}; the head's labels are: {listing(self.values)}")
+                where = place(stage, f"label = {plan.literal(raw)}")
+                raise LabelError(f"unknown label '{raw}' in {where}; the head's labels are: {listing(self.values)}")
         stage.con.execute(f"CREATE OR REPLACE TABLE {table} (label VARCHAR, id BIGINT)")
         if pairs:
             values = ", ".join(f"({plan.literal(raw)}, {number})" for raw, number in pairs)
             stage.con.execute(f"INSERT INTO {table} VALUES {values}")
 
 
-def _distinct(stage: Stage) -> list[str]:
+def _distinct(stage: Stage, value: str = "label") -> list[str]:
+    labelled = f"SELECT {value} AS value FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
     rows = stage.con.sql(
-        f"SELECT DISTINCT label FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL "
-        f"ORDER BY label LIMIT {MAX_CLASSES + 1}"
+        f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL ORDER BY value LIMIT {MAX_CLASSES + 1}"
     ).fetchall()
     if len(rows) > MAX_CLASSES:
-        raise SourceError(f"the label column of {stage.source.title} has over {MAX_CLASSES} distinct values; is it the right one?")
+        raise SourceError(
+            f"the label column of {stage.source.title} has over {MAX_CLASSES} distinct values; is it the right one? "
+            "--task regression is for numbers"
+        )
     return [row[0] for row in rows]
 
 
-def _where(stage: Stage, raw: str) -> str:
+def place(stage: Stage, condition: str) -> str:
+    """The first of a stage's usable rows for which a condition holds, and how many there are: ``file, row 3 (2 in all)``."""
+    matches = f"{stage.name} WHERE key IS NOT NULL AND {condition}"
     rows = stage.con.sql(
-        f"SELECT f.name, s.row FROM {stage.name} s JOIN {stage.name}_files f ON f.id = s.source "
-        f"WHERE s.label = {plan.literal(raw)} ORDER BY s.source, s.row LIMIT 1"
+        f"SELECT f.name, s.row FROM (SELECT * FROM {matches}) s JOIN {stage.name}_files f ON f.id = s.source "
+        "ORDER BY s.source, s.row LIMIT 1"
     ).fetchall()
-    total = count(stage.con, f"{stage.name} WHERE label = {plan.literal(raw)}")
-    return f"{rows[0][0]}, row {rows[0][1]} ({total} in all)"
+    return f"{rows[0][0]}, row {rows[0][1]} ({count(stage.con, matches)} in all)"
 
 
 def _is_integer(raw: str) -> bool:

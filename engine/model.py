@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-import shutil
-import tempfile
+import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +15,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..store import FeatureSpec, HeadError
-from .heads import HEADS, Standardized, make_head
+from ..store import FeatureSpec, HeadError, SpecError
+from . import folders
+from .heads import Standardized, make_head
 from .labels import Labels
+from .tasks import SINGLE_LABEL, TASKS, Task
 
-FORMAT = 1
-ROWS_PER_BATCH = 8192
+FORMAT = 2
+"""Of head.json. 1, which is still read, knew the linear head and single labels alone."""
+_ROWS_PER_BLOCK = 8192
+_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -33,32 +36,62 @@ class Head:
     """
 
     kind: str
+    """One of :data:`engine.heads.HEADS`, or ``module:Class``."""
     labels: Labels
     spec: FeatureSpec
+    """Setting of the features that the network takes; of the parts alone, where training used parts."""
     network: Standardized
     feature_set: str
     text_column: str
     pair_column: str | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One row an epoch: epoch, train and validation loss and accuracy, seconds."""
+    task: Task = SINGLE_LABEL
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of the head's class."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One row an epoch: epoch, train and validation loss and metric, learning rate, seconds."""
     record: dict[str, Any] = field(default_factory=dict)
     """How it came about: configuration, sources, versions, Delta version; not needed to use it."""
 
     @torch.inference_mode()
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Class probabilities, float32 [rows, classes], of features [rows, *spec.shape]."""
+    def outputs(self, features: np.ndarray) -> np.ndarray:
+        """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values [rows, 1]."""
         if features.shape[1:] != self.spec.shape:
             raise HeadError(f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}")
+        step = rows_per_block(self.spec)
         blocks = [
-            torch.softmax(self.network(torch.from_numpy(features[start : start + ROWS_PER_BATCH]).float()), dim=1).numpy()
-            for start in range(0, len(features), ROWS_PER_BATCH)
+            self.task.activation(self.network(torch.from_numpy(features[start : start + step]).float())).numpy()
+            for start in range(0, len(features), step)
         ]
-        return np.concatenate(blocks) if blocks else np.empty((0, len(self.labels)), np.float32)
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self.labels) or 1), np.float32)
 
-    def predict(self, features: np.ndarray) -> list[int] | list[bool] | list[str]:
-        """The most probable label of each row."""
-        return self.labels.arrow().take(pa.array(self.predict_proba(features).argmax(1))).to_pylist()
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels, float32 [rows, labels], of features [rows, *spec.shape]."""
+        if not self.task.has_classes:
+            raise HeadError("a regression has no probabilities; call predict for its values")
+        return self.outputs(features)
+
+    def predict(self, features: np.ndarray) -> list[Any]:
+        """The most probable label of each row; a list of labels for several labels, a number for a regression."""
+        return self.decided(self.outputs(features)).to_pylist()
+
+    def decided(self, outputs: np.ndarray) -> pa.Array:
+        """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""
+        decisions = self.task.decide(torch.from_numpy(outputs)).numpy()
+        if not self.task.has_classes:
+            return pa.array(decisions, pa.float32())
+        if decisions.ndim == 1:
+            return self.labels.arrow().take(pa.array(decisions))
+        rows, labels = np.nonzero(decisions)
+        offsets = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), self.labels.arrow().take(pa.array(labels)))
+
+    def require(self, spec: FeatureSpec) -> None:
+        """Raise SpecError, naming every field that differs, unless features of a setting are what the head takes."""
+        differences = spec.differences(self.spec)
+        if differences:
+            raise SpecError(f"the features are not of the setting the head was trained on ({'; '.join(differences)})")
 
     def save(self, folder: str | Path) -> Path:
         """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is replaced whole.
@@ -67,11 +100,11 @@ class Head:
         """
         folder = Path(folder)
         require_replaceable(folder)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         description = {
             "format": FORMAT,
-            "task": "classification",
+            "task": self.task.name,
             "kind": self.kind,
+            "arguments": self.arguments,
             "labels": list(self.labels.values),
             "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
             "text_column": self.text_column,
@@ -79,27 +112,20 @@ class Head:
             "metrics": self.metrics,
             "record": {**self.record, "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")}},
         }
-        # Written beside and moved, so that a reader never sees half a head.
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        old = part.with_name(f"{part.name}-old")
-        try:
+        with folders.replaced(folder) as part:
             save_file(self.network.state_dict(), part / "head.safetensors")
             (part / "head.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (part / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
             pq.write_table(pa.Table.from_pylist(self.history), part / "history.parquet")
-            part.chmod(0o755)
-            if folder.exists():
-                folder.rename(old)
-            part.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
         return folder
 
     @classmethod
     def load(cls, folder: str | Path) -> "Head":
-        """Read a saved head. No code from the folder is run. Raises HeadError if it is not one."""
+        """Read a saved head. Raises HeadError if it is not one.
+
+        No code from the folder is run: the class of a ``module:Class`` head is imported from where
+        Python finds it, and refused if that is the folder.
+        """
         folder = Path(folder)
         try:
             text = (folder / "head.json").read_text(encoding="utf-8")
@@ -107,12 +133,26 @@ class Head:
             raise HeadError(f"no head in '{folder}'; `enc train-head … --output {folder}` makes one") from error
         try:
             saved = json.loads(text)
-            if saved["format"] != FORMAT or saved["kind"] not in HEADS:
+            if saved["format"] not in range(1, FORMAT + 1):
                 raise HeadError(f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features")
+            task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
+            arguments = saved.get("arguments", {})
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
-            network = make_head(saved["kind"], spec.shape, len(labels))
-            network.load_state_dict(load_file(folder / "head.safetensors"))
+            weights = load_file(folder / "head.safetensors")
+            scaling_shape = tuple(weights["mean"].shape)
+            if scaling_shape not in (spec.shape, spec.shape[-1:]):
+                raise ValueError(f"its scaling has shape {list(scaling_shape)}")
+            network = make_head(
+                saved["kind"],
+                spec.shape,
+                len(labels) if task.has_classes else 1,
+                arguments,
+                scaling_shape=scaling_shape,
+                targets=not task.has_classes,
+                head_folder=folder,
+            )
+            network.load_state_dict(weights)
             return cls(
                 kind=saved["kind"],
                 labels=labels,
@@ -121,6 +161,8 @@ class Head:
                 feature_set=saved["features"]["name"],
                 text_column=saved["text_column"],
                 pair_column=saved["pair_column"],
+                task=task,
+                arguments=arguments,
                 metrics=saved["metrics"],
                 history=pq.read_table(folder / "history.parquet").to_pylist(),
                 record=saved["record"],
@@ -133,7 +175,11 @@ class Head:
         return dataclasses.replace(self, **changes)
 
 
+def rows_per_block(spec: FeatureSpec) -> int:
+    """How many rows go through a head at a time where no gradients are wanted."""
+    return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // (4 * math.prod(spec.shape))))
+
+
 def require_replaceable(folder: Path) -> None:
     """Raise HeadError if writing a head to ``folder`` would destroy something that is not one."""
-    if folder.exists() and not (folder / "head.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise HeadError(f"'{folder}' is there and is not a head; choose another --output")
+    folders.require_replaceable(folder, "head.json", HeadError, "a head")

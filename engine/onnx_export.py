@@ -19,36 +19,43 @@ _PROBES = ("a", "The room was clean, and the staff were kind.", "x y z " * 20)
 
 
 class _WithHead(torch.nn.Module):
-    """The features' network with a head on it: probabilities [rows, classes]."""
+    """The features' network with a head on it: probabilities [rows, labels], or a regression's predictions [rows]."""
 
-    def __init__(self, featurizer: torch.nn.Module, head: torch.nn.Module):
+    def __init__(self, featurizer: torch.nn.Module, head: Head):
         super().__init__()
-        self.featurizer, self.head = featurizer, head
+        self.featurizer, self.head = featurizer, head.network
+        self.task, self.shape = head.task, head.spec.shape
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(self.head(self.featurizer(input_ids, attention_mask, token_type_ids)), dim=1)
+        features = self.featurizer(input_ids, attention_mask, token_type_ids)
+        if len(self.shape) == 2:  # the head takes tokens padded to max_length, as they are stored
+            padding = features.new_zeros(features.shape[0], *self.shape)
+            features = torch.cat([features, padding], 1)[:, : self.shape[0]]
+        outputs = self.task.activation(self.head(features))
+        return outputs if self.task.has_classes else self.task.decide(outputs)
 
 
 def export_onnx(checkpoint: Checkpoint, path: str | Path, *, head: Head | None = None) -> float:
     """Write the graph to ``path``, whole or not at all, and check it against torch in onnxruntime.
 
     Inputs are int64 [rows, length]: input_ids, attention_mask, token_type_ids. The output is
-    ``features`` float32 [rows, *shape], or with ``head`` ``probabilities`` float32 [rows, classes].
-    The setting and the labels stand in the file's metadata. Returns the largest difference to torch;
-    raises ModelError where it is above MAX_DIFFERENCE or an export package is missing.
+    ``features`` float32 [rows, *shape], with ``head`` ``probabilities`` float32 [rows, labels], or
+    a regression's ``predictions`` float32 [rows]. The setting and the labels stand in the file's
+    metadata. Returns the largest difference to torch; raises ModelError where it is above
+    MAX_DIFFERENCE or an export package is missing.
     """
     try:
         import onnx
     except ImportError as error:
         raise ModelError("exporting needs the package onnx: pip install 'enc-features[onnx]'") from error
-    if head is not None and checkpoint.spec.pooling == ("tokens",):
-        raise ModelError("a head on token features cannot be exported with its encoder: it wants texts of one length")
+    if head is not None:
+        head.require(checkpoint.spec)
     network: torch.nn.Module = checkpoint.load(attention="eager")  # plain operators, which graph optimizers know
     if head is not None:
-        network = _WithHead(network, head.network).eval()
-    output = "features" if head is None else "probabilities"
+        network = _WithHead(network, head).eval()
+    output = "features" if head is None else "probabilities" if head.task.has_classes else "predictions"
     axes = {name: {0: "rows", 1: "length"} for name in INPUTS} | {output: {0: "rows"}}
-    if checkpoint.spec.pooling == ("tokens",):
+    if head is None and checkpoint.spec.pooling == ("tokens",):
         axes[output][1] = "length"
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +71,12 @@ def export_onnx(checkpoint: Checkpoint, path: str | Path, *, head: Head | None =
         graph = onnx.load(part)
         metadata = {"enc.spec": checkpoint.spec.to_json()}
         if head is not None:
-            metadata["enc.labels"] = json.dumps(head.labels.values)
+            metadata["enc.labels"], metadata["enc.task"] = json.dumps(head.labels.values), head.task.name
         onnx.helper.set_model_props(graph, metadata)
         onnx.save(graph, part)
         difference = _difference(checkpoint, network, part)
+        if head is not None and not head.task.has_classes:
+            difference /= float(head.network.target_scale)  # in the targets' own spread
         if difference > MAX_DIFFERENCE:
             raise ModelError(f"the exported graph differs from torch by {difference:.1e}; it was not kept")
         part.replace(path)

@@ -4,12 +4,25 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from ..store import FeatureTable, Source, SourceError, SpecError, StoreError, create_feature_set, open_feature_set, plan
+from ..store import (
+    FeatureSpec,
+    FeatureTable,
+    HeadError,
+    Source,
+    SourceError,
+    SpecError,
+    StoreError,
+    create_feature_set,
+    open_feature_set,
+    plan,
+)
 from ..store.batches import MappedFeatures
 from ..store.catalog import feature_set_names
 from ..store.duck import workspace
@@ -18,6 +31,7 @@ from .build import Progress, Stopwatch, encode_missing, find_missing
 from .encoder import Encoder, encode_texts
 from .load import load_encoder_of
 from .model import Head
+from .tasks import MULTI_LABEL
 
 BATCH_ROWS = 65536
 BATCH_BYTES = 64 << 20  # of features at a time
@@ -36,9 +50,19 @@ class ScoreSummary:
     """Distinct texts whose features were in the store."""
     encoded: int
     predictions: dict[str, int]
-    """Rows by predicted label."""
+    """Rows by predicted label; a row with several counts for each. Empty for a regression."""
     seconds: dict[str, float]
     output: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head makes of one text."""
+
+    value: Any
+    """A label; a list of labels for several; a number for a regression."""
+    proba: dict[Any, float]
+    """Probability by label, the most probable first; empty for a regression."""
 
 
 def score_parquet(
@@ -52,14 +76,16 @@ def score_parquet(
     proba: bool = False,
     cache: bool = True,
     column_prefix: str = "",
-    load: Callable[[Head], Encoder] | None = None,
+    load: Callable[[FeatureSpec], Encoder] | None = None,
     progress: Progress | None = None,
 ) -> ScoreSummary:
     """Write ``input``'s columns with ``prediction`` and ``score`` (and ``proba_<label>``) to ``output``.
 
-    Texts that the store knows are not encoded again; the others are encoded and, with ``cache``,
-    added to it. Rows without a usable text get nulls. ``load`` makes the encoder, and is called only
-    if there is something to encode. The output appears whole or not at all.
+    ``prediction`` is a label and ``score`` its probability; for several labels both are lists, of the
+    labels with a probability above a half; a regression has a number and no ``score``. Texts that the
+    store knows are not encoded again; the others are encoded and, with ``cache``, added to it. Rows
+    without a usable text get nulls. ``load`` makes the encoder of a setting, and is called only if
+    there is something to encode. The output appears whole or not at all.
     """
     input, output = Path(input), Path(output)
     added = _added_fields(head, column_prefix, proba)
@@ -77,15 +103,16 @@ def score_parquet(
             work = find_missing(stage, known.shards if known else [])
         tables = [known] if known else []
         if work.missing:
-            target = known if cache and known else FeatureTable.create(Path(scratch) / "features", head.spec)
+            # All tables are read alike: new rows get whatever parts the known ones have.
+            spec = known.spec if known else head.spec
+            target = known if cache and known else FeatureTable.create(Path(scratch) / "features", spec)
             with clock("load"):
-                encoder = (load or (lambda h: load_encoder_of(h.spec)))(head)
+                encoder = (load or load_encoder_of)(spec)
             encode_missing(stage, work, target, encoder, progress=progress, clock=clock)
             if target is not known:
                 tables.append(target)
         with clock("score"):
-            shards = [shard for table in tables for shard in table.shards]
-            scored, counts = _write_scored(input, output, schema, added, head, stage, shards)
+            scored, counts = _write_scored(input, output, schema, added, head, stage, tables)
         rejects = stage.reasons()
     return ScoreSummary(
         rows=stage.rows,
@@ -94,14 +121,16 @@ def score_parquet(
         rejects=rejects,
         cached=work.distinct - work.missing,
         encoded=work.encoded,
-        predictions=dict(zip(map(str, head.labels.values), counts.tolist(), strict=True)),
+        predictions=counts,
         seconds=clock.rounded(),
         output=str(output),
     )
 
 
 def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTable | None:
-    """The store's feature set with the head's setting: the one of the recorded name, or any other.
+    """The store's feature set with the head's setting, or one that has its parts among others.
+
+    The one of the recorded name comes first, then one of exactly the head's setting.
 
     With ``create`` it is made where the store has none, else the answer is None. Raises SpecError
     where the recorded name now holds another setting, naming the fields.
@@ -113,9 +142,12 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
             raise
         names = []
     tables = [open_feature_set(store, name) for name in sorted(names, key=lambda n: n != head.feature_set)]
-    for table in tables:
-        if table.spec.digest == head.spec.digest:
+    fitting = [table for table in tables if table.spec.covers(head.spec)]
+    for table in fitting:
+        if table.name == head.feature_set or table.spec.digest == head.spec.digest:
             return table
+    if fitting:
+        return fitting[0]
     if tables and tables[0].name == head.feature_set:
         differences = "; ".join(tables[0].spec.differences(head.spec))
         raise SpecError(
@@ -124,16 +156,23 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
     return create_feature_set(store, head.feature_set, head.spec) if create else None
 
 
-def predict_texts(
-    head: Head, texts: Sequence[str], encoder: Encoder, pairs: Sequence[str] | None = None
-) -> list[dict[int | bool | str, float]]:
-    """Probability by label for each text (or pair), most probable first; encodes every time."""
-    probabilities = head.predict_proba(encode_texts(encoder, texts, pairs))
-    return [dict(sorted(zip(head.labels.values, row.tolist(), strict=True), key=lambda p: -p[1])) for row in probabilities]
+def predict_texts(head: Head, texts: Sequence[str], encoder: Encoder, pairs: Sequence[str] | None = None) -> list[Prediction]:
+    """What the head makes of each text (or pair); encodes every time."""
+    head.require(encoder.spec)
+    outputs = head.outputs(encode_texts(encoder, texts, pairs))
+    shares: list[dict[Any, float]] = [{} for _ in outputs]
+    if head.task.has_classes:
+        shares = [dict(sorted(zip(head.labels.values, row, strict=True), key=lambda p: -p[1])) for row in outputs.tolist()]
+    return [Prediction(value, proba) for value, proba in zip(head.decided(outputs).to_pylist(), shares, strict=True)]
 
 
 def _added_fields(head: Head, prefix: str, proba: bool) -> list[pa.Field]:
-    fields = [pa.field(f"{prefix}prediction", head.labels.arrow().type), pa.field(f"{prefix}score", pa.float32())]
+    if proba and not head.task.has_classes:
+        raise HeadError("a regression has no probabilities; leave out --proba")
+    answer, several = head.decided(np.zeros((0, len(head.labels) or 1), np.float32)).type, head.task is MULTI_LABEL
+    fields = [pa.field(f"{prefix}prediction", answer)]
+    if head.task.has_classes:
+        fields.append(pa.field(f"{prefix}score", pa.list_(pa.float32()) if several else pa.float32()))
     if proba:
         fields += [pa.field(f"{prefix}proba_{label}", pa.float32()) for label in head.labels.values]
     return fields
@@ -157,13 +196,13 @@ def _input_schema(input: Path, added: list[pa.Field]) -> pa.Schema:
 
 
 def _write_scored(
-    input: Path, output: Path, schema: pa.Schema, added: list[pa.Field], head: Head, stage: Stage, shards: list[str]
-) -> tuple[int, np.ndarray]:
-    """Returns the number of scored rows, and rows by class."""
-    features = MappedFeatures(shards, head.spec)
-    labels = head.labels.arrow()
-    counts = np.zeros(len(labels), np.int64)
-    batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // head.spec.row_bytes))
+    input: Path, output: Path, schema: pa.Schema, added: list[pa.Field], head: Head, stage: Stage, tables: list[FeatureTable]
+) -> tuple[int, dict[str, int]]:
+    """Returns the number of scored rows, and rows by predicted label."""
+    shards, spec = [shard for table in tables for shard in table.shards], tables[0].spec if tables else head.spec
+    features = MappedFeatures(shards, spec, head.spec)
+    scored, counts = 0, np.zeros(len(head.labels), np.int64)
+    batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // spec.row_bytes))
     output.parent.mkdir(parents=True, exist_ok=True)
     part = output.with_name(f".{output.name}.part")
     try:
@@ -173,20 +212,34 @@ def _write_scored(
             for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
                 column = locations.send(batch.num_rows)
                 usable = np.asarray(column.is_valid())
-                probabilities = head.predict_proba(features.take(column.drop_null().to_numpy()))
-                best = probabilities.argmax(1)
-                counts += np.bincount(best, minlength=len(labels))
-                columns = [
-                    labels.take(_spread(best, usable, pa.int64())),
-                    _spread(probabilities.max(1, initial=0), usable, pa.float32()),
-                ]
-                if len(added) > 2:
-                    columns += [_spread(probabilities[:, c], usable, pa.float32()) for c in range(len(labels))]
+                outputs = head.outputs(features.take(column.drop_null().to_numpy()))
+                scored += len(outputs)
+                counts += _counts(head, outputs)
+                columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
                 writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
         part.replace(output)
     finally:
         part.unlink(missing_ok=True)
-    return int(counts.sum()), counts
+    return scored, dict(zip(map(str, head.labels.values), counts.tolist(), strict=True))
+
+
+def _columns(head: Head, outputs: np.ndarray, wanted: int) -> list[pa.Array]:
+    """Prediction, score and probabilities of outputs, as many of these columns as are wanted."""
+    predictions = head.decided(outputs)
+    if head.task is MULTI_LABEL:
+        chosen = head.task.decide(torch.from_numpy(outputs)).numpy() > 0
+        score = pa.ListArray.from_arrays(predictions.offsets, pa.array(outputs[chosen]))
+    else:
+        score = pa.array(outputs.max(1, initial=0))
+    return [predictions, score, *(pa.array(column) for column in outputs.T)][:wanted]
+
+
+def _counts(head: Head, outputs: np.ndarray) -> np.ndarray:
+    """Rows by predicted label, int64 [labels]."""
+    decided = head.task.decide(torch.from_numpy(outputs)).numpy()
+    if head.task is MULTI_LABEL:
+        return decided.sum(0, dtype=np.float64).astype(np.int64)
+    return np.bincount(decided, minlength=len(head.labels)) if head.task.has_classes else np.zeros(0, np.int64)
 
 
 def _in_step(reader: pa.RecordBatchReader) -> Generator[pa.Array, int, None]:
@@ -200,8 +253,6 @@ def _in_step(reader: pa.RecordBatchReader) -> Generator[pa.Array, int, None]:
         rows = yield taken
 
 
-def _spread(values: np.ndarray, usable: np.ndarray, type: pa.DataType) -> pa.Array:
+def _spread(values: pa.Array, usable: np.ndarray) -> pa.Array:
     """Values at the usable rows, nulls at the others."""
-    full = np.zeros(len(usable), values.dtype)
-    full[usable] = values
-    return pa.array(full, type, mask=~usable)
+    return values.take(pa.array(np.cumsum(usable) - 1, mask=~usable))

@@ -46,6 +46,20 @@ def reason_sql(text: str, pair: str | None, invalid: str, null_reason: str = "te
     )
 
 
+def label_sql(columns: Sequence[str], *, is_list: bool = False) -> str:
+    """The text of a row's label; of a list, or of several columns, the JSON list of their texts.
+
+    Where one of several columns is null, the row has no label.
+    """
+    if is_list:
+        return f"to_json({quoted(columns[0])}::VARCHAR[])::VARCHAR"
+    texts = [f"{quoted(column)}::VARCHAR" for column in columns]
+    if len(columns) == 1:
+        return texts[0]
+    known = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in columns)
+    return f"CASE WHEN {known} THEN to_json([{', '.join(texts)}])::VARCHAR END"
+
+
 def rows_sql(
     scan: str,
     texts: Sequence[str],
@@ -57,7 +71,8 @@ def rows_sql(
 ) -> str:
     """``enc_row, enc_text, enc_pair, enc_label, enc_reason`` of a scan's rows.
 
-    ``texts`` names the column of the text, and of the second text for pairs. Columns in ``blobs``
+    ``texts`` names the column of the text, and of the second text for pairs; ``label`` is an
+    expression (see :func:`label_sql`). Columns in ``blobs``
     hold bytes: they are decoded, and a row whose text is not UTF-8 has that as its reason.
     """
     invalid = " OR ".join(f"({quoted(c)} IS NOT NULL AND TRY(decode({quoted(c)})) IS NULL)" for c in texts if c in blobs)
@@ -65,7 +80,7 @@ def rows_sql(
     columns = f"* REPLACE ({decoded})" if decoded else "*"
     text = f"{quoted(texts[0])}::VARCHAR AS enc_text"
     pair = f"{quoted(texts[1])}::VARCHAR AS enc_pair" if len(texts) > 1 else "NULL::VARCHAR AS enc_pair"
-    label = f"{quoted(label)}::VARCHAR AS enc_label" if label else "NULL::VARCHAR AS enc_label"
+    label = f"{label or 'NULL::VARCHAR'} AS enc_label"
     reason = reason_sql("enc_text", "enc_pair" if len(texts) > 1 else None, "enc_invalid", null_reason)
     return (
         f"SELECT *, {reason} AS enc_reason FROM (SELECT enc_row, enc_invalid, {text}, {pair}, {label} "
@@ -144,6 +159,24 @@ def labelled_sql(stage: str, shards: Sequence[str], label_ids: str, condition: s
         f"SELECT i.location, l.id AS label FROM (SELECT * FROM {stage} WHERE key IS NOT NULL AND {condition}) s "
         f"JOIN {label_ids} l ON s.label = l.label LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
     )
+
+
+def targets_sql(stage: str, shards: Sequence[str], value: str, condition: str = "true") -> str:
+    """``location, target`` of a stage's usable rows with a label, in the source's order; ``value`` is an expression over label."""
+    rows = f"SELECT source, row, key, {value} AS target FROM {stage} WHERE key IS NOT NULL AND label IS NOT NULL AND {condition}"
+    return (
+        f"SELECT i.location, s.target FROM ({rows}) s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
+    )
+
+
+def fingerprint_sql(stage: str) -> str:
+    """SHA-256, in hex, of a stage's keys and labels as a multiset: the order of the rows does not change it.
+
+    It is the digest of the number of rows and of two sums of 64-bit hashes, which needs no sorting.
+    """
+    row = "hex(key) || coalesce('=' || label, '')"
+    sums = ", ".join(f"coalesce(sum(md5_number_{half}({row})::HUGEINT), 0)" for half in ("upper", "lower"))
+    return f"SELECT sha256(concat_ws(':', count(*), {sums})) FROM {stage} WHERE key IS NOT NULL"
 
 
 def held_out_sql(fraction: float, seed: int) -> str:

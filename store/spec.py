@@ -195,6 +195,10 @@ class FeatureSpec:
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
+    def covers(self, other: "FeatureSpec") -> bool:
+        """Whether the features of another setting are parts of this one's."""
+        return all(part in self.parts for part in other.parts) and not self.select(other.layers, other.pooling).differences(other)
+
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Fields in which two settings differ, as ``name: this, not other``; empty if the digests agree."""
         if self.digest == other.digest:

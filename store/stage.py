@@ -5,6 +5,7 @@ answers agree, whatever the source is.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +33,10 @@ class Stage:
     source: Source
     text_column: str
     pair_column: str | None
+    label_columns: tuple[str, ...]
+    """Columns of the label; of several, or of a list, ``label`` is a JSON list of texts."""
     label_type: str | None
-    """DuckDB type of the label column; text formats have none, so theirs is VARCHAR."""
+    """DuckDB type of the label column, if it is one; text formats have none, so theirs is VARCHAR."""
     typed: bool
     """Whether the source's format has types at all (Parquet, JSON lines, queries)."""
     rows: int
@@ -75,9 +78,16 @@ def rejects_path(store: str | Path, name: str) -> Path:
 
 
 def stage_source(
-    con: duckdb.DuckDBPyConnection, source: Source, name: str = "stage", *, label_column: str | None = None, keep_text: bool = True
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    name: str = "stage",
+    *,
+    label_column: str | Sequence[str] | None = None,
+    keep_text: bool = True,
 ) -> Stage:
     """Read a source into table ``name``; texts are kept only where they will be encoded.
+
+    The label may stand in one column, of any type, or in several: see :func:`store.plan.label_sql`.
 
     Raises SourceError for a file, column, filter or query that cannot be read.
     """
@@ -87,20 +97,21 @@ def stage_source(
         f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
     )
     files = ["the query"] if source.query else source.files()
+    labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
     text, label_type, typed = "", None, bool(source.query)
     for number, file in enumerate(files):
         con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
         try:
-            text, label_type = _stage_file(con, name, number, file, source, label=label_column, keep_text=keep_text)
+            text, label_type = _stage_file(con, name, number, file, source, labels=labels, keep_text=keep_text)
         except duckdb.Error as error:
             raise SourceError(f"{file} cannot be read: {_first_line(error)}") from error
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
-    return Stage(con, name, source, text, source.pair_column, label_type, typed, usable + rejected, rejected)
+    return Stage(con, name, source, text, source.pair_column, labels, label_type, typed, usable + rejected, rejected)
 
 
 def _stage_file(
-    con: duckdb.DuckDBPyConnection, stage: str, number: int, file: str, source: Source, *, label: str | None, keep_text: bool
+    con: duckdb.DuckDBPyConnection, stage: str, number: int, file: str, source: Source, *, labels: Sequence[str], keep_text: bool
 ) -> tuple[str, str | None]:
     """Stage one file; returns its text column and the type of its label column."""
     con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
@@ -112,8 +123,10 @@ def _stage_file(
     used = [text]
     if source.pair_column is not None:
         used.append(require_column(source.pair_column, columns, file, "--pair-column"))
-    if label is not None:
-        require_column(label, columns, file, "--label-column")
+    for column in labels:
+        require_column(column, columns, file, "--label-column")
+    label_type = types[labels[0]] if len(labels) == 1 else None
+    label = plan.label_sql(labels, is_list=bool(label_type and label_type.endswith("[]"))) if labels else None
 
     def insert(scan: str, blobs: list[str]) -> None:
         rows = plan.rows_sql(scan, used, label, blobs, source.where, null_reason=_NULL_REASONS.get(format or "", "text is null"))
@@ -135,7 +148,7 @@ def _stage_file(
     )
     if format in ("tsv", "csv"):
         _add_malformed(con, stage, number)
-    return text, types[label] if label else None
+    return text, label_type
 
 
 def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:

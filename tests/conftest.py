@@ -16,6 +16,12 @@ def no_memory_of_other_runs(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def fresh_memory(tmp_path, monkeypatch):
+    """For a test that measures: what is remembered of it would decide how later tests encode."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Optional data and models that are too large for the project."""

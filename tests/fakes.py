@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from enc.engine.encoder import stored
 from enc.engine.tokens import TokenBatch, Tokens
 from enc.store import FeatureSpec
+
+FACTORS = {"mean": 1, "tokens": 1, "cls": 10, "max": 100}
 
 
 def fake_spec(**changes) -> FeatureSpec:
@@ -22,7 +25,10 @@ def fake_spec(**changes) -> FeatureSpec:
 
 
 class FakeEncoder:
-    """The "tokens" of a text are its words' lengths; its features are [words, letters, first, last] of those kept."""
+    """The "tokens" of a text are its words' lengths; its features are [words, letters, first, last] of those kept.
+
+    Those of a token are [letters, 1, 2, letters]. Other layers and poolings have them multiplied.
+    """
 
     layer_count = 1
 
@@ -58,4 +64,8 @@ class FakeEncoder:
         lengths = batch.attention_mask.sum(1)
         last = batch.input_ids[np.arange(len(lengths)), lengths - 1]
         features = np.stack([lengths, batch.input_ids.sum(1), batch.input_ids[:, 0], last], axis=1)
-        return features.astype(self.spec.numpy_dtype)
+        if self.spec.pooling == ("tokens",):
+            words = batch.input_ids[..., None] * np.array([1, 0, 0, 1]) + np.array([0, 1, 2, 0])
+            features = words * batch.attention_mask[..., None]
+        factors = [layer * FACTORS[pooling] for layer, pooling in self.spec.parts]
+        return stored(np.concatenate([features * factor for factor in factors], -1), self.spec)

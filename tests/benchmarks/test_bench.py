@@ -73,7 +73,7 @@ def test_bench_batches(tmp_path, options):
         assert by_name[name]["median"] > 0, by_name[name]["problem"]
 
 
-def test_calibrate(texts, tiny_bert):
+def test_calibrate(texts, tiny_bert, fresh_memory):
     arguments = ["calibrate", str(tiny_bert), str(texts), "--max-length", "16"]
     table = CliRunner().invoke(main, arguments)
     assert table.exit_code == 0, table.output

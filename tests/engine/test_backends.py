@@ -112,8 +112,7 @@ def test_few_texts_are_not_worth_measuring(tiny_bert, source, tmp_path):
     assert (encoder.measured, summary.encoder) == ([], "torch fp32 on cpu")
 
 
-def test_many_texts_are_measured_and_the_choice_is_remembered(tiny_bert, source, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_many_texts_are_measured_and_the_choice_is_remembered(tiny_bert, source, tmp_path, monkeypatch, fresh_memory):
     monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
     monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
     encoder = load_encoder(str(tiny_bert), max_length=32)
@@ -177,7 +176,7 @@ def checkpoint_of(folder, dtype="float16") -> Checkpoint:
     return Checkpoint(folder, str(folder), {"max_length": 32, "dtype": dtype})
 
 
-def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch):
+def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory):
     monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
     first = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
     sample = first.tokenize(TEXTS)

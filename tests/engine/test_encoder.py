@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
-from enc.engine.checkpoint import digests, parse_layers
+from enc.engine.checkpoint import digests
 from enc.store import RECIPES, ModelError, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
@@ -109,16 +109,6 @@ def test_the_same_model_elsewhere_has_the_same_digest(tmp_path, tiny_bert):
     assert (weights, changed != spec.tokenizer) == (spec.weights, True)
     with pytest.raises(ModelError, match=r"is not the one the features were made with \(tokenizer: .*pass --model"):
         load_encoder_of(spec, model=str(copy))
-
-
-def test_layers_in_words():
-    assert parse_layers("last", 12) == (12,)
-    assert parse_layers("all", 3) == (1, 2, 3)
-    assert parse_layers("9-12, 1", 12) == (9, 10, 11, 12, 1)
-    assert parse_layers([2, 1], 2) == (2, 1)
-    for wrong in ("0", "13", "5-13", "x", "-1", "", "3-1"):
-        with pytest.raises(ModelError, match="layer"):
-            parse_layers(wrong, 12)
 
 
 @pytest.mark.parametrize(

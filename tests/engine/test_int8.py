@@ -86,9 +86,8 @@ def test_a_damaged_record_is_named(quantized, tmp_path):
 
 
 @pytest.fixture
-def reviews(tmp_path, monkeypatch):
+def reviews(tmp_path, monkeypatch, fresh_memory):
     monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     rows = [f"{text} {i}\t{i % 2}" for i, text in enumerate(["good", "not good"] * 40)]
     (tmp_path / "reviews.tsv").write_text("sentence\tlabel\n" + "\n".join(rows) + "\n")
     return Source(tmp_path / "reviews.tsv")

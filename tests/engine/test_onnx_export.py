@@ -7,7 +7,7 @@ import pytest
 from enc.engine import Head, TrainConfig, build_features, encode_texts, load_encoder, train_head
 from enc.engine.checkpoint import checkpoint_of
 from enc.engine.onnx_export import INPUTS, export_onnx
-from enc.store import ModelError, Source, open_feature_set
+from enc.store import ModelError, Source, SpecError, open_feature_set
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx", reason="onnx is an extra and not installed")
@@ -50,6 +50,40 @@ def test_a_head_with_its_encoder(tiny_bert, tmp_path, write):
     # The head was trained on float16 features; the graph hands it float32.
     np.testing.assert_allclose(probabilities, head.predict_proba(encode_texts(encoder, TEXTS)), atol=5e-3)
     assert json.loads(session.get_modelmeta().custom_metadata_map["enc.labels"]) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pooling", "options"),
+    [
+        ("mlp", "mean", dict(label_column=["a", "b"])),
+        ("linear", "cls,max", dict(label_column="number", task="regression")),
+        ("linear", "tokens", dict(label_column="a")),
+        ("cnn", "tokens", dict(label_column=["a", "b"])),
+        ("attention", "tokens", dict(label_column="number", task="regression")),
+        ("lstm", "tokens", dict(label_column="a")),
+    ],
+)
+def test_every_task_and_head(tiny_bert, tmp_path, write, kind, pooling, options):
+    rows = (f"{'good ' * (1 + i % 5)}{i}\t{i % 2}\t{i % 3 // 2}\t{1000.5 * i}" for i in range(20))
+    path = write("t.tsv", "text\ta\tb\tnumber\n" + "\n".join(rows) + "\n")
+    settings = dict(max_length=32, pooling=pooling, dtype="float32", layers="1-2")
+    encoder = load_encoder(str(tiny_bert), backend="torch", **settings)
+    build_features(Source(path), tmp_path / "store", encoder)
+    config = TrainConfig(epochs=2, head=kind)
+    table = open_feature_set(tmp_path / "store")
+    use = table.spec.select(layers=[2])
+    head = train_head(Source(path), table, valid=Source(path), config=config, use=use, **options)
+    checkpoint = checkpoint_of(str(tiny_bert), **(settings | dict(layers="2")))
+    assert export_onnx(checkpoint, tmp_path / "head.onnx", head=head) < 1e-3
+    session, given = run(tmp_path / "head.onnx", checkpoint.tokenizer(TEXTS))
+    alone = load_encoder(str(tiny_bert), backend="torch", **(settings | dict(layers="2")))
+    expected = head.outputs(encode_texts(alone, TEXTS))
+    regression = options.get("task") == "regression"
+    assert session.get_outputs()[0].name == ("predictions" if regression else "probabilities")
+    np.testing.assert_allclose(given, expected[:, 0] if regression else expected, rtol=1e-4, atol=1e-4)
+    assert session.get_modelmeta().custom_metadata_map["enc.task"] == head.task.name
+    with pytest.raises(SpecError, match=r"not of the setting the head was trained on \(layers: 1,2, not 2\)"):
+        export_onnx(checkpoint_of(str(tiny_bert), **settings), tmp_path / "other.onnx", head=head)
 
 
 def test_a_faulty_export_is_not_kept(tiny_bert, tmp_path, monkeypatch):

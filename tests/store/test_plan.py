@@ -92,7 +92,7 @@ def test_sql_of_names_with_quotes():
 
 def test_sql_is_what_it_was(golden):
     golden("scan_tsv.sql", plan.scan_sql("it's.tsv", "tsv", "enc"))
-    golden("rows_pair.sql", plan.rows_sql("SELECT * FROM s", ["a", "b"], "label", ["b"], "x > 1"))
+    golden("rows_pair.sql", plan.rows_sql("SELECT * FROM s", ["a", "b"], plan.label_sql(["label"]), ["b"], "x > 1"))
     golden("missing.sql", plan.missing_sql("first", ["p1.parquet", "p2.parquet"]))
     golden("labelled.sql", plan.labelled_sql("stage", ["p1.parquet"], "ids", "true"))
 

@@ -1,0 +1,187 @@
+"""Heads, tasks and parts of features through the commands, with a tiny random BERT."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click import BadParameter
+from click.testing import CliRunner
+from enc.cli.common import key_values
+from enc.cli.main import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def enc():
+    """Run a command; returns its result, stdout apart from stderr."""
+
+    def run(*arguments, code=0):
+        result = CliRunner().invoke(main, [str(a) for a in arguments], prog_name="enc")
+        if result.exit_code != code and result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """Sentences of good and bad words, with labels for every task."""
+    path = tmp_path / "reviews.parquet"
+    duckdb.sql(
+        "COPY (SELECT repeat('good ', i % 4) || repeat('bad ', (i + 1) % 3) || i AS text, i % 4 > 1 AS label, "
+        "list_filter([if(i % 4 > 0, 'good', NULL), if(i % 3 < 2, 'bad', NULL)], lambda x: x IS NOT NULL) AS tags, "
+        "(i % 4 > 0)::INT AS good, (i % 3 < 2)::INT AS bad, (i % 4) * 1.25 AS stars FROM range(60) t(i)) "
+        f"TO '{path}'"
+    )
+    return path
+
+
+@pytest.fixture
+def build(enc, reviews, tiny_bert, tmp_path):
+    def build(*options):
+        enc("build-features", reviews, "--store", tmp_path / "store", "--model", tiny_bert, "--max-length", 16, *options)
+        return "--store", tmp_path / "store"
+
+    return build
+
+
+def outcome(enc, reviews, store, head, tmp_path, *options):
+    enc("score", reviews, tmp_path / "out.parquet", "--head", head, *store, *options)
+    return pq.read_table(tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("columns", [("--label-column", "tags"), ("--label-column", "good", "--label-column", "bad")])
+def test_several_labels(enc, build, reviews, tmp_path, columns):
+    store, head = build(), tmp_path / "head"
+    result = enc(
+        "train-head", reviews, "--valid", reviews, *store, *columns, "--output", head, "--metric", "f1_micro", "--epochs", 4
+    )
+    assert "rows (bad: 40, good: 45)" in " ".join(result.stdout.splitlines()[0].split()).replace(
+        "good: 45, bad: 40", "bad: 40, good: 45"
+    )
+    assert "f1_micro" in next(line for line in result.stdout.splitlines() if line.startswith("epoch"))
+    out = outcome(enc, reviews, store, head, tmp_path, "--proba")
+    for labels, scores, good in zip(*(out[name].to_pylist() for name in ("prediction", "score", "proba_good")), strict=True):
+        assert len(labels) == len(scores)
+        assert ("good" in labels) == (good > 0.5)
+    lines = [json.loads(line) for line in enc("predict", "--head", head, "good bad 1", "x", "--json").stdout.splitlines()]
+    assert all(set(line["prediction"]) == {name for name, p in line["proba"].items() if p > 0.5} for line in lines)
+
+
+def test_regression(enc, build, reviews, tmp_path):
+    store, head = build(), tmp_path / "head"
+    options = (
+        "--label-column",
+        "stars",
+        *store,
+        "--output",
+        head,
+        "--learning-rate",
+        0.05,
+        "--schedule",
+        "cosine",
+        "--warmup",
+        0.1,
+    )
+    assert "pass --task regression" in enc("train-head", reviews, "--valid", reviews, *options, code=2).stderr
+    result = enc("train-head", reviews, "--valid", reviews, *options, "--task", "regression")
+    assert "labels from 0 to 3.75" in result.stdout
+    metrics = json.loads((head / "metrics.json").read_text())
+    assert metrics.keys() >= {"loss", "pearson", "spearman", "mse", "mae", "parameters", "train_rows", "valid_rows", "epoch"}
+    out = outcome(enc, reviews, store, head, tmp_path)
+    assert out.column_names[-1] == "prediction"
+    assert np.corrcoef(out["prediction"], np.array(out["stars"], float))[0, 1] == pytest.approx(metrics["pearson"], abs=1e-4)
+    text = out["text"][7].as_py()
+    answer = json.loads(enc("predict", "--head", head, text, "--json").stdout)
+    assert answer == {"prediction": pytest.approx(out["prediction"][7].as_py(), abs=0.05)}
+    assert enc("predict", "--head", head, text).stdout.split("\t")[1:] == [f"{text}\n"]
+
+
+def test_a_head_over_tokens(enc, build, reviews, tmp_path):
+    store, head = build("--pooling", "tokens"), tmp_path / "head"
+    options = ("--valid", reviews, *store, "--output", head, "--learning-rate", 0.01)
+    result = enc("train-head", reviews, *options, "--head", "attention", "--head-args", "hidden=8,heads=2", "--early-stopping", 2)
+    assert json.loads((head / "head.json").read_text())["arguments"] == {"hidden": 8, "heads": 2}
+    lines = result.stdout.splitlines()
+    assert "  true \\ predicted  False  True" in lines
+    size = next(line for line in lines if "parameters for 60 training rows" in line)
+    # 16 wide: 16 x 8 + 8 to project, 8 x 2 to score, 32 x 2 + 2 at the end.
+    assert size == "218 parameters for 60 training rows: 3.6 a row"
+    outcome(enc, reviews, store, head, tmp_path)
+    large = enc("train-head", reviews, *options, "--head", "cnn", "--epochs", 1).stdout
+    assert "the rule of thumb is between 0.5 and 10: a smaller head" in large
+    small = enc("train-head", reviews, *options[:4], "--valid-where", "true", *options[4:], "--head", "cnn", "--head-args",
+                '{"channels": 1, "kernel_sizes": [1]}', "--epochs", 1).stdout  # fmt: skip
+    assert "21 parameters for 60 training rows: 0.35 a row (the rule of thumb is between 0.5 and 10: a larger head" in small
+
+
+def test_a_head_needs_its_features(enc, build, reviews, tmp_path):
+    store = build()
+    options = ("--valid", reviews, *store, "--output", tmp_path / "head")
+    assert "--pooling tokens" in enc("train-head", reviews, *options, "--head", "lstm", code=2).stderr
+    error = enc("train-head", reviews, *options, "--head", "mlp", "--head-args", "depth=3", code=2).stderr.splitlines()[-1]
+    assert error == "error: head 'mlp' has no argument 'depth' (it takes: hidden, dropout); mend --head-args"
+
+
+def test_parts_are_trained_on_and_scored_with(enc, build, reviews, tmp_path):
+    store, head = build("--layers", "1-2", "--pooling", "cls,mean"), tmp_path / "head"
+    options = ("train-head", reviews, "--valid", reviews, *store, "--output", head, "--json")
+    whole = json.loads(enc(*options).stdout)["parameters"]
+    part = json.loads(enc(*options, "--use", "layers=2,pooling=mean").stdout)["parameters"]
+    assert (whole, part) == (2 * 4 * 16 + 2, 2 * 16 + 2)
+    saved = json.loads((head / "head.json").read_text())
+    assert (saved["features"]["spec"]["layers"], saved["features"]["spec"]["pooling"]) == ([2], ["mean"])
+    assert saved["record"]["command"].startswith("enc ")
+    known = outcome(enc, reviews, store, head, tmp_path)["score"].to_numpy()
+    alone = outcome(enc, reviews, ("--store", tmp_path / "fresh"), head, tmp_path)["score"].to_numpy()
+    np.testing.assert_allclose(alone, known, atol=1e-4)
+    assert "there is no layer 3; there are 1, 2" in enc(*options, "--use", "layers=3", code=2).stderr
+
+
+def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkeypatch):
+    store, head = build("--pooling", "tokens"), tmp_path / "head"
+    options = ("train-head", reviews, "--valid", reviews, *store, "--output", head, "--head", "gated_head:GatedHead")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    assert "run enc where gated_head lies" in enc(*options, code=2).stderr
+    shutil.copy(EXAMPLES / "gated_head.py", tmp_path)
+    summary = json.loads(enc(*options, "--head-args", "hidden=4", "--learning-rate", 0.05, "--json").stdout)
+    assert summary["accuracy"] > 0.8
+    assert outcome(enc, reviews, store, head, tmp_path).num_rows == 60
+
+
+def test_class_weights(enc, build, reviews, tmp_path):
+    options = ("train-head", reviews, "--valid", reviews, *build(), "--output", tmp_path / "head", "--epochs", 1)
+    for weights, saved in (("balanced", "balanced"), ("True=3,False=0.5", {"True": 3, "False": 0.5}), ('{"True": 3}', {"True": 3})):
+        enc(*options, "--class-weights", weights)
+        assert json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]["class_weights"] == saved
+    assert "class weight is given for label 'maybe'" in enc(*options, "--class-weights", "maybe=2", code=2).stderr
+    assert "Invalid value for --class-weights: cannot read 'much'" in enc(*options, "--class-weights", "much", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (["hidden=256,dropout=0.5"], {"hidden": 256, "dropout": 0.5}),
+        (["kernel_sizes=3,4,5,bias=true"], {"kernel_sizes": [3, 4, 5], "bias": True}),
+        (["hidden=[8, 4]", "name=relu"], {"hidden": [8, 4], "name": "relu"}),
+        (['{"a": {"b": 1}}', "c=-1e-3"], {"a": {"b": 1}, "c": -0.001}),
+        ([], {}),
+    ],
+)
+def test_names_and_values(items, expected):
+    assert key_values(items, "--head-args") == expected
+
+
+@pytest.mark.parametrize("item", ["hidden", "=3", "{broken"])
+def test_names_without_values(item):
+    with pytest.raises(BadParameter, match="cannot read"):
+        key_values([item], "--head-args")
