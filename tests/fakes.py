@@ -7,6 +7,8 @@ from enc.engine.encoder import stored
 from enc.engine.tokens import TokenBatch, Tokens
 from enc.store import FeatureSpec
 
+TEXTS = [f"{'word ' * (i % 6)}{'x' * (1 + i % 7)}" for i in range(84)]
+WORDS = [len(text.split()) for text in TEXTS]
 FACTORS = {"mean": 1, "tokens": 1, "cls": 10, "max": 100}
 
 

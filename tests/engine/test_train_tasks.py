@@ -8,40 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, TrainConfig, build_features, encode_texts, predict_texts, score_parquet, train_head
+from enc.engine import Head, TrainConfig, encode_texts, predict_texts, score_parquet, train_head
 from enc.engine.data import feature_scaling, load_examples
 from enc.engine.heads import HEADS
 from enc.engine.train import fit
-from enc.store import FeatureTable, HeadError, LabelError, Source, SourceError, SpecError, open_feature_set
-from fakes import FakeEncoder, fake_spec
-from safetensors.torch import load_file, save_file
+from enc.store import FeatureTable, HeadError, LabelError, Source, SourceError, SpecError
+from fakes import TEXTS, WORDS, FakeEncoder, fake_spec
 
 CONFIG = TrainConfig(epochs=12, learning_rate=0.05, batch_size=16)
-TEXTS = [f"{'word ' * (i % 6)}{'x' * (1 + i % 7)}" for i in range(84)]
-WORDS = [len(text.split()) for text in TEXTS]
-LONG, TAGS = [w > 3 for w in WORDS], [["long"] * (w > 3) + ["odd"] * (w > 5) for w in WORDS]
-
-
-@pytest.fixture
-def data(tmp_path):
-    """A Parquet file with labels for every task, and a function that encodes it and opens the features."""
-    columns = {
-        "text": TEXTS,
-        "long": LONG,
-        "longest": [w > 5 for w in WORDS],
-        "has_long_word": [max(map(len, text.split())) > 4 for text in TEXTS],
-        "tags": pa.array(TAGS),
-        "words": [10.0 * w + 0.5 for w in WORDS],
-    }
-    pq.write_table(pa.table(columns), tmp_path / "data.parquet")
-    source = Source(tmp_path / "data.parquet")
-
-    def encoded(**changes) -> FeatureTable:
-        name = "-".join(map(str, changes.get("pooling", ("mean",))))
-        build_features(source, tmp_path / "store", FakeEncoder(**changes), name=name)
-        return open_feature_set(tmp_path / "store", name)
-
-    return source, encoded
 
 
 def train(source, table, label="long", config=CONFIG, **options) -> Head:
@@ -57,8 +31,8 @@ def train(source, table, label="long", config=CONFIG, **options) -> Head:
         ("words", "regression", "pearson", 0.99),
     ],
 )
-def test_every_task_is_learned_saved_and_scored(data, tmp_path, label, task, name, at_least):
-    source, encoded = data
+def test_every_task_is_learned_saved_and_scored(labelled, tmp_path, label, task, name, at_least):
+    source, encoded = labelled
     table = encoded()
     head = train(source, table, label, task=task, config=dataclasses.replace(CONFIG, epochs=40))
     assert head.metrics[name] == head.history[-1][f"valid_{name}"] > at_least
@@ -91,8 +65,8 @@ def test_every_task_is_learned_saved_and_scored(data, tmp_path, label, task, nam
         assert sum(summary.predictions.values()) == sum(map(len, predictions))
 
 
-def test_lists_of_predictions_beside_rows_that_cannot_be_scored(data, tmp_path):
-    source, encoded = data
+def test_lists_of_predictions_beside_rows_that_cannot_be_scored(labelled, tmp_path):
+    source, encoded = labelled
     table = encoded()
     head = train(source, table, "tags")
     for texts in ([None, "word " * 5, "", "x"], [None], []):
@@ -107,8 +81,8 @@ def test_lists_of_predictions_beside_rows_that_cannot_be_scored(data, tmp_path):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_every_head_is_trained_on_tokens(data, tmp_path, kind):
-    source, encoded = data
+def test_every_head_is_trained_on_tokens(labelled, tmp_path, kind):
+    source, encoded = labelled
     table = encoded(pooling=("tokens",))
     head = train(source, table, "has_long_word", config=dataclasses.replace(CONFIG, head=kind, epochs=20, learning_rate=0.01))
     assert head.metrics["accuracy"] > 0.9
@@ -119,8 +93,8 @@ def test_every_head_is_trained_on_tokens(data, tmp_path, kind):
     np.testing.assert_array_equal(loaded.predict_proba(features), head.predict_proba(features))
 
 
-def test_same_seed_same_bits_with_dropout(data):
-    source, encoded = data
+def test_same_seed_same_bits_with_dropout(labelled):
+    source, encoded = labelled
     table, config = encoded(), dataclasses.replace(CONFIG, head="mlp", head_args=dict(hidden=[8], dropout=0.5), epochs=3)
     states = []
     for noise in range(2):
@@ -129,8 +103,8 @@ def test_same_seed_same_bits_with_dropout(data):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_tokens_are_scaled_over_tokens_alone(data):
-    source, encoded = data
+def test_tokens_are_scaled_over_tokens_alone(labelled):
+    source, encoded = labelled
     loaded = load_examples(source, encoded(pooling=("tokens",)), valid=source, label_column="long")
     mean, scale = feature_scaling(loaded.train.features)
     lengths = np.array([len(word) for text in TEXTS for word in text.split()[:8]])
@@ -138,8 +112,8 @@ def test_tokens_are_scaled_over_tokens_alone(data):
     np.testing.assert_allclose(scale, [1 / lengths.std(), 0, 0, 1 / lengths.std()])
 
 
-def test_parts_of_features_train_and_score_alone(data, tmp_path):
-    source, encoded = data
+def test_parts_of_features_train_and_score_alone(labelled, tmp_path):
+    source, encoded = labelled
     table = encoded(layers=(1, 2, 3), pooling=("cls", "mean"))
     use = table.spec.select(layers=[2], pooling=["mean"])
     head = train(source, table, use=use)
@@ -178,8 +152,8 @@ def test_parts_of_features_train_and_score_alone(data, tmp_path):
         head.require(table.spec)
 
 
-def test_the_best_epoch_is_kept(data):
-    source, encoded = data
+def test_the_best_epoch_is_kept(labelled):
+    source, encoded = labelled
     table = encoded()
     last = train(source, table, config=dataclasses.replace(CONFIG, learning_rate=0.5, optimizer="sgd"))
     best = train(source, table, config=dataclasses.replace(CONFIG, learning_rate=0.5, optimizer="sgd", metric="loss"))
@@ -190,8 +164,8 @@ def test_the_best_epoch_is_kept(data):
     assert (last.metrics["epoch"], last.metrics["loss"]) == (12, pytest.approx(losses[-1]))
 
 
-def test_training_stops_early(data):
-    source, encoded = data
+def test_training_stops_early(labelled):
+    source, encoded = labelled
     config = dataclasses.replace(CONFIG, epochs=200, early_stopping=3, metric="f1")
     head = train(source, encoded(), config=config)
     figures = [row["valid_f1"] for row in head.history]
@@ -199,8 +173,8 @@ def test_training_stops_early(data):
     assert max(figures) == head.metrics["f1"] == figures[head.metrics["epoch"] - 1]
 
 
-def test_the_learning_rate_follows_its_schedule(data):
-    source, encoded = data
+def test_the_learning_rate_follows_its_schedule(labelled):
+    source, encoded = labelled
     rates = [
         row["learning_rate"]
         for row in train(source, encoded(), config=dataclasses.replace(CONFIG, schedule="linear", warmup=0.5)).history
@@ -210,8 +184,8 @@ def test_the_learning_rate_follows_its_schedule(data):
     assert rates[-1] < 0.002
 
 
-def test_class_weights_and_smoothing_change_what_is_learned(data):
-    source, encoded = data
+def test_class_weights_and_smoothing_change_what_is_learned(labelled):
+    source, encoded = labelled
     loaded = load_examples(source, encoded(), valid=source, label_column="longest")
     plain, weighted, smoothed = (
         fit(loaded, dataclasses.replace(CONFIG, epochs=2, **changes))
@@ -219,72 +193,6 @@ def test_class_weights_and_smoothing_change_what_is_learned(data):
     )
     assert weighted.metrics["recall_binary"] > plain.metrics["recall_binary"]
     assert smoothed.metrics["loss"] > plain.metrics["loss"]
-
-
-def test_where_a_head_came_from_is_recorded(data, tmp_path):
-    source, encoded = data
-    table = encoded()
-    saved = json.loads((train(source, table).save(tmp_path / "head") / "head.json").read_text())
-    assert (saved["format"], saved["task"], saved["labels"]) == (2, "single-label", [False, True])
-    assert saved["features"]["spec"]["digest"] == table.spec.digest
-    record = saved["record"]
-    assert record["config"]["head"] == "linear"
-    assert (record["label_columns"], record["delta_version"]) == (["long"], 1)
-    prints = record["fingerprints"]
-    assert prints["train"] == prints["valid"]
-    assert len(prints["train"]) == 64
-    # Rows in another order are the same rows; another label is not.
-    shuffled = Source(query=f"FROM '{source.files()[0]}' ORDER BY hash(text)")
-    assert train(shuffled, table).record["fingerprints"]["train"] == prints["train"]
-    assert train(source, table, "longest").record["fingerprints"]["train"] != prints["train"]
-    matrix = json.loads((tmp_path / "head" / "metrics.json").read_text())["confusion_matrix"]
-    assert np.sum(matrix) == 84
-
-
-def test_heads_of_the_first_format_are_read(data, tmp_path):
-    source, encoded = data
-    table = encoded(pooling=("tokens",))
-    head = train(source, table)
-    folder = head.save(tmp_path / "head")
-    saved = json.loads((folder / "head.json").read_text())
-    del saved["arguments"]
-    (folder / "head.json").write_text(json.dumps({**saved, "format": 1, "task": "classification"}))
-    # Its scaling had the shape of the features, and took padding for features like any other.
-    weights = load_file(folder / "head.safetensors")
-    scaling = {name: torch.rand(8, 4) for name in ("mean", "scale")}
-    save_file(weights | scaling, folder / "head.safetensors")
-    old = Head.load(folder)
-    features = torch.from_numpy(encode_texts(FakeEncoder(pooling=("tokens",)), TEXTS))
-    scaled = ((features - scaling["mean"]) * scaling["scale"]).flatten(1)
-    expected = torch.softmax(scaled @ weights["head.fc1.weight"].T + weights["head.fc1.bias"], 1)
-    np.testing.assert_allclose(old.predict_proba(features.numpy()), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_a_head_of_the_users_is_saved_by_name(data, tmp_path, monkeypatch):
-    source, encoded = data
-    monkeypatch.syspath_prepend(tmp_path / "modules")
-    (tmp_path / "modules").mkdir()
-    code = (
-        "from torch import nn\n"
-        "class Bilinear(nn.Module):\n"
-        "    def __init__(self, shape, outputs, rank=2):\n"
-        "        super().__init__()\n"
-        "        self.layers = nn.Sequential(nn.Linear(shape[0], rank), nn.Linear(rank, outputs))\n"
-        "    def forward(self, features):\n"
-        "        return self.layers(features)\n"
-    )
-    (tmp_path / "modules" / "bilinear_head.py").write_text(code)
-    config = dataclasses.replace(CONFIG, head="bilinear_head:Bilinear", head_args={"rank": 3})
-    head = train(source, encoded(), config=config)
-    folder = head.save(tmp_path / "head")
-    features = encode_texts(FakeEncoder(), TEXTS)
-    np.testing.assert_array_equal(Head.load(folder).predict_proba(features), head.predict_proba(features))
-    saved = json.loads((folder / "head.json").read_text())
-    (folder / "evil_head.py").write_text("raise AssertionError('this code was run')")
-    (folder / "head.json").write_text(json.dumps({**saved, "kind": "evil_head:Bilinear"}))
-    monkeypatch.syspath_prepend(folder)
-    with pytest.raises(HeadError, match="lies in the head's folder"):
-        Head.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -300,14 +208,14 @@ def test_a_head_of_the_users_is_saved_by_name(data, tmp_path, monkeypatch):
         ("long", dict(optimizer="sgd", learning_rate=1e30), dict(), "training diverged in epoch .*lower --learning-rate"),
     ],
 )
-def test_what_cannot_be_trained(data, label, changes, options, message):
-    source, encoded = data
+def test_what_cannot_be_trained(labelled, label, changes, options, message):
+    source, encoded = labelled
     with pytest.raises((SourceError, LabelError, HeadError), match=message):
         train(source, encoded(), label, config=dataclasses.replace(CONFIG, **changes), **options)
 
 
-def test_sets_that_teach_nothing(data):
-    source, encoded = data
+def test_sets_that_teach_nothing(labelled):
+    source, encoded = labelled
     table, path = encoded(), source.files()[0]
     constant = Source(query=f"SELECT text, 1.5 AS words FROM '{path}'")
     with pytest.raises(LabelError, match=r"all training rows of the query have the label 1\.5"):
