@@ -37,7 +37,7 @@ def test_parts_in_words(text, layers, pooling):
     ("text", "error", "message"),
     [
         ("layers=8-9", ModelError, "no layer 8; there are 9, 10, 11, 12"),
-        ("pooling=max", SpecError, r"no pooling max \(they have: cls,mean\)"),
+        ("pooling=max", SpecError, r"pooling max is not among the stored features \(they have cls,mean\)"),
         ("mean", SpecError, "cannot read 'mean'; write layers=9-12"),
         ("layers=9,layers=10", SpecError, "cannot read"),
         ("depth=3", SpecError, "cannot read"),
