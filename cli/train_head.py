@@ -3,6 +3,8 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from . import common
 if TYPE_CHECKING:
     from ..engine import Head, TrainConfig
     from ..engine.data import SetSummary
+    from ..engine.solve import PathResult
     from ..engine.train import EpochResult
     from ..store import FeatureTable, Source
 
@@ -69,6 +72,16 @@ _MATRIX_CLASSES = 10
 )
 @click.option("--head-args", multiple=True, metavar="ARGS", help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.")
 @click.option("--optimizer", type=click.Choice(["adamw", "sgd"]), default="adamw", show_default=True, help="SGD has momentum.")
+@click.option(
+    "--solver",
+    type=click.Choice(["gradient", "lbfgs"]),
+    default="gradient",
+    show_default=True,
+    help="lbfgs trains a linear head to convergence, for each --l2; optimizer, epochs and the like are not used then.",
+)
+@click.option(
+    "--l2", metavar="LIST", help="For lbfgs: strengths of regularisation to try, such as 1,0.1,0.01.  [default: 11 from 10 to 1e-4]"
+)
 @click.option("--epochs", type=int, default=10, show_default=True, help="Passes over the training rows.")
 @click.option("--batch-size", type=int, default=64, show_default=True, help="Rows a step.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Step size.")
@@ -128,8 +141,9 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         use=_use(table, values["use"]),
         batches=values["batches"],
         config=config,
+        solver=_solver(values),
         on_data=lambda *sets: say(_counts_text(*sets)),
-        on_epoch=lambda result: say(_epoch_text(result, config.epochs)),
+        on_epoch=lambda result: say(_path_text(result) if values["solver"] == "lbfgs" else _epoch_text(result, config.epochs)),
     )
     head = head.replace(record={**head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
     head.save(output)
@@ -148,6 +162,20 @@ def _config(values: dict[str, Any]) -> "TrainConfig":
         head_args=common.key_values(values["head_args"], "--head-args"),
         class_weights="balanced" if weights == ("balanced",) else common.key_values(weights, "--class-weights") or None,
     )
+
+
+def _solver(values: dict[str, Any]) -> "Callable[..., Head] | None":
+    if values["solver"] == "gradient":
+        if values["l2"]:
+            raise click.UsageError("--l2 is for --solver lbfgs; with gradient descent there is --weight-decay")
+        return None
+    from ..engine.solve import L2_PATH, solve
+
+    try:
+        l2 = [float(part) for part in values["l2"].split(",")] if values["l2"] else L2_PATH
+    except ValueError as error:
+        raise click.BadParameter(f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2") from error
+    return partial(solve, l2=l2)
 
 
 def _use(table: "FeatureTable", parts: str | None) -> Any:
@@ -186,6 +214,11 @@ def _counts_text(*sets: "SetSummary") -> str:
     return common.rows_of(lines)
 
 
+def _path_text(result: "PathResult") -> str:
+    sides = (f"{name} {_figures(getattr(result, name))}" for name in ("train", "valid"))
+    return f"l2 {result.l2:<7g} {'  '.join(sides)}  {result.iterations} iterations  {result.seconds:.2f} s"
+
+
 def _epoch_text(result: "EpochResult", epochs: int) -> str:
     sides = (f"{name} {_figures(getattr(result, name))}" for name in ("train", "valid"))
     return f"epoch {result.epoch:>{len(str(epochs))}}/{epochs}  {'  '.join(sides)}  {result.seconds:.2f} s"
@@ -201,7 +234,8 @@ def _result_text(head: "Head") -> str:
     counts = ("epoch", "train_rows", "valid_rows", "parameters")
     figures = {name: value for name, value in metrics.items() if name not in (*counts, "majority_rate", "confusion_matrix")}
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
-    lines = [f"kept epoch {metrics['epoch']}: {_figures(figures)}{majority}"]
+    kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
+    lines = [f"kept {kept}: {_figures(figures)}{majority}"]
     if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES:
         lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     per_row = metrics["parameters"] / metrics["train_rows"]

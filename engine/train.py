@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -38,6 +39,15 @@ class EpochResult:
         return {"epoch": self.epoch, **figures, "learning_rate": self.learning_rate, "seconds": self.seconds}
 
 
+class Result(Protocol):
+    """A step towards a head, as it is logged and kept in its history."""
+
+    @property
+    def row(self) -> dict[str, float | None]:
+        """The figures as columns."""
+        ...
+
+
 def train_head(
     train: Source,
     table: FeatureTable,
@@ -49,15 +59,17 @@ def train_head(
     use: FeatureSpec | None = None,
     batches: str | None = None,
     config: TrainConfig | None = None,
+    solver: Callable[..., Head] | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
-    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_epoch: Callable[[Any], None] | None = None,
 ) -> Head:
     """Train a head on the features of ``table``, or on those of their parts that ``use`` names.
 
     For the data see :func:`engine.data.load_examples`, for ``task`` :data:`engine.tasks.TASKS`; it
     follows from the label columns where they leave no doubt. The last epoch's weights are the result,
     or with ``config.metric`` or ``config.early_stopping`` the best epoch's. The same seed gives the
-    same bits on the same machine.
+    same bits on the same machine. ``solver`` is another way from data to a head, called like :func:`fit`,
+    such as :func:`engine.solve.solve`.
     """
     config, spec = config or TrainConfig(), use or table.spec
     head_class(config.head, config.head_args, tokens=len(spec.shape) == 2)  # a misspelt head should not wait for the data
@@ -74,7 +86,7 @@ def train_head(
     )
     if on_data:
         on_data(data.train.summary, data.valid.summary)
-    return fit(data, config, on_epoch=on_epoch)
+    return (solver or fit)(data, config, on_epoch=on_epoch)
 
 
 def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult], None] | None = None) -> Head:
@@ -190,7 +202,7 @@ def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torc
 
 
 def finished_head(
-    data: TrainData, config: TrainConfig, network: Standardized, loss: Loss, history: list[EpochResult], *, epoch: int
+    data: TrainData, config: TrainConfig, network: Standardized, loss: Loss, history: Sequence[Result], *, epoch: int
 ) -> Head:
     """A trained network as a head, with all metrics of the task on the validation rows, of the weights as they are."""
     names = metric_names(data.task, data.outputs)

@@ -185,3 +185,17 @@ def test_names_and_values(items, expected):
 def test_names_without_values(item):
     with pytest.raises(BadParameter, match="cannot read"):
         key_values([item], "--head-args")
+
+
+def test_lbfgs_walks_a_path(enc, build, reviews, tmp_path):
+    store = build()
+    options = ("train-head", reviews, "--valid", reviews, *store, "--output", tmp_path / "head")
+    result = enc(*options, "--solver", "lbfgs", "--l2", "1,0.01")
+    lines = result.stdout.splitlines()
+    assert lines[2].startswith("l2 1 ")
+    assert lines[3].startswith("l2 0.01 ")
+    assert any(line.startswith("kept l2 0.01: ") for line in lines)
+    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
+    assert "numbers, such as 1,0.1" in enc(*options, "--solver", "lbfgs", "--l2", "strong", code=2).stderr
+    assert "--l2 is for --solver lbfgs" in enc(*options, "--l2", "1", code=2).stderr
+    assert "not 'mlp'" in enc(*options, "--solver", "lbfgs", "--head", "mlp", code=2).stderr

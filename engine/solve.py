@@ -1,0 +1,208 @@
+"""Linear heads to convergence: regularised logistic regression, and ridge regression, by L-BFGS over all rows.
+
+The loss is the task's, its mean over the rows, plus ``l2 / 2`` times the squared weights of the
+standardized features (scikit-learn's C is ``1 / (l2 * rows)``); the bias is free. L-BFGS works on
+weights that are whitened by a bound of the Hessian, Böhning's for logistic regression (Böhning 1992,
+https://doi.org/10.1007/BF00048682), so that a few dozen passes over the rows are enough whatever the
+features' correlations are; for squared errors the bound is exact.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+
+from ..store import HeadError, SourceError
+from ..store.duck import available_memory
+from .config import TrainConfig
+from .data import TrainData, feature_scaling
+from .heads import Standardized, make_head, token_mask
+from .metrics import METRICS, compute, is_better, require_metric
+from .model import Head
+from .train import evaluate, finished_head, make_loss
+
+L2_PATH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+MAX_ITERATIONS = 200
+_USED = ("head", "class_weights", "label_smoothing", "metric", "seed")  # of TrainConfig
+_TOLERANCE = 1e-9  # relative decrease of the loss, below what float32 products can tell apart
+_BLOCK_BYTES = 4 << 20  # of features; the two products of a step find them in the cache
+_WHITENED_WIDTH = 8192  # of features; past it the Hessian's bound takes more memory than it is worth
+
+
+@dataclass(frozen=True)
+class PathResult:
+    """One strength of regularisation: iterations to convergence, and figures of both sets."""
+
+    step: int
+    l2: float
+    iterations: int
+    train: dict[str, float | None]
+    valid: dict[str, float | None]
+    seconds: float
+
+    @property
+    def row(self) -> dict[str, float | None]:
+        """The figures as columns: step, l2, iterations, train_loss, …, valid_loss, …, seconds."""
+        figures = {f"{name}_{key}": value for name in ("train", "valid") for key, value in getattr(self, name).items()}
+        return {"step": self.step, "l2": self.l2, "iterations": self.iterations, **figures, "seconds": self.seconds}
+
+
+def solve(
+    data: TrainData,
+    config: TrainConfig,
+    *,
+    l2: Sequence[float] = L2_PATH,
+    on_epoch: Callable[[PathResult], None] | None = None,
+) -> Head:
+    """The best linear head of a path of ``l2``, by ``config.metric`` or the task's on the validation rows.
+
+    The path is walked from the strongest regularisation down, each step from the solution before;
+    of equals the stronger one is kept. Features are standardized while solving whatever ``config``
+    says, and the scaling is folded into the weights, so that the head's own scaling does nothing (but
+    for token features). Of ``config`` the task's weights, smoothing, metric and head are used. Raises
+    HeadError for any head but linear, SourceError for a negative ``l2``.
+    """
+    if config.head != "linear":
+        raise HeadError(f"solver lbfgs is for the linear head, not '{config.head}'; leave out --solver")
+    if not l2 or min(l2) < 0:
+        raise SourceError(f"l2 must be numbers from 0 up, not {', '.join(map(str, l2)) or 'none'}")
+    task, watched = data.task, config.metric or data.task.metric
+    require_metric(watched, task, data.outputs)
+    loss = make_loss(data, config)
+    problem = _Problem(data, loss)
+    history: list[PathResult] = []
+    best: tuple[float | None, float, Standardized] | None = None
+    weights = problem.start()
+    for strength in sorted(l2, reverse=True):
+        started = time.perf_counter()
+        weights, iterations, train_loss = problem.minimum(weights, strength)
+        network = problem.network(weights)
+        validated = evaluate(network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities)
+        valid = compute(list(dict.fromkeys(["loss", task.metric, watched])), validated)
+        seconds = round(time.perf_counter() - started, 4)
+        history.append(PathResult(len(history) + 1, strength, iterations, {"loss": train_loss}, valid, seconds))
+        if on_epoch:
+            on_epoch(history[-1])
+        if is_better(watched, valid[watched], best[0] if best else None):
+            best = valid[watched], strength, network
+    if best is None:
+        raise SourceError(f"metric '{watched}' is undefined on the validation rows; pass another with --metric")
+    _, strength, network = best
+    step = 1 + [result.l2 for result in history].index(strength)
+    head = finished_head(data, config, network.eval(), loss, history, epoch=step)
+    record = {**head.record, "config": {name: head.record["config"][name] for name in _USED}, "solver": "lbfgs", "l2": strength}
+    return head.replace(record=record)
+
+
+class _Problem:
+    """The loss of linear heads on one set of rows; weights are float32 [1 + width, outputs], the bias first."""
+
+    def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
+        self._data, self._loss, self._examples = data, loss, data.train
+        self._mean, self._scale = (part.float() for part in feature_scaling(data.train.features))
+        self._tokens = len(data.spec.shape) == 2
+        self._width = int(np.prod(data.spec.shape))
+        rows = data.train.features.rows
+        held = rows * self._width * 4 <= available_memory() / 4
+        self._held = list(self._read()) if held else None
+        self._target_scale = 1.0 if data.task.has_classes else float(np.std(data.train.targets, dtype=np.float64))
+        self._target_mean = 0.0 if data.task.has_classes else float(np.mean(data.train.targets, dtype=np.float64))
+        self._gram = self._products() if self._width <= _WHITENED_WIDTH else None
+
+    def start(self) -> torch.Tensor:
+        """All zero: every class as likely."""
+        return torch.zeros(1 + self._width, self._data.outputs)
+
+    def _read(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Standardized features float32 [rows, width] and targets, block by block."""
+        step, start = max(1, _BLOCK_BYTES // (4 * self._width)), 0
+        targets = torch.from_numpy(self._examples.targets)
+        for block in self._examples.features.blocks(step):
+            raw = torch.from_numpy(block).float()
+            features = (raw - self._mean) * self._scale
+            if self._tokens:
+                features = features * token_mask(raw).unsqueeze(-1)
+            yield features.flatten(1), targets[start : start + len(block)]
+            start += len(block)
+
+    def _blocks(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return iter(self._held) if self._held is not None else self._read()
+
+    def _products(self) -> torch.Tensor:
+        """Mean of the outer products of the features, float32 [width, width]."""
+        total = torch.zeros(self._width, self._width)
+        for features, _ in self._blocks():
+            total.addmm_(features.T, features)
+        return total / self._data.train.features.rows
+
+    def _whitening(self, l2: float) -> torch.Tensor | None:
+        """Lower Cholesky factor of a bound of the Hessian of all weights but the biases, None for too wide features."""
+        if self._gram is None:
+            return None
+        # Squared errors have a second derivative of 2; a softmax has at most 1/2, a sigmoid 1/4.
+        curvature = 2.0 if not self._data.task.has_classes else 0.5 if self._data.task.name == "single-label" else 0.25
+        bound = self._gram * curvature
+        jitter = l2 + 1e-6 * float(bound.diagonal().mean())
+        bound.diagonal().add_(jitter)
+        return torch.linalg.cholesky(bound)
+
+    def _loss_and_gradient(self, weights: torch.Tensor, l2: float) -> tuple[float, torch.Tensor]:
+        """The regularised mean loss, and its gradient in the shape of the weights."""
+        bias, matrix = weights[0], weights[1:]
+        total, gradient = 0.0, torch.zeros_like(weights)
+        for features, targets in self._blocks():
+            logits = torch.addmm(bias, features, matrix).requires_grad_()
+            loss = self._loss(logits * self._target_scale + self._target_mean, targets).sum()
+            (slope,) = torch.autograd.grad(loss, logits)
+            total += loss.item()
+            gradient[0] += slope.sum(0)
+            gradient[1:].addmm_(features.T, slope)
+        rows = self._data.train.features.rows
+        penalty = l2 / 2 * float(matrix.double().square().sum())
+        gradient /= rows
+        gradient[1:] += l2 * matrix
+        return total / rows + penalty, gradient
+
+    def minimum(self, weights: torch.Tensor, l2: float) -> tuple[torch.Tensor, int, float]:
+        """Weights at the minimum, the iterations it took from ``weights``, and the mean loss without the penalty."""
+        factor = self._whitening(l2)
+
+        def plain(whitened: np.ndarray) -> torch.Tensor:
+            values = torch.from_numpy(whitened.reshape(weights.shape)).float()
+            if factor is not None:
+                values[1:] = torch.linalg.solve_triangular(factor.T, values[1:], upper=True)
+            return values
+
+        def objective(whitened: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = self._loss_and_gradient(plain(whitened), l2)
+            if factor is not None:
+                gradient[1:] = torch.linalg.solve_triangular(factor, gradient[1:], upper=False)
+            return value, gradient.double().numpy().ravel()
+
+        start = weights.clone()
+        if factor is not None:
+            start[1:] = factor.T @ weights[1:]
+        options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": _TOLERANCE, "gtol": 1e-6}
+        found = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
+        solution = plain(found.x)
+        penalty = l2 / 2 * float(solution[1:].double().square().sum())
+        return solution, int(found.nit), float(found.fun) - penalty
+
+    def network(self, weights: torch.Tensor) -> Standardized:
+        """The weights as a head, the scaling folded into them; token features keep theirs, for the sake of the mask."""
+        network = make_head("linear", self._data.spec.shape, self._data.outputs, targets=not self._data.task.has_classes)
+        bias, matrix = weights[0], weights[1:]
+        if self._tokens:
+            network.mean.copy_(self._mean)
+            network.scale.copy_(self._scale)
+        else:
+            matrix = matrix * self._scale[:, None]
+            bias = bias - self._mean @ matrix
+        network.head.load_state_dict({"fc1.weight": matrix.T, "fc1.bias": bias})
+        if network.targets:
+            network.target_mean.fill_(self._target_mean)
+            network.target_scale.fill_(self._target_scale)
+        return network

@@ -1,0 +1,128 @@
+"""Linear heads to convergence, against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from enc.engine.config import TrainConfig
+from enc.engine.data import Examples, SetSummary, TrainData
+from enc.engine.labels import Labels
+from enc.engine.model import Head
+from enc.engine.solve import _Problem, solve
+from enc.engine.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from enc.engine.train import make_loss
+from enc.store import HeadError, SourceError
+from fakes import fake_spec
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
+
+ROWS, WIDTH = 300, 12
+RNG = np.random.default_rng(0)
+# Correlated features of different spread about a large common vector, as sentence encoders give them.
+X = (RNG.normal(size=(ROWS, WIDTH)) @ RNG.normal(size=(WIDTH, WIDTH)) * np.geomspace(0.01, 3, WIDTH) + 5).astype(np.float32)
+SCALED = StandardScaler().fit_transform(X.astype(np.float64))
+SCORES = SCALED @ RNG.normal(size=(WIDTH, 3)) + RNG.normal(size=(ROWS, 3))
+
+
+class InMemory:
+    """Features at the seam of PlannedFeatures."""
+
+    def __init__(self, values):
+        self.values, self.rows = values, len(values)
+        self.spec = fake_spec(hidden_size=values.shape[-1], pooling=("tokens",) if values.ndim == 3 else ("mean",))
+
+    def blocks(self, rows):
+        return (self.values[start : start + rows] for start in range(0, self.rows, rows))
+
+
+def data_of(task, labels, targets, values=X):
+    summary = SetSummary("train", len(targets), {}, None, 0, 0)
+    examples = Examples(InMemory(values), targets, summary)
+    return TrainData(task, Labels(labels), examples.features.spec, examples, examples, "set", "text", None)
+
+
+SINGLE = data_of(SINGLE_LABEL, ("a", "b", "c"), SCORES.argmax(1))
+BINARY = data_of(SINGLE_LABEL, (0, 1), (SCORES[:, 0] > 0).astype(np.int64))
+MULTI = data_of(MULTI_LABEL, ("a", "b", "c"), (SCORES > 0.5).astype(np.float32))
+NUMBERS = data_of(REGRESSION, (), (SCORES[:, 0] * 3 + 7).astype(np.float32))
+
+
+@pytest.mark.parametrize("data", [SINGLE, BINARY], ids=["multinomial", "binary"])
+@pytest.mark.parametrize("l2", [1.0, 0.01, 1e-4])
+def test_logistic_regression_equals_scikit_learns(data, l2):
+    head = solve(data, TrainConfig(), l2=[l2])
+    # A softmax of two outputs halves each side's weights, and its penalty with them.
+    strength = l2 if len(data.labels) > 2 else l2 / 2
+    reference = LogisticRegression(C=1 / (strength * ROWS), max_iter=10_000, tol=1e-9).fit(SCALED, data.train.targets)
+    np.testing.assert_allclose(head.predict_proba(X), reference.predict_proba(SCALED), atol=2e-3)
+    assert torch.equal(head.network.scale, torch.ones(WIDTH))  # folded into the weights
+
+
+def test_several_labels_are_a_logistic_regression_each():
+    proba = solve(MULTI, TrainConfig(), l2=[0.01]).predict_proba(X)
+    for label in range(3):
+        # Its loss is the mean over the labels; each has a third of the gradient, and the whole penalty.
+        reference = LogisticRegression(C=1 / (3 * 0.01 * ROWS), max_iter=10_000, tol=1e-9).fit(
+            SCALED, MULTI.train.targets[:, label]
+        )
+        np.testing.assert_allclose(proba[:, label], reference.predict_proba(SCALED)[:, 1], atol=2e-3)
+
+
+def test_regression_is_ridge_regression():
+    targets = NUMBERS.train.targets.astype(np.float64)
+    head = solve(NUMBERS, TrainConfig(), l2=[0.1])
+    standard = (targets - targets.mean()) / targets.std()
+    reference = Ridge(alpha=0.1 * ROWS / 2).fit(SCALED, standard).predict(SCALED) * targets.std() + targets.mean()
+    np.testing.assert_allclose(head.predict(X), reference, atol=1e-3)
+
+
+def test_weights_and_smoothing_count():
+    config = TrainConfig(class_weights={"a": 5.0})
+    plain, weighted = (solve(SINGLE, c, l2=[0.1]).predict_proba(X)[:, 0].mean() for c in (TrainConfig(), config))
+    assert weighted > plain + 0.05
+    reference = LogisticRegression(C=1 / (0.1 * ROWS), max_iter=10_000, tol=1e-9, class_weight={0: 5, 1: 1, 2: 1})
+    counts = np.bincount(SINGLE.train.targets)
+    scale = ROWS / (counts * [5, 1, 1]).sum()
+    reference.set_params(class_weight={0: 5 * scale, 1: scale, 2: scale}).fit(SCALED, SINGLE.train.targets)
+    np.testing.assert_allclose(solve(SINGLE, config, l2=[0.1]).predict_proba(X), reference.predict_proba(SCALED), atol=2e-3)
+    smooth = solve(SINGLE, TrainConfig(label_smoothing=0.3), l2=[1e-4])
+    assert smooth.predict_proba(X).max() < solve(SINGLE, TrainConfig(), l2=[1e-4]).predict_proba(X).max()
+
+
+def test_the_path_is_walked_from_strong_to_weak_and_the_best_is_kept():
+    seen = []
+    head = solve(SINGLE, TrainConfig(metric="loss"), l2=[0.001, 10, 0.1], on_epoch=seen.append)
+    assert [result.l2 for result in seen] == [10, 0.1, 0.001]
+    losses = [result.valid["loss"] for result in seen]
+    assert losses == sorted(losses, reverse=True)  # validation is training here: less penalty, less loss
+    assert (head.record["l2"], head.record["solver"], head.metrics["epoch"]) == (0.001, "lbfgs", 3)
+    assert head.metrics["loss"] == pytest.approx(losses[-1])
+    assert [row["step"] for row in head.history] == [1, 2, 3]
+
+
+def test_token_features_keep_their_mask(tmp_path):
+    values = RNG.normal(size=(60, 8, 4)).astype(np.float32) + 3
+    values[::2, 5:] = 0  # padding
+    data = data_of(SINGLE_LABEL, (0, 1), (values[:, 0, 0] > 3).astype(np.int64), values)
+    head = solve(data, TrainConfig(), l2=[0.01])
+    assert head.metrics["accuracy"] > 0.9
+    head.save(tmp_path / "head")
+    np.testing.assert_array_equal(Head.load(tmp_path / "head").predict_proba(values), head.predict_proba(values))
+
+
+def test_features_too_large_to_hold_or_to_whiten_give_the_same(monkeypatch):
+    expected = solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X)
+    monkeypatch.setattr("enc.engine.solve.available_memory", lambda: 0)
+    monkeypatch.setattr("enc.engine.solve._BLOCK_BYTES", 1000)
+    problem = _Problem(SINGLE, make_loss(SINGLE, TrainConfig()))
+    assert problem._held is None
+    np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-3)
+    monkeypatch.setattr("enc.engine.solve._WHITENED_WIDTH", 1)
+    np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-2)
+
+
+def test_what_it_cannot_do():
+    with pytest.raises(HeadError, match="solver lbfgs is for the linear head, not 'mlp'"):
+        solve(SINGLE, TrainConfig(head="mlp"))
+    for l2 in ([], [-1.0]):
+        with pytest.raises(SourceError, match="l2 must be numbers from 0 up"):
+            solve(SINGLE, TrainConfig(), l2=l2)
