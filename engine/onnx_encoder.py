@@ -1,6 +1,5 @@
 """The encoder on ONNX Runtime: CUDA where it has it, else the CPU."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -11,8 +10,7 @@ import torch
 from ..store import ModelError
 from .checkpoint import Checkpoint
 from .encoder import stored
-from .models import cache_folder
-from .onnx_export import INPUTS, export_onnx
+from .onnx_export import cached_export
 from .tokens import TokenBatch, Tokens
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -36,7 +34,7 @@ class OnnxEncoder:
         self.spec, self.layer_count, self._tokenizer = checkpoint.spec, checkpoint.layer_count, checkpoint.tokenizer
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(_exported(checkpoint), options, providers=[provider])
+        self._session = onnxruntime.InferenceSession(str(cached_export(checkpoint, "fp32", "any")), options, providers=[provider])
         if provider not in self._session.get_providers():
             raise ModelError(
                 f"onnxruntime fell back from {provider} to {self._session.get_providers()[0]}; its libraries are missing"
@@ -57,13 +55,3 @@ class OnnxEncoder:
         for batch in batches:
             features: Any = self._session.run(None, {name: getattr(batch, name) for name in self._inputs})[0]
             yield stored(features, self.spec)
-
-
-def _exported(checkpoint: Checkpoint) -> str:
-    """The checkpoint's graph, exported once and kept in the cache folder."""
-    spec = checkpoint.spec
-    parts = (spec.weights, spec.layers, spec.pooling, torch.__version__, INPUTS)
-    path = cache_folder() / "onnx" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.onnx"
-    if not path.exists():
-        export_onnx(checkpoint, path)
-    return str(path)
