@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 import numpy as np
+import onnxruntime
 import torch
 
 from ..store import ModelError, Source, SourceError
@@ -23,7 +24,7 @@ from ..store.stage import stage_source
 from .checkpoint import Checkpoint
 from .encoder import Encoder
 from .models import cache_folder
-from .onnx_encoder import OnnxEncoder
+from .onnx_encoder import PROVIDERS, OnnxEncoder, TensorRtEncoder
 from .openvino_encoder import OpenVinoEncoder
 from .tokens import TokenBatch, Tokens, length_sorted_batches
 from .torch_encoder import TorchEncoder, cpu_has_bf16, pick_device
@@ -35,8 +36,10 @@ WORTHWHILE_SECONDS = 30.0
 SECONDS_EACH = 0.8
 _SAMPLE_TEXTS = 512
 _COMPARED_TEXTS = 24
-_MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder}
+_MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder, "tensorrt": TensorRtEncoder}
 _PRECISIONS = {"torch": ("fp32", "bf16", "fp16"), "openvino": ("fp32", "bf16"), "onnx": ("fp32",)}
+_PRECISIONS_ON_CUDA = {"torch": ("fp32", "bf16", "fp16"), "onnx": ("fp16",), "tensorrt": ("fp16",)}
+_PROVIDERS_ON_CUDA = {"onnx": PROVIDERS["cuda"], "tensorrt": PROVIDERS["tensorrt"]}
 
 
 @dataclass(frozen=True)
@@ -79,16 +82,18 @@ def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> li
     Features stored in float32 are wanted at that precision, so lower ones are left out unless asked for.
     """
     if device.startswith("cuda"):
-        precisions = ["fp32", "bf16", "fp16"]
-        backends = ["torch"]
+        precisions, has = ["fp32", "bf16", "fp16"], _PRECISIONS_ON_CUDA
+        there = onnxruntime.get_available_providers() if find_spec("onnx") else []
+        backends = ["torch", *(name for name, provider in _PROVIDERS_ON_CUDA.items() if provider in there)]
     else:
+        has = _PRECISIONS
         precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
         backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
     if precision is not None:
         precisions = [precision]
     elif checkpoint.spec.dtype == "float32":
         precisions = ["fp32"]
-    return [Candidate(b, p) for p in precisions for b in backends if p in _PRECISIONS[b]]
+    return [Candidate(b, p) for p in precisions for b in backends if p in has[b]]
 
 
 def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> list[Candidate]:
