@@ -30,7 +30,7 @@ from . import common
 @click.option(
     "--target",
     type=click.Choice(["any", "cpu", "cuda"]),
-    help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  [default: cpu; cuda for fp16]",
+    help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  [default: any; cuda for fp16]",
 )
 @common.json_option
 def command(
@@ -60,7 +60,7 @@ def command(
             raise ModelError(f"model '{spec.model}' is not the one the head was trained with; its weights have changed")
     else:
         checkpoint = checkpoint_of(model, **values)
-    target = target or ("cuda" if precision == "fp16" else "cpu")
+    target = target or ("cuda" if precision == "fp16" else "any")
     export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
     size = Path(output).stat().st_size
     if as_json:
