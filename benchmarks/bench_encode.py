@@ -1,14 +1,15 @@
 """Texts to features: enc against transformers and sentence-transformers.
 
-One process, the same model, texts, maximum length and threads for all; each contender is loaded and
-warmed up before it is timed, and is timed with tokenization. Peers get their own best documented
-way: batches of 32 sorted by length (sentence-transformers does so itself), and no gradients.
+The same model, texts, maximum length and threads for all; each contender is loaded and warmed up
+before it is timed, and is timed with tokenization. Peers get their own best documented way: batches
+of 32 sorted by length (sentence-transformers does so itself), no gradients, and their own exports;
+those that need other releases of packages than enc run in processes of their own environments.
 """
 
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from ..engine.torch_encoder import cpu_has_bf16
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
+from .peer_worker import PEERS
+from .peers import Peers
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "sentence-transformers encode"
@@ -29,8 +32,20 @@ UNIT = "texts/s"
 _ONE_BY_ONE_TEXTS = 200  # of the slowest contender; its rate does not depend on their number
 
 
-def run(source: Source, *, model: str, max_length: int, texts: int, repetitions: int, say: Callable[[str], None]) -> Results:
-    """Measure all contenders that are installed on a random sample of the source's distinct texts."""
+def run(
+    source: Source,
+    *,
+    model: str,
+    max_length: int,
+    texts: int,
+    repetitions: int,
+    say: Callable[[str], None],
+    peer_pythons: Sequence[str] = (),
+) -> Results:
+    """Measure all contenders that are installed on a random sample of the source's distinct texts.
+
+    ``peer_pythons`` are interpreters of environments with peers that this one cannot have.
+    """
     sample = _sample(source, texts)
     ours = {
         f"enc {name}": load_encoder(model, max_length=max_length, **options)
@@ -63,13 +78,15 @@ def run(source: Source, *, model: str, max_length: int, texts: int, repetitions:
     folder = model_folder(model)
     contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
     contend("sentence-transformers encode and np.save", lambda: _sentence_transformers(folder, sample, max_length, save=True))
-    contend(
-        "sentence-transformers encode, openvino", lambda: _sentence_transformers(folder, sample, max_length, backend="openvino")
-    )
-    contend("sentence-transformers encode, onnx", lambda: _sentence_transformers(folder, sample, max_length, backend="onnx"))
     contend("transformers pipeline, batches of 32", lambda: _pipeline(folder, sample, max_length))
     contend("transformers, one text at a time", lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length))
-    in_turn(contenders, repetitions, say)
+    with Peers(model, sample, max_length, peer_pythons) as peers:
+        for name in PEERS:
+            measurement = contend(name, lambda name=name: peers.start(name))
+            if not measurement.problem:
+                measurement.remarks |= peers.remarks(name)
+                measurement.remarks["cosine to fp32"] = f"{_cosine(peers.features(name), reference):.5f}"
+        in_turn(contenders, repetitions, say)
     settings = {
         "model": Path(model).name,  # names suffice, and a report may be shown to others
         "source": "a query" if source.query else " ".join(Path(file).name for file in source.files()),
@@ -128,15 +145,12 @@ def _built(sample: list[str], encoder: Encoder) -> float:
         shutil.rmtree(folder)
 
 
-def _sentence_transformers(
-    folder: Path, sample: list[str], max_length: int, *, backend: str = "torch", save: bool = False
-) -> Callable[[], float]:
+def _sentence_transformers(folder: Path, sample: list[str], max_length: int, *, save: bool = False) -> Callable[[], float]:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    options = {} if backend == "torch" else {"backend": backend, "model_kwargs": {"export": True}}
     with quiet():
-        transformer = Transformer(str(folder), max_seq_length=max_length, **options)
+        transformer = Transformer(str(folder), max_seq_length=max_length)
         model = SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")])
     model.encode(sample[:64])
 

@@ -23,6 +23,14 @@ def command() -> None:
 @click.option("--max-length", type=int, default=128, show_default=True, help="Tokens kept of a text, by all alike.")
 @click.option("--texts", type=click.IntRange(1), default=2000, show_default=True, help="Texts to encode, drawn from SOURCE….")
 @click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
+@click.option(
+    "--peer-python",
+    "peer_pythons",
+    multiple=True,
+    type=click.Path(),
+    metavar="PYTHON",
+    help="Look for peers in this interpreter's environment, too; see benchmarks/peers-*.txt.",
+)
 @click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
 @common.json_option
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
@@ -36,6 +44,7 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
         texts=values["texts"],
         repetitions=values["repetitions"],
         say=common.note,
+        peer_pythons=values["peer_pythons"],
     )
     _report(results, output, as_json)
 

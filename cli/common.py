@@ -89,7 +89,7 @@ device_option = click.option(
 backend_options = options(
     click.option(
         "--backend",
-        type=click.Choice(["auto", "torch", "openvino", "onnx"]),
+        type=click.Choice(["auto", "torch", "openvino", "onnx", "tensorrt"]),
         default="auto",
         show_default=True,
         help="What encodes; auto measures on the texts at hand.",

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
+import onnxruntime
 
 from ..store import ModelError, Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
 from .checkpoint import Checkpoint
 from .encoder import Encoder
-from .onnx_encoder import OnnxEncoder
+from .onnx_encoder import PROVIDERS, OnnxEncoder, TensorRtEncoder
 from .openvino_encoder import OpenVinoEncoder
 from .tokens import Tokens, length_sorted_batches
 from .torch_encoder import TorchEncoder, cpu_has_bf16
@@ -22,8 +23,10 @@ MIN_COSINE = 0.9999
 SECONDS_EACH = 0.8
 SAMPLE_TEXTS = 512
 COMPARED_TEXTS = 24
-MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder}
+MAKERS = {"torch": TorchEncoder, "openvino": OpenVinoEncoder, "onnx": OnnxEncoder, "tensorrt": TensorRtEncoder}
 PRECISIONS = {"torch": ("fp32", "bf16", "fp16"), "openvino": ("fp32", "bf16"), "onnx": ("fp32",)}
+_PRECISIONS_ON_CUDA = {"torch": ("fp32", "bf16", "fp16"), "onnx": ("fp16",), "tensorrt": ("fp16",)}
+_PROVIDERS_ON_CUDA = {"onnx": PROVIDERS["cuda"], "tensorrt": PROVIDERS["tensorrt"]}
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,18 @@ def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> li
     Features stored in float32 are wanted at that precision, so lower ones are left out unless asked for.
     """
     if device.startswith("cuda"):
-        precisions = ["fp32", "bf16", "fp16"]
-        backends = ["torch"]
+        precisions, has = ["fp32", "bf16", "fp16"], _PRECISIONS_ON_CUDA
+        there = onnxruntime.get_available_providers() if find_spec("onnx") else []
+        backends = ["torch", *(name for name, provider in _PROVIDERS_ON_CUDA.items() if provider in there)]
     else:
+        has = PRECISIONS
         precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
         backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
     if precision is not None:
         precisions = [precision]
     elif checkpoint.spec.dtype == "float32":
         precisions = ["fp32"]
-    return [Candidate(b, p) for p in precisions for b in backends if p in PRECISIONS[b]]
+    return [Candidate(b, p) for p in precisions for b in backends if p in has[b]]
 
 
 def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> list[Candidate]:

@@ -103,7 +103,8 @@ def converted(checkpoint: Checkpoint) -> Any:
     """The network as an OpenVINO model with both axes of its inputs free."""
     import openvino
 
-    example = {name: torch.ones((2, 8), dtype=torch.int64) for name in INPUTS}
+    ones = torch.ones((2, 8), dtype=torch.int64)
+    example = dict(zip(INPUTS, (ones, ones, torch.zeros_like(ones)), strict=True))  # RoBERTa has one segment only
     # Torch's tracer warns of branches on shapes, which do not vary here; transformers of its own attributes.
     with warnings.catch_warnings(), quiet(), torch.inference_mode():
         warnings.simplefilter("ignore")

@@ -9,6 +9,7 @@ from ..store import ModelError
 from .checkpoint import Checkpoint
 from .encoder import stored
 from .tokens import TokenBatch, Tokens
+from .varlen import load_unpadded, suits
 
 # A batch's activations should stay in the cache of a CPU; a GPU wants far more to be busy.
 _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65536}
@@ -16,7 +17,10 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TorchEncoder:
-    """A transformers model on the CPU or a GPU, in float32 or with matrix products in bf16 or fp16."""
+    """A transformers model on the CPU or a GPU, in float32 or with matrix products in bf16 or fp16.
+
+    On a GPU, attention in bf16 and fp16 is without padding where the architecture is known (:mod:`engine.varlen`).
+    """
 
     def __init__(
         self, checkpoint: Checkpoint, *, precision: str = "fp32", device: str | None = None, tokens_per_batch: int | None = None
@@ -26,10 +30,11 @@ class TorchEncoder:
         if precision == "fp16" and self.device.type == "cpu":
             raise ModelError("precision fp16 needs a GPU; on the CPU there are fp32 and bf16")
         self.spec, self.layer_count, self._tokenizer = checkpoint.spec, checkpoint.layer_count, checkpoint.tokenizer
-        self._network = checkpoint.network.to(self.device)
+        unpadded = suits(checkpoint, self.device, precision)
+        self._network = (load_unpadded(checkpoint) if unpadded else checkpoint.network).to(self.device)
         self._autocast = _AUTOCAST.get(precision)
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(self.device.type, 2048)
-        self.title = f"torch {precision} on {self.device}"
+        self.title = f"torch {precision} on {self.device}{', unpadded' if unpadded else ''}"
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
         """See :class:`Encoder`."""

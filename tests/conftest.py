@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,26 @@ def tiny_bert(tmp_path_factory) -> Path:
     )  # fmt: skip
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_bert, tmp_path_factory):
+    """A function that makes a folder with a random model of an architecture, as small as `tiny_bert` and with its tokenizer."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    sizes = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=66)
+
+    def make(model_type: str, **changes) -> Path:
+        folder = tmp_path_factory.mktemp("models") / f"tiny-{model_type}"
+        shutil.copytree(tiny_bert, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
+        vocabulary = json.loads((tiny_bert / "config.json").read_text())["vocab_size"]
+        torch.manual_seed(0)
+        config = AutoConfig.for_model(model_type, **sizes | dict(vocab_size=vocabulary, pad_token_id=0) | changes)
+        AutoModel.from_config(config).save_pretrained(folder)
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -174,6 +174,9 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
     assert "differs from torch by" in enc("export-onnx", tiny_bert, tmp_path / "model.onnx", "--max-length", 16).stdout
     summary = json.loads(enc("export-onnx", "--head", head, tmp_path / "head.onnx", "--json").stdout)
     assert summary["bytes"] == (tmp_path / "head.onnx").stat().st_size
+    assert (summary["precision"], summary["target"], summary["fused"]) == ("fp32", "any", {})
+    half = enc("export-onnx", tiny_bert, tmp_path / "half.onnx", "--max-length", 16, "--precision", "fp16").stdout
+    assert "fused for ONNX Runtime on cuda: 1 EmbedLayerNormalization, 2 Attention" in half
     assert "give a MODEL and the OUTPUT" in enc("export-onnx", tmp_path / "x.onnx", code=2).stderr
 
 

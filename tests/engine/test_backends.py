@@ -9,6 +9,7 @@ from enc.engine import build_features, calibrate, load_encoder, measure
 from enc.engine.calibrate import AutoEncoder
 from enc.engine.checkpoint import Checkpoint
 from enc.engine.measure import Candidate
+from enc.engine.onnx_encoder import _profiles
 from enc.engine.torch_encoder import TorchEncoder, cpu_has_bf16
 from enc.store import ModelError, Source, open_feature_set
 
@@ -52,8 +53,10 @@ def test_bf16_is_of_the_full_class(backend):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(backend="abacus"), "unknown backend 'abacus'; there are auto, torch, openvino, onnx"),
-        (dict(backend="onnx", precision="bf16"), "backend onnx has precision fp32, not bf16"),
+        (dict(backend="abacus"), "unknown backend 'abacus'; there are auto, torch, openvino, onnx, tensorrt"),
+        (dict(backend="onnx", precision="bf16"), "backend onnx has the precisions fp32 and fp16, not bf16"),
+        (dict(backend="tensorrt", precision="bf16"), "backend tensorrt has the precisions fp32 and fp16, not bf16"),
+        (dict(backend="tensorrt", device="cpu"), "backend tensorrt runs on cuda, not on 'cpu'"),
         (dict(backend="onnx", device="tpu"), "onnxruntime has no tpu here; it has: .*CPUExecutionProvider"),
         (dict(precision="fp4"), "unknown precision 'fp4'"),
         (dict(backend="torch", precision="fp16", device="cpu"), "fp16 needs a GPU"),
@@ -72,6 +75,41 @@ def test_bf16_is_of_the_full_class(backend):
 def test_impossible_backends(tiny_bert, options, message):
     with pytest.raises(ModelError, match=message):
         load_encoder(str(tiny_bert), max_length=32, **options)
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so that asking for it is no error")
+@pytest.mark.parametrize(("backend", "provider"), [("onnx", "CUDAExecutionProvider"), ("tensorrt", "TensorrtExecutionProvider")])
+def test_a_provider_that_falls_back_is_an_error(tiny_bert, backend, provider, capfd):
+    with pytest.raises(ModelError, match=rf"onnxruntime (fell back from|cannot start|has no) {provider}") as caught:
+        load_encoder(str(tiny_bert), max_length=32, backend=backend, device="cuda")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed")
+def test_onnx_in_fp16(tiny_bert):
+    expected = encoded(load_encoder(str(tiny_bert), max_length=32, backend="torch", dtype="float32"))
+    encoder = load_encoder(str(tiny_bert), max_length=32, backend="onnx", precision="fp16", dtype="float32", device="cpu")
+    assert cosines(encoded(encoder), expected).min() > 0.9999
+
+
+@pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed")
+def test_a_batch_of_more_rows_than_the_profile_is_halved(tiny_bert):
+    settings = dict(max_length=32, dtype="float32", device="cpu")
+    encoder = load_encoder(str(tiny_bert), backend="onnx", **settings)
+    whole = encoded(encoder)
+    encoder._most_rows = 1
+    np.testing.assert_allclose(encoded(encoder), whole, atol=1e-6)
+
+
+def test_tensorrt_profiles():
+    assert _profiles(["input_ids", "attention_mask"], 1024, 128, 16384) == {
+        "trt_profile_min_shapes": "input_ids:1x1,attention_mask:1x1",
+        "trt_profile_opt_shapes": "input_ids:256x64,attention_mask:256x64",
+        "trt_profile_max_shapes": "input_ids:1024x128,attention_mask:1024x128",
+    }
+    assert _profiles(["x"], 1, 1, 1)["trt_profile_opt_shapes"] == "x:1x1"
 
 
 def test_a_batch_too_large_for_memory_is_halved(tiny_bert, monkeypatch):
@@ -156,11 +194,21 @@ def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
 def test_float32_features_are_computed_in_float32(tiny_bert):
     assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")} == {"fp32"}
     assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}
-    assert [c.name for c in measure.candidates(checkpoint_of(tiny_bert), None, "cuda")] == [
-        "torch fp32",
-        "torch bf16",
-        "torch fp16",
-    ]
+
+
+@pytest.mark.parametrize(
+    ("providers", "names"),
+    [
+        (["CPUExecutionProvider"], []),
+        (["CUDAExecutionProvider"], ["onnx fp16"]),
+        (["TensorrtExecutionProvider", "CUDAExecutionProvider"], ["onnx fp16", "tensorrt fp16"]),
+    ],
+)
+def test_candidates_on_cuda(tiny_bert, monkeypatch, providers, names):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
+    found = [c.name for c in measure.candidates(checkpoint_of(tiny_bert), None, "cuda")]
+    assert found == ["torch fp32", "torch bf16", "torch fp16", *(names if HAS_ONNX else [])]
+    assert [c.name for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cuda:1")] == ["torch fp32"]
 
 
 def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
