@@ -41,10 +41,12 @@ def run(
     repetitions: int,
     say: Callable[[str], None],
     peer_pythons: Sequence[str] = (),
+    int8_model: str | None = None,
 ) -> Results:
     """Measure all contenders that are installed on a random sample of the source's distinct texts.
 
-    ``peer_pythons`` are interpreters of environments with peers that this one cannot have.
+    ``peer_pythons`` are interpreters of environments with peers that this one cannot have;
+    ``int8_model`` is the folder that `enc calibrate --precision int8` made of the model.
     """
     sample = _sample(source, texts)
     ours = {
@@ -70,6 +72,10 @@ def run(
     for name, encoder in ours.items():
         measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample)))
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
+    if int8_model:  # another feature set, so that it is no choice for the rows below
+        small = load_encoder(int8_model, max_length=max_length)
+        measurement = contend("enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(small, sample)))
+        measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(small, sample), reference):.5f}"
     fastest = max(ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample)))
     tokens = fastest.tokenize(sample)
     batches = [tokens.batch(rows) for rows in tokens.batches(fastest.tokens_per_batch)]

@@ -31,6 +31,7 @@ def command() -> None:
     metavar="PYTHON",
     help="Look for peers in this interpreter's environment, too; see benchmarks/peers-*.txt.",
 )
+@click.option("--int8-model", type=click.Path(), metavar="DIR", help="Measure this, too: MODEL as `enc calibrate` quantized it.")
 @click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
 @common.json_option
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
@@ -45,6 +46,7 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
         repetitions=values["repetitions"],
         say=common.note,
         peer_pythons=values["peer_pythons"],
+        int8_model=values["int8_model"],
     )
     _report(results, output, as_json)
 
