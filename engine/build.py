@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from .tokens import Tokens
 READ_ROWS = 1024  # texts tokenized at a time
 READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
 WINDOW_ROWS = 16384  # texts sorted by length at a time, at the most: there is hardly any padding from here on
-WINDOW_BYTES = 128 << 20  # of features in a window
+WINDOW_BYTES = 64 << 20  # of features in a window; two are held, one of them being written
 WINDOW_SECONDS = 60.0  # of encoding; a window is written when it is finished, and lost if the process is killed
 WINDOW_TOKENS = 8 << 20  # the same, of tokens; long texts that are encoded whole have many
 FIRST_WINDOW_ROWS = 1024  # until the encoder's speed is known
@@ -49,7 +50,8 @@ class BuildSummary:
     rejects_file: str | None
     seconds: dict[str, float]
     """Wall-clock time by stage: stage (read the source, hash, find what is missing), tokenize (in a
-    second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write, total."""
+    second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write (the same, for a window to be
+    written, which else goes on beside encode, or committed), total."""
     texts_per_second: float
     """Encoded texts over the whole run but for loading the model."""
     encoder_busy: float
@@ -178,7 +180,10 @@ def encode_missing(
     pace = Pace(encoder.spec.row_bytes)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
     reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))
-    with scan_memory(stage.con, work.widest), table.writer() as writer, reading as windows:
+    # A window is written while the next one is encoded, and all before the writer commits.
+    writing = ThreadPoolExecutor(1, "enc-write")
+    with scan_memory(stage.con, work.widest), table.writer() as writer, writing, reading as windows:
+        written: Future[None] | None = None
         while True:
             with clock("wait"):
                 window = next(windows, None)
@@ -204,13 +209,18 @@ def encode_missing(
                         progress(work.encoded + int(features.done.sum()), work.missing)
                 pace.learn(len(tokens), time.perf_counter() - started)
             finally:  # an interruption keeps what is encoded
-                with clock("write"):
-                    done = features.done
-                    writer.write(keys.filter(pa.array(done)), tokens.n_tokens[done], tokens.truncated[done], features.values[done])
+                done = features.done
+                if written:
+                    with clock("write"):
+                        written.result()
+                columns = keys.filter(pa.array(done)), tokens.n_tokens[done], tokens.truncated[done], features.values[done]
+                written = writing.submit(writer.write, *columns)
                 work.encoded += int(done.sum())
                 work.truncated += int(tokens.truncated[done].sum())
                 work.longest = max(work.longest, int(tokens.n_tokens.max()))
         with clock("write"):
+            if written:
+                written.result()
             writer.commit()
 
 

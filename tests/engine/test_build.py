@@ -6,6 +6,7 @@ import pytest
 from enc.engine import build, build_features
 from enc.store import FeatureTable, Source, SpecError, open_feature_set
 from enc.store.batches import MappedFeatures
+from enc.store.shard import ShardWriter
 from fakes import FakeEncoder
 
 
@@ -97,7 +98,7 @@ def test_windows_follow_the_encoder_s_speed():
     assert pace.window_rows == 16384
     pace.learn(16384, seconds=1e6)
     assert pace.window_rows == 1024
-    assert build.Pace(row_bytes=1 << 20).window_rows == 128
+    assert build.Pace(row_bytes=1 << 20).window_rows == 64
 
 
 def test_an_error_while_tokenizing_is_raised_here(tmp_path, reviews):
@@ -156,3 +157,23 @@ def test_token_features_are_padded_to_max_length(tmp_path, tiny_bert, write):
     assert features.shape == (1, 12, 16)
     assert (features[0, 4:] == 0).all()
     assert (features[0, :4] != 0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_window_that_cannot_be_written_ends_the_run(tmp_path, reviews, monkeypatch, window):
+    monkeypatch.setattr(build, "WINDOW_ROWS", 50)
+    monkeypatch.setattr(build, "READ_ROWS", 50)
+    write, calls = ShardWriter.write, iter(range(1, 100))
+
+    def full(self, *columns):
+        if next(calls) == window:
+            raise OSError("no space left")
+        write(self, *columns)
+
+    monkeypatch.setattr(ShardWriter, "write", full)
+    with pytest.raises(OSError, match="no space left"):
+        build_features(Source(reviews), tmp_path / "store", FakeEncoder(), name="set")
+    monkeypatch.setattr(ShardWriter, "write", write)
+    kept = FeatureTable(tmp_path / "store" / "set").rows
+    assert kept % 50 == 0
+    assert build_features(Source(reviews), tmp_path / "store", FakeEncoder(), name="set").encoded == 200 - kept
