@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from torch.nn.functional import linear
 
 from ..store import HeadError, SourceError
 from ..store.duck import available_memory
@@ -98,7 +99,7 @@ def solve(
 
 
 class _Problem:
-    """The loss of linear heads on one set of rows; weights are float32 [1 + width, outputs], the bias first."""
+    """The loss of linear heads on one set of rows; weights are float32 [outputs, 1 + width], the bias first."""
 
     def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
         self._data, self._loss, self._examples = data, loss, data.train
@@ -114,7 +115,7 @@ class _Problem:
 
     def start(self) -> torch.Tensor:
         """All zero: every class as likely."""
-        return torch.zeros(1 + self._width, self._data.outputs)
+        return torch.zeros(self._data.outputs, 1 + self._width)
 
     def _read(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Standardized features float32 [rows, width] and targets, block by block."""
@@ -151,20 +152,18 @@ class _Problem:
 
     def _loss_and_gradient(self, weights: torch.Tensor, l2: float) -> tuple[float, torch.Tensor]:
         """The regularised mean loss, and its gradient in the shape of the weights."""
-        bias, matrix = weights[0], weights[1:]
-        total, gradient = 0.0, torch.zeros_like(weights)
+        bias, matrix = weights[:, 0], weights[:, 1:].contiguous()
+        total, slopes, products = 0.0, torch.zeros_like(bias), torch.zeros_like(matrix)
         for features, targets in self._blocks():
-            logits = torch.addmm(bias, features, matrix).requires_grad_()
+            logits = linear(features, matrix, bias).requires_grad_()
             loss = self._loss(logits * self._target_scale + self._target_mean, targets).sum()
             (slope,) = torch.autograd.grad(loss, logits)
             total += loss.item()
-            gradient[0] += slope.sum(0)
-            gradient[1:].addmm_(features.T, slope)
+            slopes += slope.sum(0)
+            products.addmm_(slope.T, features)  # in this order seven times as fast as its transpose
         rows = self._data.train.features.rows
         penalty = l2 / 2 * float(matrix.double().square().sum())
-        gradient /= rows
-        gradient[1:] += l2 * matrix
-        return total / rows + penalty, gradient
+        return total / rows + penalty, torch.cat([slopes.unsqueeze(1) / rows, products / rows + l2 * matrix], 1)
 
     def minimum(self, weights: torch.Tensor, l2: float) -> tuple[torch.Tensor, int, float]:
         """Weights at the minimum, the iterations it took from ``weights``, and the mean loss without the penalty."""
@@ -173,35 +172,35 @@ class _Problem:
         def plain(whitened: np.ndarray) -> torch.Tensor:
             values = torch.from_numpy(whitened.reshape(weights.shape)).float()
             if factor is not None:
-                values[1:] = torch.linalg.solve_triangular(factor.T, values[1:], upper=True)
+                values[:, 1:] = torch.linalg.solve_triangular(factor, values[:, 1:], upper=False, left=False)
             return values
 
         def objective(whitened: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient = self._loss_and_gradient(plain(whitened), l2)
             if factor is not None:
-                gradient[1:] = torch.linalg.solve_triangular(factor, gradient[1:], upper=False)
+                gradient[:, 1:] = torch.linalg.solve_triangular(factor.T, gradient[:, 1:], upper=True, left=False)
             return value, gradient.double().numpy().ravel()
 
         start = weights.clone()
         if factor is not None:
-            start[1:] = factor.T @ weights[1:]
+            start[:, 1:] = weights[:, 1:] @ factor
         options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": _TOLERANCE, "gtol": 1e-6}
         found = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
         solution = plain(found.x)
-        penalty = l2 / 2 * float(solution[1:].double().square().sum())
+        penalty = l2 / 2 * float(solution[:, 1:].double().square().sum())
         return solution, int(found.nit), float(found.fun) - penalty
 
     def network(self, weights: torch.Tensor) -> Standardized:
         """The weights as a head, the scaling folded into them; token features keep theirs, for the sake of the mask."""
         network = make_head("linear", self._data.spec.shape, self._data.outputs, targets=not self._data.task.has_classes)
-        bias, matrix = weights[0], weights[1:]
+        bias, matrix = weights[:, 0], weights[:, 1:]
         if self._tokens:
             network.mean.copy_(self._mean)
             network.scale.copy_(self._scale)
         else:
-            matrix = matrix * self._scale[:, None]
-            bias = bias - self._mean @ matrix
-        network.head.load_state_dict({"fc1.weight": matrix.T, "fc1.bias": bias})
+            matrix = matrix * self._scale
+            bias = bias - matrix @ self._mean
+        network.head.load_state_dict({"fc1.weight": matrix, "fc1.bias": bias})
         if network.targets:
             network.target_mean.fill_(self._target_mean)
             network.target_scale.fill_(self._target_scale)
