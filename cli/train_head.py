@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
+from .sweep import is_sweep, search_for, sweep_json
 
 if TYPE_CHECKING:
     from ..engine import Head, TrainConfig
@@ -107,6 +108,14 @@ _MATRIX_CLASSES = 10
 )
 @click.option("--early-stopping", type=int, metavar="EPOCHS", help="Stop after so many epochs without a better one; keep the best.")
 @click.option("--batches", type=click.Choice(["ram", "mapped", "streamed"]), help="Where features wait.  [default: by size]")
+@click.option("--sweep", multiple=True, metavar="NAME=V,V", help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12.")
+@click.option(
+    "--seeds", type=click.IntRange(1), default=1, show_default=True, help="Train each with so many seeds, from --seed up."
+)
+@click.option(
+    "--folds", type=click.IntRange(0), default=0, metavar="K", help="Judge each by cross-validation, in place of --valid."
+)
+@click.option("--ensemble", is_flag=True, help="Keep all seeds of the best setting, as one head.")
 @click.option("--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction.")
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
 @common.backend_options
@@ -131,26 +140,35 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         _build(table, [train_source, *([valid_source] if valid_source else [])], values)
         table.refresh()
     say = common.note if as_json else click.echo
-    head = train_head(
-        train_source,
-        table,
-        valid=valid_source,
-        valid_fraction=values["valid_fraction"],
-        label_column=values["label_columns"],
-        task=values["task"],
-        use=_use(table, values["use"]),
-        batches=values["batches"],
-        config=config,
-        solver=_solver(values),
-        on_data=lambda *sets: say(_counts_text(*sets)),
-        on_epoch=lambda result: say(_path_text(result) if values["solver"] == "lbfgs" else _epoch_text(result, config.epochs)),
+    data: dict[str, Any] = {
+        "valid": valid_source,
+        "valid_fraction": values["valid_fraction"],
+        "label_column": values["label_columns"],
+        "task": values["task"],
+        "use": _use(table, values["use"]),
+        "batches": values["batches"],
+        "config": config,
+        "on_data": lambda *sets: say(_counts_text(*sets)),
+    }
+    found = search_for(train_source, table, values, data, say) if is_sweep(values) else None
+    head = (
+        found.head
+        if found
+        else train_head(
+            train_source,
+            table,
+            solver=_solver(values),
+            on_epoch=lambda result: say(_path_text(result) if values["solver"] == "lbfgs" else _epoch_text(result, config.epochs)),
+            **data,
+        )
     )
     head = head.replace(record={**head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
-    head.save(output)
+    head.save(output, found.tables if found else None)
     say(_result_text(head))
     say(f"head saved in '{output}'")
     if as_json:
-        click.echo(json.dumps({**head.metrics, "labels": list(head.labels.values), "output": output}, ensure_ascii=False))
+        summary = {**head.metrics, "labels": list(head.labels.values), "output": output}
+        click.echo(json.dumps(summary | (sweep_json(found) if found else {}), ensure_ascii=False))
 
 
 def _config(values: dict[str, Any]) -> "TrainConfig":
@@ -236,7 +254,7 @@ def _result_text(head: "Head") -> str:
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
     lines = [f"kept {kept}: {_figures(figures)}{majority}"]
-    if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES:
+    if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES and "confusion_matrix" in metrics:
         lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     per_row = metrics["parameters"] / metrics["train_rows"]
     ratio = f"{per_row:,.0f}" if per_row > 10 else f"{per_row:.2g}"

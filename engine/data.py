@@ -1,10 +1,11 @@
 """What a head is trained on: rows with features and targets, read once, whatever is trained on them then."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
 from ..store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
@@ -46,6 +47,12 @@ class Examples:
     features: PlannedFeatures
     targets: np.ndarray
     summary: SetSummary
+    source_rows: pa.Table | None = None
+    """Where each row stands: ``source`` (the file) and ``row`` in it, from 1; None unless it was asked for."""
+
+    def subset(self, rows: np.ndarray) -> "Examples":
+        """Some of the rows (int64 positions), in the order given; the summary stays that of all."""
+        return replace(self, features=self.features.part(rows=rows), targets=self.targets[rows])
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,15 @@ class TrainData:
         """How many outputs a head needs."""
         return len(self.labels) if self.task.has_classes else 1
 
+    def using(self, use: FeatureSpec) -> "TrainData":
+        """The same rows, with these parts of their features."""
+        if use == self.spec:
+            return self
+        train = replace(self.train, features=self.train.features.part(use))
+        same = self.valid is self.train
+        valid = train if same else replace(self.valid, features=self.valid.features.part(use))
+        return replace(self, spec=use, train=train, valid=valid)
+
 
 def load_examples(
     train: Source,
@@ -81,16 +97,18 @@ def load_examples(
     use: FeatureSpec | None = None,
     batches: str | None = None,
     seed: int = 42,
+    cross_validate: bool = False,
 ) -> TrainData:
     """Read labels and splits from the sources, and plan the features of their rows.
 
     Validation rows come from ``valid``, or are held out of ``train``: ``valid_fraction`` of its
-    texts, chosen by ``seed``, a text never on both sides. ``use`` is the setting of a part of the
+    texts, chosen by ``seed``, a text never on both sides; or with ``cross_validate`` they are the
+    training rows themselves, and tell where they stand in the source. ``use`` is the setting of a part of the
     table's features (:meth:`FeatureSpec.select`). Raises MissingFeatures where texts were not
     encoded, LabelError for labels that the task cannot take, SpecError for parts that are not there.
     """
-    if (valid is None) == (valid_fraction is None):
-        raise SourceError("give validation rows one way: --valid FILE or --valid-fraction 0.1")
+    if [valid is not None, valid_fraction is not None, cross_validate].count(True) != 1:
+        raise SourceError("give validation rows one way: --valid FILE, --valid-fraction 0.1, or --folds 5")
     if valid_fraction is not None and not 0 < valid_fraction < 1:
         raise SourceError(f"valid_fraction must lie between 0 and 1, not {valid_fraction}")
     if use is not None and not table.spec.covers(use):
@@ -99,7 +117,9 @@ def load_examples(
         train_stage = stage_source(con, train, "train", label_column=label_column, keep_text=False)
         kind = detect_task(train_stage, task)
         labels = labels_of(train_stage, kind)
-        if valid is None:
+        if cross_validate:
+            valid_stage, conditions = train_stage, ("true", "true")
+        elif valid is None:
             valid_stage, held_out = train_stage, plan.held_out_sql(valid_fraction or 0.0, seed)
             conditions = f"NOT ({held_out})", held_out
         else:
@@ -109,7 +129,11 @@ def load_examples(
         sets = [
             _examples(stage, table, kind, labels, name, condition, use=use, batches=batches)
             for stage, name, condition in zip((train_stage, valid_stage), ("train", "valid"), conditions, strict=True)
+            if not (cross_validate and name == "valid")
         ]
+        if cross_validate:
+            rows = train_stage.con.sql(plan.source_rows_sql("train")).to_arrow_table()
+            sets = [replace(sets[0], source_rows=rows)] * 2
         return TrainData(
             task=kind,
             labels=labels,
@@ -121,7 +145,7 @@ def load_examples(
             pair_column=train_stage.pair_column,
             record={
                 "train": train.title,
-                "valid": valid.title if valid else f"{valid_fraction} of train",
+                "valid": valid.title if valid else "folds of train" if cross_validate else f"{valid_fraction} of train",
                 "fingerprints": {stage.name: _fingerprint(stage) for stage in (train_stage, valid_stage)},
                 "label_columns": list(train_stage.label_columns),
                 "delta_version": table.version,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from ..store import FeatureSpec, HeadError, SpecError
 from . import folders
+from .ensemble import Ensemble
 from .heads import Standardized, make_head
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS, Task
@@ -40,13 +42,15 @@ class Head:
     labels: Labels
     spec: FeatureSpec
     """Setting of the features that the network takes; of the parts alone, where training used parts."""
-    network: Standardized
+    network: Standardized | Ensemble
     feature_set: str
     text_column: str
     pair_column: str | None = None
     task: Task = SINGLE_LABEL
     arguments: dict[str, Any] = field(default_factory=dict)
     """Of the head's class."""
+    members: int = 1
+    """With more than one, the network is an ensemble of so many."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -93,8 +97,10 @@ class Head:
         if differences:
             raise SpecError(f"the features are not of the setting the head was trained on ({'; '.join(differences)})")
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
         """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is replaced whole.
+
+        ``tables`` are written beside them, as Parquet, by name.
 
         Raises HeadError where the folder holds anything else.
         """
@@ -105,6 +111,7 @@ class Head:
             "task": self.task.name,
             "kind": self.kind,
             "arguments": self.arguments,
+            "members": self.members,
             "labels": list(self.labels.values),
             "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
             "text_column": self.text_column,
@@ -116,7 +123,8 @@ class Head:
             save_file(self.network.state_dict(), part / "head.safetensors")
             (part / "head.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (part / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
-            pq.write_table(pa.Table.from_pylist(self.history), part / "history.parquet")
+            for name, table in {"history": pa.Table.from_pylist(self.history), **(tables or {})}.items():
+                pq.write_table(table, part / f"{name}.parquet")
         return folder
 
     @classmethod
@@ -140,18 +148,23 @@ class Head:
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
             weights = load_file(folder / "head.safetensors")
-            scaling_shape = tuple(weights["mean"].shape)
+            members = saved.get("members", 1)
+            scaling_shape = tuple(weights["mean" if members == 1 else "members.0.mean"].shape)
             if scaling_shape not in (spec.shape, spec.shape[-1:]):
                 raise ValueError(f"its scaling has shape {list(scaling_shape)}")
-            network = make_head(
-                saved["kind"],
-                spec.shape,
-                len(labels) if task.has_classes else 1,
-                arguments,
-                scaling_shape=scaling_shape,
-                targets=not task.has_classes,
-                head_folder=folder,
-            )
+            networks = [
+                make_head(
+                    saved["kind"],
+                    spec.shape,
+                    len(labels) if task.has_classes else 1,
+                    arguments,
+                    scaling_shape=scaling_shape,
+                    targets=not task.has_classes,
+                    head_folder=folder,
+                )
+                for _ in range(members)
+            ]
+            network = networks[0] if members == 1 else Ensemble(networks, task)
             network.load_state_dict(weights)
             return cls(
                 kind=saved["kind"],
@@ -163,6 +176,7 @@ class Head:
                 pair_column=saved["pair_column"],
                 task=task,
                 arguments=arguments,
+                members=members,
                 metrics=saved["metrics"],
                 history=pq.read_table(folder / "history.parquet").to_pylist(),
                 record=saved["record"],

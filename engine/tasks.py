@@ -28,6 +28,8 @@ class Task:
     """Loss of each row [rows], of logits [rows, outputs], targets, weights (see :func:`loss_weights`) and label smoothing."""
     activation: Callable[[torch.Tensor], torch.Tensor]
     """Logits to probabilities, or to the regression's values, [rows, outputs] both."""
+    logits: Callable[[torch.Tensor], torch.Tensor]
+    """The activation's inverse, up to what it ignores."""
     decide: Callable[[torch.Tensor], torch.Tensor]
     """Those to predictions, in the form of the targets."""
 
@@ -52,6 +54,7 @@ SINGLE_LABEL = Task(
     has_classes=True,
     loss=_single_label_loss,
     activation=lambda logits: torch.softmax(logits, -1),
+    logits=lambda outputs: outputs.clamp(min=1e-30).log(),
     decide=lambda outputs: outputs.argmax(-1),
 )
 MULTI_LABEL = Task(
@@ -60,6 +63,7 @@ MULTI_LABEL = Task(
     has_classes=True,
     loss=_multi_label_loss,
     activation=torch.sigmoid,
+    logits=lambda outputs: torch.logit(outputs, eps=1e-7),
     decide=lambda outputs: (outputs > 0.5).float(),
 )
 REGRESSION = Task(
@@ -68,6 +72,7 @@ REGRESSION = Task(
     has_classes=False,
     loss=_regression_loss,
     activation=lambda logits: logits,
+    logits=lambda outputs: outputs,
     decide=lambda outputs: outputs.squeeze(-1),
 )
 TASKS = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, REGRESSION)}

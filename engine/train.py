@@ -13,6 +13,7 @@ import torch
 from ..store import FeatureSpec, FeatureTable, HeadError, Source, SourceError
 from .config import TrainConfig, learning_rate_factor
 from .data import Examples, SetSummary, TrainData, feature_scaling, load_examples
+from .ensemble import Ensemble
 from .heads import Standardized, head_class, make_head
 from .metrics import METRICS, Predicted, compute, confusion_matrix, is_better, metric_names, require_metric
 from .model import Head, rows_per_block
@@ -202,7 +203,7 @@ def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torc
 
 
 def finished_head(
-    data: TrainData, config: TrainConfig, network: Standardized, loss: Loss, history: Sequence[Result], *, epoch: int
+    data: TrainData, config: TrainConfig, network: Standardized | Ensemble, loss: Loss, history: Sequence[Result], *, epoch: int
 ) -> Head:
     """A trained network as a head, with all metrics of the task on the validation rows, of the weights as they are."""
     names = metric_names(data.task, data.outputs)

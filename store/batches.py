@@ -52,6 +52,7 @@ class PlannedFeatures:
         self.mode = batches or _mode_for(self.rows * self.spec.row_bytes)
         self._shards, self._locations = MappedFeatures(shards, spec, use), locations
         self._arguments = list(shards), spec, locations
+        self._asked = batches
         self._block_rows = max(1, BLOCK_BYTES // self.spec.row_bytes)
         self._buffer_rows = max(1, BUFFER_BYTES // 2 // self.spec.row_bytes)
         if self.mode == "ram":
@@ -66,6 +67,17 @@ class PlannedFeatures:
         # A worker process maps the shards itself, in the same order, instead of being sent the rows held here.
         mode = "mapped" if self.mode == "ram" else self.mode
         return partial(PlannedFeatures, batches=mode, use=self.spec), self._arguments
+
+    @property
+    def locations(self) -> np.ndarray:
+        """int64 [rows], as they were given; rows of the same text have the same."""
+        return self._locations
+
+    def part(self, use: FeatureSpec | None = None, rows: np.ndarray | None = None) -> "PlannedFeatures":
+        """Other parts of the same stored features, or some of the rows (int64 positions) in the order given."""
+        shards, spec, locations = self._arguments
+        chosen = locations if rows is None else locations[rows]
+        return PlannedFeatures(shards, spec, chosen, batches=self._asked, use=use or self.spec)
 
     @cached_property
     def order(self) -> str:

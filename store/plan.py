@@ -169,6 +169,14 @@ def targets_sql(stage: str, shards: Sequence[str], value: str, condition: str = 
     )
 
 
+def source_rows_sql(stage: str) -> str:
+    """``source`` (the file's name) and ``row`` of a stage's usable rows with a label, in the source's order."""
+    return (
+        f"SELECT f.name AS source, s.row FROM {stage} s JOIN {stage}_files f ON f.id = s.source "
+        f"WHERE s.key IS NOT NULL AND s.label IS NOT NULL ORDER BY s.source, s.row"
+    )
+
+
 def fingerprint_sql(stage: str) -> str:
     """SHA-256, in hex, of a stage's keys and labels as a multiset: the order of the rows does not change it.
 

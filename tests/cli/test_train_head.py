@@ -199,3 +199,21 @@ def test_lbfgs_walks_a_path(enc, build, reviews, tmp_path):
     assert "numbers, such as 1,0.1" in enc(*options, "--solver", "lbfgs", "--l2", "strong", code=2).stderr
     assert "--l2 is for --solver lbfgs" in enc(*options, "--l2", "1", code=2).stderr
     assert "not 'mlp'" in enc(*options, "--solver", "lbfgs", "--head", "mlp", code=2).stderr
+
+
+def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_path):
+    store = build("--layers", "1-2")
+    options = ("train-head", reviews, *store, "--output", tmp_path / "head", "--epochs", 2)
+    result = enc(*options, "--valid", reviews, "--sweep", "lr=0.001,0.1", "--sweep", "use=layers=1,layers=2", "--seeds", 2)
+    lines = result.stdout.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("learning_rate  use"))
+    means = [float(line.split()[2]) for line in lines[at + 1 : at + 5]]
+    assert means == sorted(means, reverse=True)
+    assert pq.read_table(tmp_path / "head" / "sweep.parquet").num_rows == 8
+    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
+    folded = json.loads(enc(*options, "--folds", 3, "--seeds", 2, "--ensemble", "--json").stdout)
+    assert (folded["watched"], folded["sweep"][0]["runs"]) == ("accuracy", 6)
+    assert pq.read_table(tmp_path / "head" / "out_of_fold.parquet").num_rows == 60
+    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
+    assert "--solver lbfgs has a path" in enc(*options, "--folds", 3, "--solver", "lbfgs", code=2).stderr
+    assert "pass --seeds" in enc(*options, "--valid", reviews, "--ensemble", code=2).stderr

@@ -1,0 +1,57 @@
+"""Sweeps of `enc train-head`: many heads, compared in a table."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine.search import Found
+    from ..store import FeatureTable, Source
+
+_SHOWN = 20
+
+
+def is_sweep(values: dict[str, Any]) -> bool:
+    """Whether the options ask for more than one head."""
+    return bool(values["sweep"] or values["seeds"] > 1 or values["folds"] or values["ensemble"])
+
+
+def search_for(
+    train: "Source", table: "FeatureTable", values: dict[str, Any], data: dict[str, Any], say: Callable[[str], None]
+) -> "Found":
+    """Train them all, and print the table."""
+    from ..engine.grid import parse_sweep
+    from ..engine.search import search
+    from ..store import SourceError
+
+    if values["solver"] != "gradient":
+        raise SourceError("a sweep is of gradient descent; --solver lbfgs has a path of its own, --l2 1,0.1,0.01")
+    grid = parse_sweep(values["sweep"])
+    options = {name: values[name] for name in ("seeds", "ensemble")}
+    found = search(train, table, grid=grid, folds=values["folds"] or 0, say=say, **options, **data)
+    say(sweep_text(found))
+    return found
+
+
+def sweep_text(found: "Found") -> str:
+    """Settings, the best first, with the mean and standard deviation of the metric over seeds and folds."""
+    names = list(found.compared[0].setting)
+    header = [*names, found.metric, "runs"]
+    rows = [header]
+    for compared in found.compared[:_SHOWN]:
+        mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
+        rows.append([*(_shown(compared.setting[name]) for name in names), mean, str(len(compared.results))])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len(found.compared) > _SHOWN:
+        lines.append(f"… {len(found.compared) - _SHOWN} more in sweep.parquet")
+    return "\n".join(lines)
+
+
+def sweep_json(found: "Found") -> dict[str, Any]:
+    """The table as values."""
+    settings = [{**c.setting, "mean": c.mean, "deviation": c.deviation, "runs": len(c.results)} for c in found.compared]
+    return {"watched": found.metric, "sweep": settings}
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
