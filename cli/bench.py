@@ -69,6 +69,46 @@ def batches(tokens: bool, rows: int | None, batch_size: int | None, repetitions:
     _report(results, output, as_json)
 
 
+@command.command("heads", cls=common.EncCommand)
+@click.argument("sources", nargs=-1, metavar="[TRAIN]…")
+@common.source_options
+@click.option("--valid", multiple=True, metavar="FILE", help="With TRAIN: validation rows.")
+@click.option("--label-column", default="label", show_default=True, metavar="NAME", help="With TRAIN: column of the 0/1 label.")
+@click.option(
+    "--model", default="minilm", show_default=True, metavar="NAME", help="With TRAIN: a local folder, a hub id, or minilm."
+)
+@click.option("--rows", type=click.IntRange(100), default=200_000, show_default=True, help="Rows of random pooled features.")
+@click.option("--token-rows", type=click.IntRange(100), default=10_000, show_default=True, help="Rows of random token features.")
+@click.option("--batch-size", type=click.IntRange(1), default=1024, show_default=True, help="Rows a step.")
+@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@common.json_option
+def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
+    """Training heads on random features: enc against scikit-learn and a plain torch loop, as installed.
+
+    With TRAIN… and --valid: the job of a well-known tutorial, which encodes all texts again in each epoch,
+    against the same with stored features (the recipe flat32).
+    """
+    from ..benchmarks.bench_heads import run, run_tutorial
+    from ..store import SourceError
+
+    if not sources:
+        names = ("rows", "token_rows", "batch_size", "repetitions")
+        _report(run(**{name: values[name] for name in names}, say=common.note), output, as_json)
+        return
+    if not values["valid"]:
+        raise SourceError("the tutorial's job has validation rows: pass them with --valid FILE")
+    results = run_tutorial(
+        common.source_of(sources, values),
+        common.source_of(values["valid"], values, query=None),
+        model=values["model"],
+        label_column=values["label_column"],
+        repetitions=values["repetitions"],
+        say=common.note,
+    )
+    _report(results, output, as_json)
+
+
 def _report(results: "Results", output: str, as_json: bool) -> None:
     from ..benchmarks.results import write_report
 

@@ -12,6 +12,8 @@ COMMANDS = {
     "store": "store",
     "calibrate": "calibrate",
     "export-onnx": "export_onnx",
+    "export-head": "export_head",
+    "import-head": "import_head",
     "bench": "bench",
 }
 

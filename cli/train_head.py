@@ -72,6 +72,7 @@ _MATRIX_CLASSES = 10
     help="linear, mlp; over token features also cnn, lstm, attention; or module:Class, a torch.nn.Module of yours.",
 )
 @click.option("--head-args", multiple=True, metavar="ARGS", help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.")
+@click.option("--recipe", type=click.Choice(["flat32"]), help="Defaults with a name; what is given beside it goes first.")
 @click.option("--optimizer", type=click.Choice(["adamw", "sgd"]), default="adamw", show_default=True, help="SGD has momentum.")
 @click.option(
     "--solver",
@@ -173,10 +174,13 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
 
 def _config(values: dict[str, Any]) -> "TrainConfig":
     from ..engine import TrainConfig
+    from ..engine.config import RECIPES
 
-    weights = values["class_weights"]
+    weights, context = values["class_weights"], click.get_current_context()
+    recipe = RECIPES[values["recipe"]] if values["recipe"] else {}
+    left_open = {name for name in recipe if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT}
     return TrainConfig(
-        **{name: values[name] for name in _CONFIG},
+        **{name: recipe[name] if name in left_open else values[name] for name in _CONFIG},
         head_args=common.key_values(values["head_args"], "--head-args"),
         class_weights="balanced" if weights == ("balanced",) else common.key_values(weights, "--class-weights") or None,
     )

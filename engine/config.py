@@ -76,6 +76,22 @@ class TrainConfig:
             raise SourceError(f"early_stopping must be at least 1 epoch, not {self.early_stopping}")
 
 
+RECIPES: dict[str, dict[str, Any]] = {
+    # How a well-known tutorial trains on the features of the recipe of the same name.
+    "flat32": {
+        "head": "linear",
+        "optimizer": "sgd",
+        "learning_rate": 0.001,
+        "momentum": 0.9,
+        "weight_decay": 0.0,
+        "batch_size": 16,
+        "epochs": 4,
+        "standardize": False,
+    },
+}
+"""Training defaults that have a name."""
+
+
 def learning_rate_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
     """What the learning rate is multiplied by at a step, from 0, of ``steps`` in all.
 

@@ -33,6 +33,14 @@ class Labels:
         """int, bool or str."""
         return type(self.values[0])
 
+    @classmethod
+    def parse(cls, values: Sequence[str]) -> "Labels":
+        """Labels as they are written in a list, in that order: integers if all of them are."""
+        texts = [value.strip() for value in values]
+        if len(set(texts)) != len(texts) or len(texts) < 2 or not all(texts):
+            raise LabelError(f"labels must be two or more, each named once, not '{','.join(values)}'")
+        return cls(tuple(map(int, texts)) if all(map(_is_integer, texts)) else tuple(texts))
+
     def arrow(self) -> pa.Array:
         """The values as int64, bool or string."""
         return pa.array(self.values)

@@ -41,7 +41,8 @@ def test_imports_point_one_way(package):
 
 def loaded_modules(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
-    return set(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.split())
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    return set(output.splitlines()[-1].split())  # what the code itself prints comes before
 
 
 def test_store_works_without_torch():

@@ -129,3 +129,34 @@ def test_calibrate(texts, tiny_bert, fresh_memory):
     rows = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert rows[0]["cosine"] == pytest.approx(1, abs=1e-5)
     assert all(row["texts_per_second"] > 0 for row in rows if not row["problem"])
+
+
+def test_bench_heads(tmp_path):
+    options = [
+        "--rows",
+        "300",
+        "--token-rows",
+        "100",
+        "--repetitions",
+        "1",
+        "--batch-size",
+        "64",
+        "--output",
+        str(tmp_path / "out"),
+    ]
+    result = CliRunner().invoke(main, ["bench", "heads", *options])
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert all(m["median"] > 0 and not m["problem"] for m in saved["measurements"])
+    losses = {m["name"]: float(m["remarks"]["training loss"]) for m in saved["measurements"] if "training loss" in m["remarks"]}
+    assert losses["enc lbfgs, to convergence"] == pytest.approx(losses["scikit-learn LogisticRegression, to convergence"], rel=0.05)
+
+
+def test_bench_of_the_tutorials_job(tiny_bert, write, tmp_path):
+    path = write("t.tsv", "sentence\tlabel\n" + "\n".join(f"good {i}\t{i % 2}" for i in range(40)) + "\n")
+    options = ["--valid", str(path), "--model", str(tiny_bert), "--repetitions", "1", "--output", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, ["bench", "heads", str(path), *options])
+    assert result.exit_code == 0, result.output
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [m["name"] for m in saved["measurements"]] == ["the tutorial's loop", "enc, from texts", "enc, the next head"]
+    assert all(m["median"] > 0 for m in saved["measurements"])

@@ -217,3 +217,19 @@ def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_pa
     assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
     assert "--solver lbfgs has a path" in enc(*options, "--folds", 3, "--solver", "lbfgs", code=2).stderr
     assert "pass --seeds" in enc(*options, "--valid", reviews, "--ensemble", code=2).stderr
+
+
+def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path):
+    store = build("--recipe", "flat32", "--max-length", 32)
+    options = ("train-head", reviews, "--valid", reviews, *store, "--output", tmp_path / "head", "--recipe", "flat32")
+    enc(*options, "--epochs", 2)
+    config = json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]
+    assert (config["epochs"], config["batch_size"], config["optimizer"], config["standardize"]) == (2, 16, "sgd", False)
+    result = enc("export-head", tmp_path / "head", tmp_path / "BERT_net.pth")
+    assert "fc1.weight, fc1.bias; outputs in the order False, True" in result.stdout
+    enc("import-head", tmp_path / "BERT_net.pth", tmp_path / "again", *store, "--labels", "bad,good", "--text-column", "text")
+    before = outcome(enc, reviews, store, tmp_path / "head", tmp_path)["score"].to_numpy()
+    np.testing.assert_allclose(outcome(enc, reviews, store, tmp_path / "again", tmp_path)["score"].to_numpy(), before, atol=1e-6)
+    assert "good" in enc("predict", "--head", tmp_path / "again", "good good").stdout
+    error = enc("import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2).stderr
+    assert "a linear head of 3 labels" in error

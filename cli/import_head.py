@@ -1,0 +1,57 @@
+"""`enc import-head`"""
+
+import json
+from pathlib import Path
+
+import click
+
+from . import common
+
+
+@click.command("import-head", cls=common.EncCommand, short_help="Make a head of a torch state_dict.")
+@click.argument("weights", metavar="IN.pth")
+@click.argument("output", metavar="HEAD")
+@common.store_option
+@click.option("--features", metavar="NAME", help="Feature set whose features the weights take.  [default: the only one]")
+@click.option("--labels", required=True, metavar="LIST", help="Labels in the order of the outputs, such as 0,1.")
+@click.option("--text-column", default="sentence", show_default=True, metavar="NAME", help="Column of the text in what is scored.")
+@click.option("--head", "kind", default="linear", show_default=True, metavar="KIND", help="Kind of head that the weights are of.")
+@click.option("--head-args", multiple=True, metavar="ARGS", help="Its arguments: hidden=256,dropout=0.2 or a JSON object.")
+@common.json_option
+def command(
+    weights: str,
+    output: str,
+    store: str,
+    features: str | None,
+    labels: str,
+    text_column: str,
+    kind: str,
+    head_args: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make HEAD of a state_dict that torch.save wrote, such as fc1.weight and fc1.bias of a linear layer.
+
+    Only tensors are read from the file, never code.
+    """
+    from ..engine.labels import Labels
+    from ..engine.model import require_replaceable
+    from ..engine.state_dict import import_state_dict
+    from ..store import open_feature_set
+
+    common.find_local_modules()
+    require_replaceable(Path(output))
+    table = open_feature_set(store, features)
+    head = import_state_dict(
+        weights,
+        table.spec,
+        Labels.parse(labels.split(",")),
+        feature_set=table.name,
+        text_column=text_column,
+        kind=kind,
+        arguments=common.key_values(head_args, "--head-args"),
+    )
+    head.save(output)
+    if as_json:
+        click.echo(json.dumps({"output": output, "labels": list(head.labels.values)}, ensure_ascii=False))
+    else:
+        click.echo(f"head saved in '{output}': {kind}, labels {', '.join(map(str, head.labels.values))}, features '{table.name}'")
