@@ -17,7 +17,7 @@ from .labels import Labels, listing
 from .targets import detect_task, labels_of, read_targets
 from .tasks import REGRESSION, Task
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 4 << 20  # of float32; what is done to a block finds it in the cache
 
 
 @dataclass(frozen=True)
@@ -180,15 +180,21 @@ def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tens
     """
     shape = features.spec.shape
     total = torch.zeros(shape[-1:], dtype=torch.float64)
-    squares, rows = torch.zeros_like(total), 0
-    for block in features.blocks(max(1, _BLOCK_BYTES // (8 * int(np.prod(shape))))):
+    squares, rows, shift = torch.zeros_like(total), 0, None
+    for block in features.blocks(max(1, _BLOCK_BYTES // (4 * int(np.prod(shape))))):
         values = torch.from_numpy(block)
-        values = (values[token_mask(values)] if len(shape) == 2 else values).double()
+        values = (values[token_mask(values)] if len(shape) == 2 else values).float()
+        if shift is None and len(values):
+            shift = values.mean(0)  # what is far from 0 beside its spread would lose that spread in float32
+        if shift is not None:
+            values = values - shift
+        # Within a block float32 is exact enough, and several times as fast.
         total += values.sum(0)
-        squares += values.square().sum(0)
+        squares += values.square_().sum(0)
         rows += len(values)
-    mean = total / max(1, rows)
-    deviation = (squares / max(1, rows) - mean.square()).clamp(min=0).sqrt()
+    distance = total / max(1, rows)
+    mean = distance if shift is None else distance + shift
+    deviation = (squares / max(1, rows) - distance.square()).clamp(min=0).sqrt()
     return mean, torch.where(deviation > 1e-6, 1 / deviation, 0.0)
 
 
