@@ -10,6 +10,19 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
+def pytest_sessionfinish(session, exitstatus):
+    session.config.exit_status = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """Leave with the tests' own status, reported before this: some native libraries, unloaded together, crash at exit."""
+    if hasattr(config, "exit_status"):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.exit_status)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_memory_of_other_runs(tmp_path_factory):
     """Keep what enc remembers of this machine out of the tests, and the other way round."""
