@@ -5,6 +5,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,9 @@ class OpenVinoEncoder:
     ):
         """Raises ModelError where OpenVINO is not installed, or the processor lacks the precision."""
         try:
-            import openvino
+            core = _core()
         except ImportError as error:
             raise ModelError("backend openvino is not installed: pip install 'enc-features[openvino]'") from error
-        core = openvino.Core()
         if device not in (None, "cpu"):
             raise ModelError(
                 f"backend openvino runs on the cpu here, not on '{device}'; leave --device out, or pass --backend torch"
@@ -74,6 +74,18 @@ class OpenVinoEncoder:
         request.wait()
         # A copy: the request's own memory is used again for the next batch.
         return stored(request.get_output_tensor(0).data.copy(), self.spec)
+
+
+@cache
+def _core() -> Any:
+    """The process's one Core.
+
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signal handlers, and frees it when it is unloaded,
+    in whatever thread that happens: the next signal, Ctrl-C or a child's end, would be a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def _model(checkpoint: Checkpoint, core: Any) -> Any:

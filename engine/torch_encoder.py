@@ -1,5 +1,6 @@
 """The encoder on PyTorch."""
 
+import platform
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -67,8 +68,14 @@ class TorchEncoder:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether torch multiplies matrices in bf16 on this processor; a build without oneDNN does not."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Whether this processor multiplies matrices in bf16, and torch has oneDNN, which makes it do so.
+
+    oneDNN also takes bf16 where the processor has AVX-512 alone: that saves memory, not time.
+    """
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return not is_x86 or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def pick_device(device: str | None) -> torch.device:

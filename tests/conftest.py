@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,19 +8,6 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
-
-
-def pytest_sessionfinish(session, exitstatus):
-    session.config.exit_status = int(exitstatus)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config):
-    """Leave with the tests' own status, reported before this: some native libraries, unloaded together, crash at exit."""
-    if hasattr(config, "exit_status"):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(config.exit_status)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,7 @@
 """Every backend against float32 on torch, and the choice between them."""
 
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -240,3 +242,20 @@ def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory
 def shrinking(self, batches):
     yield None
     self.tokens_per_batch = 256
+
+
+def test_signals_are_handled_after_an_openvino_encoder_is_gone(tiny_bert):
+    pytest.importorskip("openvino")
+    script = """if True:
+        import os, signal, sys, threading
+        from enc.engine.checkpoint import checkpoint_of
+        from enc.engine.openvino_encoder import OpenVinoEncoder
+        signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+        held = [OpenVinoEncoder(checkpoint_of(sys.argv[1], max_length=16))]
+        dropping = threading.Thread(target=held.clear)
+        dropping.start()
+        dropping.join()
+        os.kill(os.getpid(), signal.SIGUSR1)
+    """
+    done = subprocess.run([sys.executable, "-c", script, str(tiny_bert)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
