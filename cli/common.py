@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 if TYPE_CHECKING:
+    from ..engine import Head
     from ..store import Setting, Source
 
 Function = Callable[..., Any]
@@ -42,6 +43,11 @@ class EncCommand(click.Command):
 
 
 def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    set_debug(ctx, value)
+
+
+def set_debug(ctx: click.Context, value: bool) -> None:
+    """Whether an error shows its traceback."""
     ctx.meta[_DEBUG] = value
 
 
@@ -102,6 +108,25 @@ backend_options = options(
     device_option,
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr.")
+
+
+classifier_options = options(
+    click.option("--head", type=click.Path(), metavar="DIR", help="A head made by train-head."),
+    click.option(
+        "--model", metavar="DIR", help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved."
+    ),
+)
+
+
+def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
+    """What the values of `classifier_options` name, and the folder that its encoder has moved to, if it has."""
+    from ..engine.tuned import load_classifier as load
+    from ..store import SourceError
+
+    if not (values["head"] or values["model"]):
+        raise SourceError("what is to predict? pass --head DIR, or --model DIR with a fine-tuned model")
+    find_local_modules()
+    return load(values["head"] or values["model"]), values["model"] if values["head"] else None
 
 
 def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "Source":

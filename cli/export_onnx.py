@@ -39,16 +39,16 @@ def command(
     """
     import dataclasses
 
-    from ..engine import Head
     from ..engine.checkpoint import checkpoint_of
     from ..engine.onnx_export import export_onnx
+    from ..engine.tuned import load_classifier
     from ..store import ModelError
 
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
     model, output = names[0], names[-1]
     common.find_local_modules()
-    head = Head.load(head_folder) if head_folder else None
+    head = load_classifier(head_folder) if head_folder else None
     if head is not None:
         spec = head.spec
         checkpoint = checkpoint_of(spec.model, **spec.setting)

@@ -7,6 +7,7 @@ import click
 COMMANDS = {
     "build-features": "build_features",
     "train-head": "train_head",
+    "fine-tune": "fine_tune",
     "score": "score",
     "predict": "predict",
     "store": "store",

@@ -12,28 +12,27 @@ if TYPE_CHECKING:
 
 
 @click.command("predict", cls=common.EncCommand, short_help="Try a head on texts.")
-@click.option("--head", "head_folder", required=True, type=click.Path(), metavar="DIR", help="A head made by train-head.")
+@common.classifier_options
 @click.argument("texts", nargs=-1, metavar="[TEXT]…")
+@click.option("--tokens", "tokens_too", is_flag=True, help="Show the tokens, too, with their segment ids; of pairs they are shown.")
 @click.option("--pair", "pairs", nargs=2, multiple=True, metavar="TEXT TEXT", help="A pair of texts; may be given several times.")
-@click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
 @common.backend_options
 @common.json_option
 def command(
-    head_folder: str,
     texts: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
-    model: str | None,
+    tokens_too: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
     """Try a head on texts: the label (or labels, or number) and the probability of each class."""
-    from ..engine import Head, load_encoder_of, predict_texts
+    from ..engine import load_encoder_of, predict_texts
+    from ..engine.checkpoint import token_texts
     from ..store import SourceError
 
     if bool(texts) == bool(pairs):
         raise SourceError('give something to predict: texts ("…" "…"), or pairs (--pair "…" "…")')
-    common.find_local_modules()
-    head = Head.load(head_folder)
+    head, model = common.load_classifier(values)
     if bool(pairs) != bool(head.pair_column):
         wanted = "pairs; pass --pair TEXT TEXT" if head.pair_column else "single texts; pass them without --pair"
         raise SourceError(f"the head was trained on {wanted}")
@@ -43,9 +42,12 @@ def command(
     encoder = load_encoder_of(head.spec, model=model, **common.backend_values(values))
     firsts, seconds = (texts, None) if texts else zip(*pairs, strict=True)
     predictions = predict_texts(head, list(firsts), encoder, list(seconds) if seconds else None)
+    read = token_texts(model or head.spec.model, encoder.tokenize(list(firsts), list(seconds) if seconds else None))
     for number, prediction in enumerate(predictions):
+        tokens, segment_ids = read[number] if pairs or tokens_too else ([], [])
         if as_json:
-            click.echo(json.dumps(_as_json(prediction), ensure_ascii=False))
+            shown_tokens = {"tokens": tokens, "segment_ids": segment_ids} if tokens else {}
+            click.echo(json.dumps(_as_json(prediction) | shown_tokens, ensure_ascii=False))
         else:
             value = prediction.value
             answer = (
@@ -54,6 +56,18 @@ def command(
             shown = "  ".join(f"{name} {share:.3f}" for name, share in list(prediction.proba.items())[:10])
             text = texts[number] if texts else " | ".join(pairs[number])
             click.echo("\t".join([str(answer), *([shown] if shown else []), text]))
+            if tokens:
+                click.echo(_tokens_text(tokens, segment_ids))
+
+
+def _tokens_text(tokens: list[str], segment_ids: list[int]) -> str:
+    """Tokens with the segment of each below it."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(token), len(str(segment))) for token, segment in zip(tokens, segment_ids, strict=True)]
+    padded = [token + " " * (width - cell_len(token)) for token, width in zip(tokens, widths, strict=True)]
+    below = [str(segment).ljust(width) for segment, width in zip(segment_ids, widths, strict=True)]
+    return f"  tokens    {' '.join(padded)}".rstrip() + f"\n  segments  {' '.join(below)}".rstrip()
 
 
 def _as_json(prediction: "Prediction") -> dict[str, Any]:

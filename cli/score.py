@@ -16,26 +16,23 @@ if TYPE_CHECKING:
 @click.command("score", cls=common.EncCommand, short_help="Add predictions to a Parquet file.")
 @click.argument("input", metavar="INPUT.parquet")
 @click.argument("output", metavar="OUTPUT.parquet")
-@click.option("--head", "head_folder", required=True, type=click.Path(), metavar="DIR", help="A head made by train-head.")
-@common.store_option
+@common.classifier_options
+@click.option("--store", type=click.Path(), metavar="DIR", help="Folder of the feature sets; without it, nothing is kept.")
 @common.text_options
 @click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option("--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns.")
-@click.option("--model", metavar="NAME", help="The head's encoder, if its folder has moved.")
 @common.backend_options
 @common.json_option
 def command(
     input: str,
     output: str,
-    head_folder: str,
-    store: str,
+    store: str | None,
     text_column: str | None,
     pair_column: str | None,
     proba: bool,
     no_cache: bool,
     column_prefix: str,
-    model: str | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -45,10 +42,9 @@ def command(
     text default to those the head was trained on. Rows without a usable text get nulls. Texts in the
     store are not encoded again.
     """
-    from ..engine import Head, load_encoder_of, score_parquet
+    from ..engine import load_encoder_of, score_parquet
 
-    common.find_local_modules()
-    head = Head.load(head_folder)
+    head, model = common.load_classifier(values)
 
     def load(spec: "FeatureSpec") -> "Encoder":
         common.note(f"loading {model or spec.model} …")

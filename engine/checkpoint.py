@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
 import torch
 import transformers
 from tokenizers import Tokenizer as RustTokenizer
@@ -18,7 +19,7 @@ from ..store import FeatureSpec, ModelError, Setting
 from . import pooling as poolings
 from .layers import parse_layers
 from .models import INT8_RECORD, TOKENIZER_FILES, WEIGHT_FILES, model_folder, model_name
-from .tokens import Tokenizer
+from .tokens import Tokenizer, Tokens
 
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
 
@@ -51,7 +52,7 @@ class Checkpoint:
                 made = ",".join(map(str, quantized[name]))
                 raise ModelError(f"model '{model}' was quantized for {name} {made}; quantize it again for others")
         max_length = self.spec.max_length
-        longest = self._longest_input(tokenizer.model_max_length)
+        longest = longest_input(self._config, tokenizer)
         if max_length > longest:
             raise ModelError(f"max_length is {max_length}, but model '{model}' takes {longest} tokens; pass --max-length {longest}")
         self.tokenizer = Tokenizer(backend, self.spec, pad_id=tokenizer.pad_token_id or 0)
@@ -85,16 +86,25 @@ class Checkpoint:
             raise ModelError(f"model '{self.model}' lacks weights that its configuration asks for: {', '.join(missing[:3])}")
         return Featurizer(network, self.spec.layers, self.spec.pooling, self.layer_count).eval()
 
-    def _longest_input(self, tokenizer_limit: int) -> int:
-        positions = getattr(self._config, "max_position_embeddings", None) or tokenizer_limit
-        if self._config.model_type in _OFFSET_POSITIONS:
-            positions -= (self._config.pad_token_id or 0) + 1  # their position ids begin after the padding id
-        return int(min(positions, tokenizer_limit))
+
+def longest_input(config: Any, tokenizer: Any) -> int:
+    """How many tokens a model of this configuration takes."""
+    positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+    if config.model_type in _OFFSET_POSITIONS:
+        positions -= (config.pad_token_id or 0) + 1  # their position ids begin after the padding id
+    return int(min(positions, tokenizer.model_max_length))
 
 
 def checkpoint_of(model: str, **setting: Unpack[Setting]) -> Checkpoint:
     """Open a model by name; see :func:`engine.load.load_encoder` for the setting."""
     return Checkpoint(model_folder(model), model_name(model), setting)
+
+
+def token_texts(model: str, tokens: Tokens) -> list[tuple[list[str], list[int]]]:
+    """Each sequence's tokens as the model's vocabulary has them, and their segment ids."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model_folder(model), trust_remote_code=False)
+    pieces = np.split(np.arange(len(tokens.ids)), tokens.starts[1:])
+    return [(tokenizer.convert_ids_to_tokens(tokens.ids[p].tolist()), tokens.type_ids[p].tolist()) for p in pieces]
 
 
 def _quantized(folder: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Labels:
         Integers stay integers; TSV and CSV have no types, so there a column of nothing but
         integers counts as one. Raises LabelError where the column cannot hold classes.
         """
-        raw = _distinct(stage)
+        raw = distinct_labels(stage)
         if len(raw) < 2:
             title = stage.source.title
             raise LabelError(f"{title} has {len(raw) or 'no'} distinct label{'s' * (not raw)}; training needs at least two classes")
@@ -68,7 +68,7 @@ class Labels:
         """The sorted distinct labels in a stage's lists of labels; of several 0/1 columns, their names as they were given."""
         if len(stage.label_columns) > 1:
             return cls(stage.label_columns)
-        raw = _distinct(stage, f"unnest({LABELS_SQL})")
+        raw = distinct_labels(stage, f"unnest({LABELS_SQL})")
         if len(raw) < 2:
             raise LabelError(
                 f"the lists of {stage.source.title} have {len(raw) or 'no'} distinct label{'s' * (not raw)}; "
@@ -97,7 +97,7 @@ class Labels:
 
         Raises LabelError, naming the first row, for a label that is not one of the classes.
         """
-        pairs = [(raw, self.number(raw)) for raw in _distinct(stage)]
+        pairs = [(raw, self.number(raw)) for raw in distinct_labels(stage)]
         for raw, number in pairs:
             if number is None:
                 where = place(stage, f"label = {plan.literal(raw)}")
@@ -108,7 +108,8 @@ class Labels:
             stage.con.execute(f"INSERT INTO {table} VALUES {values}")
 
 
-def _distinct(stage: Stage, value: str = "label") -> list[str]:
+def distinct_labels(stage: Stage, value: str = "label") -> list[str]:
+    """What stands in the label column of a stage's usable rows, sorted. Raises SourceError for more than MAX_CLASSES."""
     labelled = f"SELECT {value} AS value FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
     rows = stage.con.sql(
         f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL ORDER BY value LIMIT {MAX_CLASSES + 1}"

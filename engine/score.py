@@ -69,7 +69,7 @@ def score_parquet(
     input: str | Path,
     output: str | Path,
     head: Head,
-    store: str | Path,
+    store: str | Path | None = None,
     *,
     text_column: str | None = None,
     pair_column: str | None = None,
@@ -83,9 +83,10 @@ def score_parquet(
 
     ``prediction`` is a label and ``score`` its probability; for several labels both are lists, of the
     labels with a probability above a half; a regression has a number and no ``score``. Texts that the
-    store knows are not encoded again; the others are encoded and, with ``cache``, added to it. Rows
-    without a usable text get nulls. ``load`` makes the encoder of a setting, and is called only if
-    there is something to encode. The output appears whole or not at all.
+    store knows are not encoded again; the others are encoded and, with ``cache``, added to it. Without
+    a store all are encoded, and nothing is kept. Rows without a usable text get nulls. ``load`` makes
+    the encoder of a setting, and is called only if there is something to encode. The output appears
+    whole or not at all.
     """
     input, output = Path(input), Path(output)
     added = _added_fields(head, column_prefix, proba)
@@ -93,13 +94,13 @@ def score_parquet(
     if output.resolve() == input.resolve():
         raise SourceError(f"'{output}' is the input itself; choose another output")
     source = Source(
-        input, format="parquet", text_column=text_column or head.text_column, pair_column=pair_column or head.pair_column
+        input, format="parquet", text_column=text_column or head.text_column or None, pair_column=pair_column or head.pair_column
     )
     clock = Stopwatch()
     with clock("total"), workspace() as con, tempfile.TemporaryDirectory(prefix="enc-") as scratch:
         with clock("stage"):
             stage = stage_source(con, source)
-            known = feature_table(head, store, create=cache)
+            known = feature_table(head, store, create=cache) if store else None
             work = find_missing(stage, known.shards if known else [])
         tables = [known] if known else []
         if work.missing:

@@ -77,7 +77,7 @@ def _numbers(stage: Stage, shards: list[str], labels: Labels, condition: str) ->
 
 
 def _values(stage: Stage, shards: list[str], _: Labels, condition: str) -> tuple[np.ndarray, np.ndarray]:
-    _refuse(stage, "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)", "is no number that a regression can learn")
+    refuse(stage, "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)", "is no number that a regression can learn")
     rows = stage.con.sql(plan.targets_sql(stage.name, shards, _NUMBER, condition)).fetchnumpy()
     return rows["location"], np.ascontiguousarray(rows["target"], dtype=np.float32)
 
@@ -100,7 +100,7 @@ def _flags(stage: Stage, shards: list[str], labels: Labels, condition: str) -> t
 
 
 def _require_lists(stage: Stage) -> None:
-    _refuse(stage, "TRY(json_type(label)) IS DISTINCT FROM 'ARRAY'", 'is no list of labels; write one as ["a", "b"]')
+    refuse(stage, "TRY(json_type(label)) IS DISTINCT FROM 'ARRAY'", 'is no list of labels; write one as ["a", "b"]')
 
 
 def _columns_of_flags(stage: Stage, texts: list[str], indices: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def _class_numbers(stage: Stage, texts: list[str], labels: Labels) -> np.ndarray
     return np.array(numbers, np.int64)
 
 
-def _refuse(stage: Stage, condition: str, problem: str) -> None:
+def refuse(stage: Stage, condition: str, problem: str) -> None:
     """Raise LabelError for the first labelled row for which a condition holds."""
     labelled = f"label IS NOT NULL AND {condition}"
     rows = stage.con.sql(

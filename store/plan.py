@@ -100,8 +100,8 @@ def query_sql(query: str) -> str:
     return f"SELECT *, row_number() OVER () AS enc_row FROM ({query})"
 
 
-def scan_sql(file: str, format: str, rejects: str) -> str:
-    """A file's rows with their number, from 1, as ``enc_row``.
+def scan_sql(file: str, format: str, rejects: str, columns: Sequence[str] = ()) -> str:
+    """A file's rows with their number, from 1, as ``enc_row``; ``columns`` names those of a TSV or CSV without a header.
 
     TSV is read as GLUE writes it: a quote character is text. Lines that do not parse go to the
     tables ``{rejects}_errors`` and ``{rejects}_scans``.
@@ -112,8 +112,9 @@ def scan_sql(file: str, format: str, rejects: str) -> str:
     if format == "jsonl":
         return f"SELECT *, row_number() OVER () AS enc_row FROM read_json({path}, format='newline_delimited', ignore_errors=true)"
     dialect = r"delim='\t', quote='', escape=''" if format == "tsv" else "delim=',', quote='\"', escape='\"'"
+    header = f"header=false, names=[{', '.join(map(literal, columns))}]" if columns else "header=true"
     return (
-        f"SELECT *, row_number() OVER () AS enc_row FROM read_csv({path}, {dialect}, header=true, all_varchar=true, "
+        f"SELECT *, row_number() OVER () AS enc_row FROM read_csv({path}, {dialect}, {header}, all_varchar=true, "
         f"ignore_errors=true, store_rejects=true, rejects_limit=0, "
         f"rejects_table='{rejects}_errors', rejects_scan='{rejects}_scans')"
     )

@@ -30,6 +30,8 @@ class Source:
     """A SQL condition over the source's columns; rows outside it are not rows of this source."""
     format: str | None = None
     """One of FORMATS; from the file's ending where it is not given."""
+    columns: Sequence[str] = ()
+    """Names of the columns, for TSV and CSV files without a header line."""
 
     def __post_init__(self) -> None:
         paths = (self.paths,) if isinstance(self.paths, (str, Path)) else tuple(self.paths)

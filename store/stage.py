@@ -110,13 +110,25 @@ def stage_source(
     return Stage(con, name, source, text, source.pair_column, labels, label_type, typed, usable + rejected, rejected)
 
 
+def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
+    """The columns of a source, of its first file, with their DuckDB types; VARCHAR in TSV and CSV."""
+    file = "" if source.query else source.files()[0]
+    scan = plan.query_sql(source.query) if source.query else plan.scan_sql(file, source.format_of(file), "enc", source.columns)
+    con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
+    try:
+        types = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
+    except duckdb.Error as error:
+        raise SourceError(f"{source.title} cannot be read: {_first_line(error)}") from error
+    return {name: kind for name, kind in types.items() if name != "enc_row"}
+
+
 def _stage_file(
     con: duckdb.DuckDBPyConnection, stage: str, number: int, file: str, source: Source, *, labels: Sequence[str], keep_text: bool
 ) -> tuple[str, str | None]:
     """Stage one file; returns its text column and the type of its label column."""
     con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
     format = None if source.query else source.format_of(file)
-    scan = plan.scan_sql(file, format, "enc") if format else plan.query_sql(source.query or "")
+    scan = plan.scan_sql(file, format, "enc", source.columns) if format else plan.query_sql(source.query or "")
     types: dict[str, str] = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
     columns = [c for c in types if c != "enc_row"]
     text = pick_text_column(source.text_column, columns, file)
@@ -147,7 +159,7 @@ def _stage_file(
         f"INSERT INTO {stage}_rejects SELECT source, row, reason FROM {stage} WHERE source = {number} AND reason IS NOT NULL"
     )
     if format in ("tsv", "csv"):
-        _add_malformed(con, stage, number)
+        _add_malformed(con, stage, number, header_lines=0 if source.columns else 1)
     return text, label_type
 
 
@@ -158,12 +170,13 @@ def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:
     return ds.dataset(file, schema=schema, format="parquet")
 
 
-def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int) -> None:
+def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int, *, header_lines: int) -> None:
     """Add the lines that did not parse to the rejects, and count them into the numbers of those after them."""
     # DuckDB does not look into a file at all where the filter cannot hold, and then makes no table of errors.
     con.execute("CREATE TEMP TABLE IF NOT EXISTS enc_errors (line UBIGINT, error_type VARCHAR, error_message VARCHAR)")
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - 1 - nth AS parsed_before, nth, reason FROM ("
+        f"CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - {header_lines} - nth AS parsed_before, nth, reason "
+        "FROM ("
         "SELECT line, row_number() OVER (ORDER BY line) AS nth, min(CASE WHEN error_type = 'INVALID ENCODING' THEN 'invalid UTF-8' "
         "ELSE 'line ' || line || ' is malformed: ' || lower(error_type) || ' (' || error_message || ')' END) AS reason "
         "FROM enc_errors GROUP BY line)"
@@ -174,7 +187,9 @@ def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int) -> N
         "(SELECT parsed_before, max(nth) AS nth FROM enc_malformed GROUP BY 1) m ON r.row > m.parsed_before "
         f"WHERE r.source = {number}) moved WHERE {stage}_rejects.rowid = moved.id"
     )
-    con.execute(f"INSERT INTO {stage}_rejects SELECT {number}, line - 1, reason FROM enc_malformed; DROP TABLE enc_malformed")
+    con.execute(
+        f"INSERT INTO {stage}_rejects SELECT {number}, line - {header_lines}, reason FROM enc_malformed; DROP TABLE enc_malformed"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -3,10 +3,13 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+hypothesis.settings.register_profile("untimed", deadline=None)  # the machines are shared, and no test is timed
+hypothesis.settings.load_profile("untimed")
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 

@@ -48,7 +48,7 @@ def test_shapes(kind, shape):
 
 
 @pytest.mark.parametrize("kind", OVER_TOKENS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(lengths=st.lists(st.integers(1, LENGTH), min_size=1, max_size=4), more=st.integers(1, 9))
 def test_padding_never_counts(kind, lengths, more):
     head = scaled_head(kind, (LENGTH, HIDDEN))

@@ -30,7 +30,7 @@ def compare(reference, tokens, encoded, texts, pairs):
         assert tokens.truncated[row] == (len(untruncated) > length)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6), st.integers(5, 40), st.booleans())
 def test_tokens_equal_those_of_transformers(transformers_tokenizer, rows, max_length, paired):
     reference = transformers_tokenizer
@@ -71,7 +71,7 @@ def sequences(tokens):
     return [tokens.ids[start : start + n].tolist() for start, n in zip(tokens.starts, tokens.lengths, strict=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(WORDS, min_size=1, max_size=5), st.integers(6, 30), st.data())
 def test_windows_equal_those_of_transformers(transformers_tokenizer, texts, max_length, data):
     stride = data.draw(st.integers(0, max_length // 2 - 1))

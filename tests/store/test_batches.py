@@ -107,7 +107,7 @@ def test_rows_by_position_and_in_order(small, mode):
     np.testing.assert_array_equal(np.concatenate(blocks), expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     mode=st.sampled_from(MODES),
     pooling=st.sampled_from([("cls", "mean", "max"), ("tokens",)]),

@@ -29,7 +29,7 @@ def read(shard, spec, rows):
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 60),
     blocks=st.integers(1, 5),

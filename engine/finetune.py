@@ -1,0 +1,327 @@
+"""Training the whole model: what run_glue.py does, on transformers' Trainer."""
+
+import inspect
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    TrainingArguments,
+    set_seed,
+)
+
+from ..store import ModelError, SourceError, create_feature_set
+from ..store.catalog import default_name
+from ..store.duck import workspace
+from .checkpoint import Checkpoint, checkpoint_of, longest_input, quiet
+from .finetune_data import Classes, FineTuneData, TextSet, read_sets
+from .finetune_options import FineTuneOptions, ModelOptions, is_main_process
+from .glue import LEGACY, legacy_metrics
+from .model import Head
+from .models import model_folder
+from .tasks import REGRESSION
+from .trainer import FineTuneTrainer, freeze
+from .tuned import RECORD, begin_as, class_names
+
+Say = Callable[[str], None]
+_REJECTS = "{}-rejects.parquet"
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What a run of :func:`fine_tune` did."""
+
+    output_dir: str
+    metrics: dict[str, float] = field(default_factory=dict)
+    """As in all_results.json."""
+    predictions: tuple[str, ...] = ()
+    """Files of predictions."""
+    feature_set: str | None = None
+    """Where the tuned encoder was registered."""
+
+
+def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
+    """Train, evaluate and predict as the options say, and write the results to the output folder.
+
+    Raises SourceError, LabelError and ModelError for what cannot be read, used or done; all of it
+    before training begins.
+    """
+    training, data = options.training, options.data
+    wanted = [
+        name
+        for name, asked in (
+            ("train", training.do_train),
+            ("validation", training.do_eval or training.eval_strategy != "no"),
+            ("test", training.do_predict),
+        )
+        if asked
+    ]
+    if not wanted:
+        raise SourceError("nothing to do: pass --do_train, --do_eval or --do_predict")
+    checkpoint = _resumed(training, overwrite=data.overwrite_output_dir) if training.do_train else None
+    if checkpoint:
+        say(f"going on from '{checkpoint}'; --overwrite_output_dir begins anew")
+    training.remove_unused_columns = False  # of datasets, which these are not
+    with workspace() as con, tempfile.TemporaryDirectory(prefix="enc-") as scratch:
+        folder = model_folder(options.model.model_name_or_path or "")
+        config = AutoConfig.from_pretrained(options.model.config_name or folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(options.model.tokenizer_name or folder, trust_remote_code=False)
+        length = data.max_seq_length
+        longest = longest_input(config, tokenizer)
+        if length > longest:
+            say(f"warning: --max_seq_length {length} is more than the model takes; it is {longest} now")
+            length = longest
+        texts = checkpoint_of(options.model.tokenizer_name or str(folder), max_length=length, pooling="cls")
+        sets = read_sets(
+            con, data, wanted, texts.tokenizer, max_length=length, model_labels=_own_labels(config), scratch=Path(scratch), say=say
+        )
+        output = Path(training.output_dir or ".")
+        for rows in sets.sets.values():
+            if is_main_process(training):
+                say(_summary(rows, rows.stage.write_rejects(output / _REJECTS.format(rows.name))))
+    set_seed(training.seed)
+    model = _model(folder, config, sets.classes, options.model, texts)
+    trainer = _trainer(model, options, sets, tokenizer)
+    metrics: dict[str, float] = {}
+    if training.do_train:
+        metrics |= _train(trainer, checkpoint, sets.sets["train"])
+        _save(trainer, options, sets, length)
+    if training.do_eval:
+        metrics |= _evaluate(trainer, sets)
+    predictions = tuple(_predict(trainer, sets, name) for name in sets.sets if name.startswith("test"))
+    registered = None
+    if training.do_train and is_main_process(training):
+        _record(Path(training.output_dir or "."), options, sets, length, metrics)
+        trainer.create_model_card(finetuned_from=options.model.model_name_or_path, tasks="text-classification", dataset=sets.title)
+        if options.model.also_features:
+            registered = _register(output, options.model.also_features, length)
+    return FineTuned(str(training.output_dir), metrics, predictions, registered)
+
+
+def _resumed(training: TrainingArguments, *, overwrite: bool) -> str | None:
+    """The checkpoint to go on from. Raises SourceError for a folder of other things.
+
+    A checkpoint is whole once its trainer_state.json is, which is written last; what a killed run
+    left half written is put out of the way.
+    """
+    output, asked = Path(training.output_dir or "."), training.resume_from_checkpoint
+    if asked and str(asked).lower() not in ("true", "1", "yes"):
+        if not _is_whole(Path(asked)):
+            raise SourceError(f"'{asked}' is not a whole checkpoint; leave out --resume_from_checkpoint to go on from the last one")
+        return str(asked)
+    with training.main_process_first(desc="looking for checkpoints"):
+        found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+        whole = [path for path in found if _is_whole(path)]
+        if is_main_process(training):
+            begin_anew = overwrite and not asked
+            for path in found if begin_anew else set(found) - set(whole):
+                shutil.rmtree(path)
+    if whole and (asked or not overwrite):
+        return str(whole[-1])
+    if asked:
+        raise SourceError(f"no checkpoint in '{output}' to go on from")
+    others = sorted(path.name for path in output.iterdir() if not path.name.endswith("-rejects.parquet")) if output.is_dir() else []
+    if others and not overwrite:
+        raise SourceError(
+            f"'{output}' is not empty (it has: {', '.join(others[:5])}); pass --overwrite_output_dir, or another folder"
+        )
+    return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return bool(json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return False
+
+
+def _own_labels(config: Any) -> tuple[str, ...]:
+    """The classes that a model knows, where they are more than transformers' placeholders."""
+    names = class_names(config)
+    return () if all(name == f"LABEL_{number}" for number, name in enumerate(names)) and len(names) > 1 else names
+
+
+def _model(folder: Path, config: Any, classes: Classes, options: ModelOptions, texts: Checkpoint) -> PreTrainedModel:
+    """The model with a classifier for the task, in float32, ready to be trained."""
+    names = classes.names
+    config.num_labels = len(names) or 1
+    config.problem_type = "single_label_classification" if names else "regression"
+    if names:
+        config.id2label, config.label2id = dict(enumerate(names)), {name: number for number, name in enumerate(names)}
+    try:
+        with quiet():  # that the classifier is new is no news
+            model = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=options.ignore_mismatched_sizes,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        hint = "; pass --ignore_mismatched_sizes for a new classifier" if "mismatch" in str(error) else ""
+        raise ModelError(f"model '{options.model_name_or_path}' cannot be loaded: {str(error).splitlines()[0]}{hint}") from error
+    if options.head_init:
+        head = Head.load(options.head_init)
+        begin_as(model, head, texts.spec, names, [classes.number(str(value)) for value in head.labels.values])
+    if options.freeze_layers:
+        freeze(model, options.freeze_layers)
+    return _with_lora(model, options) if options.lora else model
+
+
+def _with_lora(model: PreTrainedModel, options: ModelOptions) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise ModelError("LoRA needs peft: pip install 'enc-features[lora]'") from error
+    # What is new, or was made for another task, is trained as a whole.
+    heads = ["classifier", *(name for name in ("pooler", "pre_classifier") if any(name in n for n, _ in model.named_modules()))]
+    config = peft.LoraConfig(
+        task_type="SEQ_CLS",
+        r=options.lora_r,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+        modules_to_save=heads,
+    )
+    return peft.get_peft_model(model, config)
+
+
+def _trainer(model: Any, options: FineTuneOptions, sets: FineTuneData, tokenizer: Any) -> FineTuneTrainer:
+    training, patience = options.training, options.data.early_stopping_patience
+    best = (training.metric_for_best_model or "").removeprefix("eval_")
+    if best or patience:
+        names = {short: name for name, short in LEGACY.items()}
+        training.metric_for_best_model = names.get(best, best) or sets.classes.best_metric
+        training.greater_is_better = training.metric_for_best_model not in ("loss", "mse")
+
+    def computed(prediction: EvalPrediction) -> dict[str, float]:
+        logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+        return sets.classes.computed(np.asarray(logits, np.float32), np.asarray(prediction.label_ids))
+
+    takes_type_ids = "token_type_ids" in _parameters(model)
+    for name, rows in sets.sets.items():
+        rows.takes_type_ids = takes_type_ids
+        if name != "train":
+            rows.longest_first()
+    return FineTuneTrainer(
+        model=model,
+        args=training,
+        train_dataset=sets.sets.get("train"),
+        eval_dataset=sets.sets.get("validation"),
+        processing_class=tokenizer,
+        compute_metrics=computed,
+        callbacks=[EarlyStoppingCallback(patience)] if patience else None,
+        layer_decay=options.model.layerwise_lr_decay,
+    )
+
+
+def _parameters(model: Any) -> Any:
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inspect.signature(base.forward).parameters
+
+
+def _train(trainer: FineTuneTrainer, checkpoint: str | None, rows: TextSet) -> dict[str, float]:
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = {**result.metrics, "train_samples": len(rows)}
+    trainer.log_metrics("train", metrics)
+    trainer.save_metrics("train", metrics)
+    trainer.save_state()
+    return metrics
+
+
+def _save(trainer: FineTuneTrainer, options: FineTuneOptions, sets: FineTuneData, length: int) -> None:
+    """Write the model, as one that plain transformers loads."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        trainer.model = trainer.model_wrapped = model = model.merge_and_unload()
+    trainer.save_model()
+    if options.model.save_bin and is_main_process(options.training):
+        torch.save(model.state_dict(), Path(options.training.output_dir or ".") / "pytorch_model.bin")
+
+
+def _evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
+    """Evaluate on all validation sets; eval_results.json has the figures of both of MNLI's, eval_results.txt the older names."""
+    metrics: dict[str, float] = {}
+    lines: dict[str, float] = {}
+    for name, rows in sets.sets.items():
+        if not name.startswith("validation"):
+            continue
+        suffix = "_mm" if name.endswith("_mm") else ""
+        found = {**trainer.evaluate(eval_dataset=rows), "eval_samples": len(rows)}  # type: ignore[arg-type]
+        metrics |= {f"{key}{suffix}" if key != "epoch" else key: value for key, value in found.items()}
+        figures = {key.removeprefix("eval_"): value for key, value in found.items()}
+        legacy = legacy_metrics({key: figures[key] for key in (*sets.classes.metrics, "combined_score") if key in figures})
+        prefix = f"mnli{'-mm' * bool(suffix)}/" if sets.glue and sets.glue.matched else ""
+        lines |= {f"{prefix}{key}": value for key, value in {**legacy, "eval_loss": figures["loss"]}.items()}
+    metrics = {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in metrics.items()}  # type: ignore[misc]
+    trainer.log_metrics("eval", metrics)
+    trainer.save_metrics("eval", metrics)
+    if is_main_process(trainer.args):
+        text = "".join(f"{key} = {value}\n" for key, value in sorted(lines.items()))
+        (Path(trainer.args.output_dir or ".") / "eval_results.txt").write_text(text, encoding="utf-8")
+    return metrics
+
+
+def _predict(trainer: FineTuneTrainer, sets: FineTuneData, name: str) -> str:
+    """Write predictions in the order of the file's rows; the index counts all of them, from 0."""
+    rows, classes = sets.sets[name], sets.classes
+    found = trainer.predict(rows, metric_key_prefix="predict")  # type: ignore[arg-type]
+    logits = found.predictions[0] if isinstance(found.predictions, tuple) else found.predictions
+    values = np.empty_like(logits)
+    values[rows.order] = logits
+    task = f"_{sets.glue.name}" if sets.glue else ""
+    path = Path(trainer.args.output_dir or ".") / f"predict_results{task}{'-mm' * name.endswith('_mm')}.txt"
+    if is_main_process(trainer.args):
+        regression = classes.task is REGRESSION
+        texts = [f"{v:.3f}" for v in values.reshape(-1)] if regression else [classes.names[i] for i in values.argmax(-1)]
+        lines = (f"{row - 1}\t{text}\n" for row, text in zip(rows.rows.tolist(), texts, strict=True))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("index\tprediction\n" + "".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def _record(folder: Path, options: FineTuneOptions, sets: FineTuneData, length: int, metrics: dict[str, float]) -> None:
+    """What :func:`engine.tuned.load_classifier` wants to know beside the configuration, and where it all came from."""
+    record = {
+        "format": 1,
+        "task_name": sets.glue.name if sets.glue else None,
+        "labels": list(sets.classes.values.values),
+        "max_length": length,
+        "text_column": sets.text_column,
+        "pair_column": sets.pair_column,
+        "metrics": metrics,
+        "arguments": list(options.arguments),
+        "versions": {package: version(package) for package in ("enc-features", "torch", "transformers")},
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _register(folder: Path, store: str, length: int) -> str:
+    """Make an empty feature set of the tuned encoder's mean-pooled features."""
+    encoder = checkpoint_of(str(folder), max_length=length)
+    name = default_name(encoder.spec, encoder.layer_count)
+    return create_feature_set(store, name, encoder.spec).name
+
+
+def _summary(rows: TextSet, rejects: Path | None) -> str:
+    left_out = [f"{rows.unlabelled:,} without label"] * bool(rows.unlabelled)
+    if rejects:
+        left_out.append(f"{rows.stage.rejected:,} rejected, listed in '{rejects}'")
+    cut = int(rows.tokens.truncated.sum())
+    length = f"{rows.tokens.lengths.mean():.0f} tokens on average" + f", {cut:,} cut" * bool(cut)
+    return f"{rows.name}: {len(rows):,} rows of {rows.stage.source.title}, {length}" + (
+        f"; left out: {', '.join(left_out)}" if left_out else ""
+    )
