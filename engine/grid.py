@@ -96,6 +96,8 @@ def _split(text: str) -> list[str]:
     for before, character in zip(" " + text, text, strict=False):
         quoted ^= character == '"' and before != "\\"
         depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if depth < 0:
+            break
         if character == "," and not depth and not quoted:
             values.append("")
         else:
