@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..engine.search import Found
+    from ..engine.search import Compared, Found
     from ..store import FeatureTable, Source
 
 _SHOWN = 20
@@ -39,7 +39,7 @@ def sweep_text(found: "Found") -> str:
     rows = [header]
     for compared in found.compared[:_SHOWN]:
         mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
-        rows.append([*(_shown(compared.setting[name]) for name in names), mean, str(len(compared.results))])
+        rows.append([*(_shown(compared.setting[name]) for name in names), mean, _runs_text(compared)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len(found.compared) > _SHOWN:
@@ -47,9 +47,23 @@ def sweep_text(found: "Found") -> str:
     return "\n".join(lines)
 
 
+def _runs_text(compared: "Compared") -> str:
+    runs, diverged = len(compared.results), sum(result.diverged for result in compared.results)
+    return f"{runs}, {diverged} diverged" if diverged else str(runs)
+
+
 def sweep_json(found: "Found") -> dict[str, Any]:
     """The table as values."""
-    settings = [{**c.setting, "mean": c.mean, "deviation": c.deviation, "runs": len(c.results)} for c in found.compared]
+    settings = [
+        {
+            **compared.setting,
+            "mean": compared.mean,
+            "deviation": compared.deviation,
+            "runs": len(compared.results),
+            "diverged": sum(result.diverged for result in compared.results),
+        }
+        for compared in found.compared
+    ]
     return {"watched": found.metric, "sweep": settings}
 
 

@@ -257,7 +257,8 @@ def _result_text(head: "Head") -> str:
     figures = {name: value for name, value in metrics.items() if name not in (*counts, "majority_rate", "confusion_matrix")}
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
-    lines = [f"kept {kept}: {_figures(figures)}{majority}"]
+    of = f" of {head.record['figures_of']}" if "figures_of" in head.record else ""
+    lines = [f"kept {kept}:{of} {_figures(figures)}{majority}"]
     if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES and "confusion_matrix" in metrics:
         lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     per_row = metrics["parameters"] / metrics["train_rows"]
