@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
-from .sweep import is_sweep, search_for, sweep_json
+from .sweep import is_sweep, path_of_l2, search_for, sweep_json
 
 if TYPE_CHECKING:
     from ..engine import Head, TrainConfig
@@ -191,13 +191,9 @@ def _solver(values: dict[str, Any]) -> "Callable[..., Head] | None":
         if values["l2"]:
             raise click.UsageError("--l2 is for --solver lbfgs; with gradient descent there is --weight-decay")
         return None
-    from ..engine.solve import L2_PATH, solve
+    from ..engine.solve import solve
 
-    try:
-        l2 = [float(part) for part in values["l2"].split(",")] if values["l2"] else L2_PATH
-    except ValueError as error:
-        raise click.BadParameter(f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2") from error
-    return partial(solve, l2=l2)
+    return partial(solve, l2=path_of_l2(values))
 
 
 def _use(table: "FeatureTable", parts: str | None) -> Any:

@@ -1,8 +1,7 @@
 """From a sweep's runs to one head: settings compared over their seeds and folds, and the best of them kept."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pyarrow as pa
 from torch.nn import Module
 
 from ..store import DivergedError, FeatureSpec, FeatureTable, Source, SourceError
+from .compare import Compared, Found, compared_settings, require_complete, table_of_runs
 from .config import TrainConfig
 from .data import SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
@@ -20,39 +20,6 @@ from .metrics import METRICS
 from .model import Head
 from .sweep import RunResult, train_runs
 from .train import finished_head, fit, make_loss
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One setting of a sweep: the watched metric over its seeds and folds."""
-
-    setting: dict[str, Any]
-    mean: float | None
-    """Over ``complete``; None where there are none."""
-    deviation: float
-    results: list[RunResult]
-    complete: list[RunResult]
-    """Those of the seeds for which no run diverged, and the metric is defined on every fold."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a sweep found."""
-
-    head: Head
-    metric: str
-    compared: list[Compared]
-    """Settings, the best first; those of which a run is undefined after all others."""
-    runs: pa.Table
-    """A row for each run: its setting, seed, fold, epoch, whether it diverged, and metrics."""
-    out_of_fold: pa.Table | None
-    """With folds, a row for each training row: source, row, fold, label, and what the best setting's runs that held it out
-    predict: those of the first seed, or for an ensemble of all seeds, averaged."""
-
-    @property
-    def tables(self) -> dict[str, pa.Table]:
-        """What is kept beside the head, by name."""
-        return {"sweep": self.runs} | ({"out_of_fold": self.out_of_fold} if self.out_of_fold is not None else {})
 
 
 def search(
@@ -100,46 +67,24 @@ def search(
         chosen = [run for run in runs if run.use == name]
         results += train_runs(data.using(part), chosen, seed=config.seed, folds=fold_of, say=say)
     watched = config.metric or data.task.metric
-    compared = _compared(results, list(grid), watched)
+    compared = compared_settings(_by_setting(results, list(grid)), watched)
+    require_complete(compared, watched, say)
     best = compared[0]
-    _require_complete(best, results, watched, say)
     chosen_data = data.using(parts[best.results[0].run.use])
     if fold_of is None:
         head, predicted = _head(chosen_data, best, watched, ensemble=ensemble), None
     else:
         head, predicted = _head_of_all_rows(chosen_data, best, fold_of, ensemble=ensemble, seed=config.seed)
     record = {**head.record, "sweep": {name: list(values) for name, values in grid.items()}, "seeds": seeds, "folds": folds}
-    return Found(head.replace(record=record), watched, compared, _table_of_runs(compared, list(grid), folds=folds > 0), predicted)
+    return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
 
 
-def _compared(results: Sequence[RunResult], names: Sequence[str], watched: str) -> list[Compared]:
-    groups: dict[str, list[RunResult]] = {}
+def _by_setting(results: Sequence[RunResult], names: Sequence[str]) -> list[tuple[dict[str, Any], list[RunResult]]]:
+    groups: dict[str, tuple[dict[str, Any], list[RunResult]]] = {}
     for result in results:
-        groups.setdefault(repr(result.run.setting(names)), []).append(result)
-    compared = []
-    for group in groups.values():
-        incomplete = {result.run.config.seed for result in group if result.metrics[watched] is None}
-        complete = [result for result in group if result.run.config.seed not in incomplete]
-        values = [result.metrics[watched] or 0.0 for result in complete]
-        mean, deviation = (float(np.mean(values)), float(np.std(values))) if values else (None, 0.0)
-        compared.append(Compared(group[0].run.setting(names), mean, deviation, group, complete))
-    sign = 1 if METRICS[watched].lower_is_better else -1
-    return sorted(compared, key=lambda c: (c.mean is None, len(c.complete) < len(c.results), sign * (c.mean or 0.0)))
-
-
-def _require_complete(best: Compared, results: Sequence[RunResult], watched: str, say: Callable[[str], None]) -> None:
-    """Raise an error where even the best setting has nothing to be judged by; else tell of runs that diverged."""
-    diverged = sum(result.diverged for result in results)
-    if best.mean is None and diverged:
-        lowest = min(result.run.config.learning_rate for result in results)
-        raise DivergedError(
-            f"{diverged} of {len(results)} runs diverged, and no setting is left: their loss is no number; "
-            f"sweep learning rates below {lowest:g}"
-        )
-    if best.mean is None:
-        raise SourceError(f"metric '{watched}' is undefined on the validation rows; pass another with --metric")
-    if diverged:
-        say(f"{diverged} of {len(results)} runs diverged: their loss is no number; a lower learning rate may help them")
+        setting = result.run.setting(names)
+        groups.setdefault(repr(setting), (setting, []))[1].append(result)
+    return list(groups.values())
 
 
 def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool) -> Head:
@@ -184,16 +129,3 @@ def _averaged(data: TrainData, results: Sequence[RunResult]) -> Head:
     network = Ensemble([result.network for result in results], data.task)
     head = finished_head(data, config, network, make_loss(data, config), [], epoch=results[0].epoch)
     return head.replace(members=len(results))
-
-
-def _table_of_runs(compared: Sequence[Compared], names: Sequence[str], *, folds: bool) -> pa.Table:
-    rows = [_row(result, names) for setting in compared for result in setting.results]
-    for name in names:  # a column has one type
-        if {type(row[name]) for row in rows} not in ({bool}, {str}, {int}, {float}, {int, float}):
-            rows = [row | {name: json.dumps(row[name])} for row in rows]
-    return pa.Table.from_pylist(rows)
-
-
-def _row(result: RunResult, names: Sequence[str]) -> dict[str, Any]:
-    run, told = result.run, {"epoch": result.epoch, "diverged": result.diverged}
-    return {**run.setting(names), "seed": run.config.seed, "fold": run.fold, **told, **result.metrics}

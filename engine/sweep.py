@@ -39,7 +39,7 @@ class RunResult:
 
     run: Run
     epoch: int
-    """The epoch that was kept; of a run that diverged, the one in which it did, or 0 where that is not known."""
+    """The epoch that was kept, 0 of a run that diverged; of a path of regularisation, the step."""
     metrics: dict[str, float | None]
     """All metrics of the task, on the validation rows, or on those of the held-out fold; None where undefined."""
     network: Standardized | Ensemble

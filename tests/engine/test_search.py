@@ -7,11 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from enc.engine import Head, build_features
+from enc.engine.compare import compared_settings
 from enc.engine.config import TrainConfig
 from enc.engine.data import load_examples
 from enc.engine.encoder import stored
 from enc.engine.grid import parse_sweep
-from enc.engine.search import _compared, search
+from enc.engine.search import _by_setting, search
 from enc.engine.train import fit
 from enc.store import DivergedError, HeadError, SourceError, open_feature_set
 from fakes import FakeEncoder
@@ -105,12 +106,12 @@ def test_a_seed_that_diverged_is_left_out_of_its_setting(source, table):
     results = [result for compared in results for result in compared.results]
     lost = {id(result) for result in results if result.run.config.seed == 6}
     results = [dataclasses.replace(r, metrics=dict.fromkeys(r.metrics), diverged=True) if id(r) in lost else r for r in results]
-    compared = _compared(results, ["learning_rate"], "loss")
+    compared = compared_settings(_by_setting(results, ["learning_rate"]), "loss")
     assert [[result.run.config.seed for result in one.complete] for one in compared] == [[5], [5]]
     assert compared[0].mean == compared[0].complete[0].metrics["loss"] <= compared[1].mean
     # One without a lost run comes before all that have one.
     whole = [r for r in results if r.run.config.learning_rate == compared[0].setting["learning_rate"] or not r.diverged]
-    assert _compared(whole, ["learning_rate"], "loss")[0].setting == compared[1].setting
+    assert compared_settings(_by_setting(whole, ["learning_rate"]), "loss")[0].setting == compared[1].setting
 
 
 def test_an_ensemble_of_folds_is_judged_as_one(source, table):
