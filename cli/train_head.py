@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import common
-from .sweep import is_sweep, search_for, sweep_json
+from .sweep import is_sweep, path_of_l2, search_for, sweep_json
 
 if TYPE_CHECKING:
     from ..engine import Head, TrainConfig
@@ -191,13 +191,9 @@ def _solver(values: dict[str, Any]) -> "Callable[..., Head] | None":
         if values["l2"]:
             raise click.UsageError("--l2 is for --solver lbfgs; with gradient descent there is --weight-decay")
         return None
-    from ..engine.solve import L2_PATH, solve
+    from ..engine.solve import solve
 
-    try:
-        l2 = [float(part) for part in values["l2"].split(",")] if values["l2"] else L2_PATH
-    except ValueError as error:
-        raise click.BadParameter(f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2") from error
-    return partial(solve, l2=l2)
+    return partial(solve, l2=path_of_l2(values))
 
 
 def _use(table: "FeatureTable", parts: str | None) -> Any:
@@ -257,7 +253,8 @@ def _result_text(head: "Head") -> str:
     figures = {name: value for name, value in metrics.items() if name not in (*counts, "majority_rate", "confusion_matrix")}
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
-    lines = [f"kept {kept}: {_figures(figures)}{majority}"]
+    of = f" of {head.record['figures_of']}" if "figures_of" in head.record else ""
+    lines = [f"kept {kept}:{of} {_figures(figures)}{majority}"]
     if head.task.name == "single-label" and len(head.labels) <= _MATRIX_CLASSES and "confusion_matrix" in metrics:
         lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     per_row = metrics["parameters"] / metrics["train_rows"]

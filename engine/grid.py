@@ -34,7 +34,7 @@ class Run:
 
 
 def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
-    """Values by name of options such as ``lr=1e-3,3e-3``, ``use=layers=12,layers=9-12`` or ``head_args.hidden=64,128``.
+    """Values by name of options such as ``lr=1e-3,3e-3``, ``use=layers=12,layers=9-12`` or ``head_args.hidden=64,[64,32]``.
 
     Raises SourceError for a name that cannot be swept, a value that it cannot have, or a name given twice.
     """
@@ -49,15 +49,16 @@ def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
             raise SourceError(f"'{given}' cannot be swept; there are {there}")
         if name in grid:
             raise SourceError(f"--sweep names '{given}' twice; give all of its values in one")
-        grid[name] = _parts(text) if name == "use" else [_typed(name, value.strip()) for value in text.split(",")]
+        grid[name] = _parts(text) if name == "use" else [_typed(name, value.strip()) for value in _split(text)]
     return grid
 
 
 def runs_of(base: TrainConfig, grid: Mapping[str, Sequence[Any]], *, seeds: int = 1, folds: int = 0) -> list[Run]:
-    """All combinations, for ``seeds`` seeds from the base's up, and each of ``folds`` folds.
+    """All combinations, for ``seeds`` seeds from the base's up, and each of ``folds`` folds; a value given twice counts once.
 
     Raises SourceError for more than MAX_RUNS, and as TrainConfig does for values out of range.
     """
+    grid = {name: list({repr(value): value for value in values}.values()) for name, values in grid.items()}
     count = math.prod(map(len, grid.values())) * seeds * max(1, folds)
     if seeds < 1 or folds < 0 or folds == 1:
         raise SourceError(f"seeds count from 1 and folds from 2, not {seeds} and {folds}")
@@ -87,6 +88,23 @@ def _parts(text: str) -> list[str]:
             values.append([])
         values[-1].append(item.strip())
     return [",".join(parts) for parts in values]
+
+
+def _split(text: str) -> list[str]:
+    """Values between the commas that stand outside brackets and quotes."""
+    depth, quoted, values = 0, False, [""]
+    for before, character in zip(" " + text, text, strict=False):
+        quoted ^= character == '"' and before != "\\"
+        depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if depth < 0:
+            break
+        if character == "," and not depth and not quoted:
+            values.append("")
+        else:
+            values[-1] += character
+    if depth or quoted:
+        raise SourceError(f"cannot read '{text}': a bracket or a quote is not closed; write values such as 64,[64,32]")
+    return values
 
 
 def _typed(name: str, text: str) -> Any:

@@ -1,53 +1,25 @@
 """From a sweep's runs to one head: settings compared over their seeds and folds, and the best of them kept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from torch.nn import Module
 
-from ..store import FeatureSpec, FeatureTable, HeadError, Source, SourceError
+from ..store import DivergedError, FeatureSpec, FeatureTable, Source, SourceError
+from .compare import Compared, Found, compared_settings, require_complete, table_of_runs
 from .config import TrainConfig
 from .data import SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
-from .grid import runs_of
+from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
+from .grid import Run, runs_of
 from .layers import select_parts
 from .metrics import METRICS
 from .model import Head
-from .sweep import RunResult, fold_of_rows, train_runs
-from .tasks import SINGLE_LABEL
+from .sweep import RunResult, train_runs
 from .train import finished_head, fit, make_loss
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One setting of a sweep: the watched metric over its seeds and folds."""
-
-    setting: dict[str, Any]
-    mean: float | None
-    """None where the metric is undefined for any of them."""
-    deviation: float
-    results: list[RunResult]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a sweep found."""
-
-    head: Head
-    metric: str
-    compared: list[Compared]
-    """Settings, the best first."""
-    runs: pa.Table
-    """A row for each run: its setting, seed, fold, epoch and metrics."""
-    out_of_fold: pa.Table | None
-    """With folds, a row for each training row and the best setting's first seed: source, row, fold, label, prediction, outputs."""
-
-    @property
-    def tables(self) -> dict[str, pa.Table]:
-        """What is kept beside the head, by name."""
-        return {"sweep": self.runs} | ({"out_of_fold": self.out_of_fold} if self.out_of_fold is not None else {})
 
 
 def search(
@@ -71,15 +43,18 @@ def search(
     """Train every combination of ``grid`` (see :func:`engine.grid.parse_sweep`), seeds and folds; keep the best.
 
     The best setting has the best mean of ``config.metric``, or of the task's. Its best seed is the
-    head; with ``ensemble`` all of its seeds are, their probabilities averaged; with ``folds`` a head is
-    trained anew on all rows, and its figures are those of the held-out folds. For the rest see
-    :func:`engine.train.train_head`.
+    head; with ``ensemble`` all of its seeds are, their probabilities averaged. With ``folds`` a head is
+    trained anew on all rows, with the setting's first seed or as an ensemble, and its figures are of the held-out
+    folds: means over the setting's runs, or of the ensemble. Raises DivergedError where no seed of any setting is left
+    by runs that diverged. For the rest see :func:`engine.train.train_head`.
     """
     config = config or TrainConfig()
     if ensemble and seeds < 2:
         raise SourceError("an ensemble is of several seeds: pass --seeds 5 with --ensemble")
     runs = runs_of(config, grid, seeds=seeds, folds=folds)
     parts = {run.use: select_parts(table.spec, run.use) if run.use else use or table.spec for run in runs}
+    named = {part: name for name, part in reversed(parts.items())}
+    runs = [run for run in runs if run.use in named.values()]  # the same parts by another name are the same setting
     data = load_examples(
         train, table, valid=valid, valid_fraction=valid_fraction, label_column=label_column, task=task,
         use=next(iter(parts.values())), batches=batches, seed=config.seed, cross_validate=folds > 0,
@@ -88,94 +63,69 @@ def search(
         on_data(data.train.summary, data.valid.summary)
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
     results: list[RunResult] = []
-    for name, part in parts.items():
-        results += train_runs(data.using(part), [run for run in runs if run.use == name], folds=fold_of, say=say)
+    for part, name in reversed(named.items()):
+        chosen = [run for run in runs if run.use == name]
+        results += train_runs(data.using(part), chosen, seed=config.seed, folds=fold_of, say=say)
     watched = config.metric or data.task.metric
-    compared = _compared(results, list(grid), watched)
+    compared = compared_settings(_by_setting(results, list(grid)), watched)
+    require_complete(compared, watched, say)
     best = compared[0]
-    if best.mean is None:
-        raise SourceError(f"metric '{watched}' is undefined on the validation rows; pass another with --metric")
     chosen_data = data.using(parts[best.results[0].run.use])
-    head = _head(chosen_data, best, watched, ensemble=ensemble, folds=folds)
+    if fold_of is None:
+        head, predicted = _head(chosen_data, best, watched, ensemble=ensemble), None
+    else:
+        head, predicted = _head_of_all_rows(chosen_data, best, fold_of, ensemble=ensemble, seed=config.seed)
     record = {**head.record, "sweep": {name: list(values) for name, values in grid.items()}, "seeds": seeds, "folds": folds}
-    return Found(
-        head.replace(record=record),
-        watched,
-        compared,
-        pa.Table.from_pylist([_row(result, list(grid)) for setting in compared for result in setting.results]),
-        _out_of_fold(chosen_data, head, best, fold_of) if fold_of is not None else None,
-    )
+    return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
 
 
-def _compared(results: Sequence[RunResult], names: Sequence[str], watched: str) -> list[Compared]:
-    groups: dict[str, list[RunResult]] = {}
+def _by_setting(results: Sequence[RunResult], names: Sequence[str]) -> list[tuple[dict[str, Any], list[RunResult]]]:
+    groups: dict[str, tuple[dict[str, Any], list[RunResult]]] = {}
     for result in results:
-        groups.setdefault(repr(result.run.setting(names)), []).append(result)
-    compared = []
-    for group in groups.values():
-        values = [result.metrics[watched] for result in group]
-        known = [value for value in values if value is not None]
-        mean = float(np.mean(known)) if len(known) == len(values) else None
-        compared.append(Compared(group[0].run.setting(names), mean, float(np.std(known)) if known else 0.0, group))
-    sign = 1 if METRICS[watched].lower_is_better else -1
-    return sorted(compared, key=lambda c: (c.mean is None, sign * (c.mean or 0.0)))
+        setting = result.run.setting(names)
+        groups.setdefault(repr(setting), (setting, []))[1].append(result)
+    return list(groups.values())
 
 
-def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool, folds: int) -> Head:
-    """The head of the best setting."""
-    sign = 1 if METRICS[watched].lower_is_better else -1
-    config = best.results[0].run.config
-    seeds = sorted({result.run.config.seed for result in best.results})
-    if folds:  # what was judged is the setting; the head has all rows
-        epochs = max(1, round(float(np.mean([result.epoch for result in best.results]))))
-        anew = replace(config, metric=None, early_stopping=None, epochs=epochs)
-        heads = [fit(data, replace(anew, seed=seed)) for seed in (seeds if ensemble else seeds[:1])]
-        judged = {name: _mean([r.metrics[name] for r in best.results]) for name in best.results[0].metrics}
-        head = _averaged(data, heads) if ensemble else heads[0]
-        kept = {name: value for name, value in head.metrics.items() if name not in ("confusion_matrix", *judged)}
-        return head.replace(metrics={**judged, **kept})
-    loss = make_loss(data, config)
+def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool) -> Head:
+    """The best seed of the best setting, or all of its seeds."""
     if ensemble:
-        return _averaged(data, [finished_head(data, r.run.config, r.network, loss, [], epoch=r.epoch) for r in best.results])
-    result = min(best.results, key=lambda r: sign * (r.metrics[watched] or 0.0))
-    return finished_head(data, result.run.config, result.network, loss, [], epoch=result.epoch)
+        return _averaged(data, best.complete)
+    sign = 1 if METRICS[watched].lower_is_better else -1
+    result = min(best.complete, key=lambda r: sign * (r.metrics[watched] or 0.0))
+    config = result.run.config
+    return finished_head(data, config, result.network, make_loss(data, config), [], epoch=result.epoch)
 
 
-def _averaged(data: TrainData, heads: Sequence[Head]) -> Head:
-    network = Ensemble([head.network for head in heads], data.task)
-    config = TrainConfig(**heads[0].record["config"])
-    head = finished_head(data, config, network, make_loss(data, config), [], epoch=heads[0].metrics["epoch"])
-    return head.replace(members=len(heads))
+def _head_of_all_rows(data: TrainData, best: Compared, fold_of: np.ndarray, *, ensemble: bool, seed: int) -> tuple[Head, pa.Table]:
+    """The best setting trained on all rows, with the figures of its folds; and what is predicted of rows held out."""
+    config = best.complete[0].run.config
+    seeds = sorted({result.run.config.seed for result in best.complete})
+    members = seeds if ensemble else seeds[:1]
+    networks: dict[int, list[Module]] = {}
+    for result in best.complete:
+        if result.run.config.seed in members and result.run.fold is not None:
+            networks.setdefault(result.run.fold, []).append(result.network)
+    outputs, judged = out_of_fold(data, make_loss(data, config), fold_of, networks)
+    epochs = max(1, round(float(np.mean([result.epoch for result in best.complete]))))
+    anew = [replace(config, metric=None, early_stopping=None, epochs=epochs, seed=member) for member in members]
+    if ensemble:
+        results = train_runs(data, [Run(one) for one in anew], seed=seed)
+        if any(result.diverged for result in results):
+            raise DivergedError("training diverged on all rows: the loss is no number; pass a lower --learning-rate")
+        head, of = _averaged(data, results), f"the ensemble of {len(seeds)} seeds on {len(networks)} held-out folds"
+    else:
+        judged = {name: mean_or_none([result.metrics[name] for result in best.complete]) for name in judged}
+        head = fit(data, anew[0], order_seed=seed)
+        of = f"the setting on {len(networks)} held-out folds" + (f", means of {len(seeds)} seeds" if len(seeds) > 1 else "")
+    kept = {name: value for name, value in head.metrics.items() if name not in ("confusion_matrix", *judged)}
+    head = head.replace(metrics={**judged, **kept}, record={**head.record, "figures_of": of})
+    return head, out_of_fold_table(data, head, fold_of, outputs)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if len(known) == len(values) else None
-
-
-def _row(result: RunResult, names: Sequence[str]) -> dict[str, Any]:
-    setting = {name: str(v) if isinstance(v, (list, dict)) else v for name, v in result.run.setting(names).items()}
-    return {**setting, "seed": result.run.config.seed, "fold": result.run.fold, "epoch": result.epoch, **result.metrics}
-
-
-def _out_of_fold(data: TrainData, head: Head, best: Compared, fold_of: np.ndarray) -> pa.Table:
-    """Predictions for every training row by the run that did not see it."""
-    if data.train.source_rows is None:
-        raise HeadError("the training rows were read without their places in the source")
-    seed = best.results[0].run.config.seed
-    outputs = np.empty((len(fold_of), data.outputs), np.float32)
-    for result in best.results:
-        if result.run.config.seed == seed:
-            outputs[result.rows] = result.outputs
-    targets = data.train.targets
-    truth = np.eye(data.outputs, dtype=np.float32)[targets] if data.task is SINGLE_LABEL else targets
-    columns = {
-        "source": data.train.source_rows["source"],
-        "row": data.train.source_rows["row"],
-        "fold": pa.array(fold_of),
-        "label": head.decided(truth) if data.task.has_classes else pa.array(targets),
-        "prediction": head.decided(outputs),
-    }
-    if data.task.has_classes:
-        columns |= {f"proba_{label}": pa.array(outputs[:, i]) for i, label in enumerate(data.labels.values)}
-    return pa.table(columns)
+def _averaged(data: TrainData, results: Sequence[RunResult]) -> Head:
+    """Runs as one head."""
+    config = results[0].run.config
+    network = Ensemble([result.network for result in results], data.task)
+    head = finished_head(data, config, network, make_loss(data, config), [], epoch=results[0].epoch)
+    return head.replace(members=len(results))

@@ -66,29 +66,21 @@ def solve(
     for token features). Of ``config`` the task's weights, smoothing, metric and head are used. Raises
     HeadError for any head but linear, SourceError for a negative ``l2``.
     """
-    if config.head != "linear":
-        raise HeadError(f"solver lbfgs is for the linear head, not '{config.head}'; leave out --solver")
-    if not l2 or min(l2) < 0:
-        raise SourceError(f"l2 must be numbers from 0 up, not {', '.join(map(str, l2)) or 'none'}")
     task, watched = data.task, config.metric or data.task.metric
     require_metric(watched, task, data.outputs)
     loss = make_loss(data, config)
-    problem = _Problem(data, loss)
     history: list[PathResult] = []
     best: tuple[float | None, float, Standardized] | None = None
-    weights = problem.start()
-    for strength in sorted(l2, reverse=True):
+    for solved in solutions(data, config, l2):
         started = time.perf_counter()
-        weights, iterations, train_loss = problem.minimum(weights, strength)
-        network = problem.network(weights)
-        validated = evaluate(network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities)
+        validated = evaluate(solved.network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities)
         valid = compute(list(dict.fromkeys(["loss", task.metric, watched])), validated)
-        seconds = round(time.perf_counter() - started, 4)
-        history.append(PathResult(len(history) + 1, strength, iterations, {"loss": train_loss}, valid, seconds))
+        seconds = round(solved.seconds + time.perf_counter() - started, 4)
+        history.append(PathResult(len(history) + 1, solved.l2, solved.iterations, {"loss": solved.train_loss}, valid, seconds))
         if on_epoch:
             on_epoch(history[-1])
         if is_better(watched, valid[watched], best[0] if best else None):
-            best = valid[watched], strength, network
+            best = valid[watched], solved.l2, solved.network
     if best is None:
         raise SourceError(f"metric '{watched}' is undefined on the validation rows; pass another with --metric")
     _, strength, network = best
@@ -96,6 +88,32 @@ def solve(
     head = finished_head(data, config, network.eval(), loss, history, epoch=step)
     record = {**head.record, "config": {name: head.record["config"][name] for name in _USED}, "solver": "lbfgs", "l2": strength}
     return head.replace(record=record)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A linear head at the minimum for one strength of regularisation."""
+
+    l2: float
+    network: Standardized
+    iterations: int
+    train_loss: float
+    """Mean over the training rows, without the penalty."""
+    seconds: float
+
+
+def solutions(data: TrainData, config: TrainConfig, l2: Sequence[float]) -> Iterator[Solution]:
+    """The path of :func:`solve`, from the strongest regularisation down. Raises as that does."""
+    if config.head != "linear":
+        raise HeadError(f"solver lbfgs is for the linear head, not '{config.head}'; leave out --solver")
+    if not l2 or min(l2) < 0:
+        raise SourceError(f"l2 must be numbers from 0 up, not {', '.join(map(str, l2)) or 'none'}")
+    problem = _Problem(data, make_loss(data, config))
+    weights = problem.start()
+    for strength in sorted(set(l2), reverse=True):
+        started = time.perf_counter()
+        weights, iterations, loss = problem.minimum(weights, strength)
+        yield Solution(strength, problem.network(weights), iterations, loss, time.perf_counter() - started)
 
 
 class _Problem:

@@ -1,6 +1,8 @@
 """What a head can be trained to do, as a table: the loss, what the outputs mean, and what is predicted from them.
 
-The functions are plain and take tensors of any leading axes that ``torch.func`` adds.
+Losses have the outputs on the second axis, as torch's own do: of logits [rows, outputs], or of many
+heads at once, whose rows are better last: [heads, outputs, rows] and targets [heads, rows], or
+[heads, outputs, rows] of several labels.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +27,10 @@ class Task:
     has_classes: bool
     """Whether the outputs belong to labels, one each; else there is one output."""
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], torch.Tensor]
-    """Loss of each row [rows], of logits [rows, outputs], targets, weights (see :func:`loss_weights`) and label smoothing."""
+    """Loss of each row [rows], of logits [rows, outputs], targets, weights (see :func:`loss_weights`) and label smoothing.
+
+    With a third axis of the logits, see above, [heads, rows].
+    """
     activation: Callable[[torch.Tensor], torch.Tensor]
     """Logits to probabilities, or to the regression's values, [rows, outputs] both."""
     logits: Callable[[torch.Tensor], torch.Tensor]
@@ -40,11 +45,12 @@ def _single_label_loss(logits: torch.Tensor, target: torch.Tensor, weights: torc
 
 def _multi_label_loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None, smoothing: float) -> torch.Tensor:
     smoothed = target * (1 - smoothing) + smoothing / 2
-    return binary_cross_entropy_with_logits(logits, smoothed, reduction="none", pos_weight=weights).mean(-1)
+    by_label = None if weights is None else weights.view(-1, *[1] * (logits.dim() - 2))
+    return binary_cross_entropy_with_logits(logits, smoothed, reduction="none", pos_weight=by_label).mean(1)
 
 
 def _regression_loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None, _: float) -> torch.Tensor:
-    squares = mse_loss(logits.squeeze(-1), target, reduction="none")
+    squares = mse_loss(logits.squeeze(1), target, reduction="none")
     return squares if weights is None else squares * weights
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ..store import FeatureSpec, FeatureTable, HeadError, Source, SourceError
+from ..store import DivergedError, FeatureSpec, FeatureTable, HeadError, Source, SourceError
 from .config import TrainConfig, learning_rate_factor
 from .data import Examples, SetSummary, TrainData, feature_scaling, load_examples
 from .ensemble import Ensemble
@@ -90,8 +90,19 @@ def train_head(
     return (solver or fit)(data, config, on_epoch=on_epoch)
 
 
-def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult], None] | None = None) -> Head:
-    """Train one head on data that was read before."""
+def fit(
+    data: TrainData,
+    config: TrainConfig,
+    *,
+    order_seed: int | None = None,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+) -> Head:
+    """Train one head on data that was read before.
+
+    The rows come in the order of ``order_seed``, or of the configuration's own seed. Raises
+    DivergedError where the loss becomes no number.
+    """
+    order_seed = config.seed if order_seed is None else order_seed
     task, examples = data.task, data.train
     watched = config.metric or task.metric
     require_metric(watched, task, data.outputs)
@@ -112,7 +123,7 @@ def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult
             started = time.perf_counter()
             network.train()
             loss_sum, predictions, rate = 0.0, np.empty_like(examples.targets), 0.0
-            for positions, features in examples.features.epoch(config.seed, epoch, config.batch_size):
+            for positions, features in examples.features.epoch(order_seed, epoch, config.batch_size):
                 logits = network(torch.from_numpy(features).float())
                 batch_loss = loss(logits, torch.from_numpy(examples.targets[positions])).mean()
                 optimizer.zero_grad(set_to_none=True)
@@ -122,10 +133,10 @@ def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult
                 schedule.step()
                 loss_sum += batch_loss.item() * len(positions)
                 predictions[positions] = task.decide(task.activation(logits.detach())).numpy()
-            if not math.isfinite(loss_sum):
-                raise HeadError(f"training diverged in epoch {epoch}: the loss is no number; pass a lower --learning-rate")
             trained = Predicted(task, data.outputs, loss_sum / len(examples.targets), examples.targets, predictions)
             validated = evaluate(network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities)
+            if not math.isfinite(loss_sum + validated.loss):
+                raise DivergedError(f"training diverged in epoch {epoch}: the loss is no number; pass a lower --learning-rate")
             result = EpochResult(
                 epoch,
                 train=compute(["loss", task.metric], trained),
@@ -148,11 +159,16 @@ def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult
     return finished_head(data, config, network.eval(), loss, history, epoch=best_epoch if keep_best else len(history))
 
 
-def make_network(data: TrainData, config: TrainConfig) -> Standardized:
-    """A head with fresh weights for the data, its scaling set by the training rows."""
+def make_network(data: TrainData, config: TrainConfig, scaling: tuple[torch.Tensor, torch.Tensor] | None = None) -> Standardized:
+    """A head with fresh weights for the data, its scaling set by the training rows: ``scaling``, where that is known.
+
+    Raises HeadError for a head of which nothing can be trained.
+    """
     network = make_head(config.head, data.spec.shape, data.outputs, config.head_args, targets=not data.task.has_classes)
+    if not network.parameters_count:
+        raise HeadError(f"head '{config.head}' has no weights to train; leave some with requires_grad")
     if config.standardize:
-        mean, scale = feature_scaling(data.train.features)
+        mean, scale = scaling or feature_scaling(data.train.features)
         network.mean.copy_(mean)
         network.scale.copy_(scale)
     if network.targets:

@@ -6,8 +6,9 @@
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
     ├── ModelError           an encoder that cannot be loaded or gave unusable numbers
-    └── HeadError            a saved head that cannot be read or applied
-        └── LabelError       a label that the head or the task does not know
+    └── HeadError            a head that cannot be trained, read or applied
+        ├── LabelError       a label that the head or the task does not know
+        └── DivergedError    training whose loss became no number
 
 Exceptions of DuckDB, Delta, Arrow and transformers are translated into these where they cross
 into enc, with ``from``, so that ``--debug`` still shows where they began.
@@ -39,8 +40,12 @@ class ModelError(EncError):
 
 
 class HeadError(EncError):
-    """A saved head that cannot be read or applied."""
+    """A head that cannot be trained, read or applied."""
 
 
 class LabelError(HeadError):
     """A label outside those that are known."""
+
+
+class DivergedError(HeadError):
+    """Training whose loss became no number."""

@@ -1,3 +1,5 @@
+import sys
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,3 +28,35 @@ def labelled(tmp_path):
         return open_feature_set(tmp_path / "store", name)
 
     return source, encoded
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Texts with two classes, a number and two flags, some of them twice."""
+    rows = [
+        f"{'good ' * (1 + i % 4)}{'x' * (i % 7)} {i}\t{'ab'[i % 4 > 1]}\t{i % 4 + i % 3 / 4}\t{i % 7 // 4}\t{i % 4 // 3}"
+        for i in range(120)
+    ]
+    (tmp_path / "t.tsv").write_text("text\tlabel\tstars\tletters\twords\n" + "\n".join([*rows, *rows[:9]]) + "\n")
+    return Source(tmp_path / "t.tsv")
+
+
+@pytest.fixture
+def table(source, tmp_path):
+    build_features(source, tmp_path / "store", FakeEncoder())
+    return open_feature_set(tmp_path / "store")
+
+
+@pytest.fixture
+def local_module(tmp_path, monkeypatch):
+    """Write a module where Python finds it."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def write(name, code):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return path
+
+    return write

@@ -1,7 +1,5 @@
 """Shapes, padding and the user's own classes; what training makes of heads is in test_train.py."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -67,21 +65,6 @@ class Recorder(nn.Module):
     def forward(self, features):
         self.seen = features
         return self.out(features.flatten(1).sum(1, keepdim=True))
-
-
-@pytest.fixture
-def local_module(tmp_path, monkeypatch):
-    """Write a module where Python finds it."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def write(name, code):
-        path = tmp_path / f"{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(code)
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        return path
-
-    return write
 
 
 def test_padding_stays_zero_for_heads_without_a_mask():

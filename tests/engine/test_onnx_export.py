@@ -7,6 +7,7 @@ import pytest
 from enc.engine import Head, TrainConfig, build_features, encode_texts, load_encoder, train_head
 from enc.engine.checkpoint import checkpoint_of
 from enc.engine.onnx_export import INPUTS, export_onnx
+from enc.engine.search import search
 from enc.store import ModelError, Source, SpecError, open_feature_set
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -90,6 +91,39 @@ def test_every_task_and_head(tiny_bert, tmp_path, write, kind, pooling, options)
     assert session.get_modelmeta().custom_metadata_map["enc.task"] == head.task.name
     with pytest.raises(SpecError, match=r"not of the setting the head was trained on \(layers: 1,2, not 2\)"):
         export_onnx(checkpoint_of(str(tiny_bert), **settings), tmp_path / "other.onnx", head=head)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "precision", "rate"),
+    [
+        (dict(label_column="a"), "linear", "fp32", 10.0),
+        (dict(label_column="a"), "linear", "fp16", 10.0),
+        (dict(label_column=["a", "b"]), "mlp", "fp32", 0.5),
+        (dict(label_column=["a", "b"]), "linear", "fp16", 200.0),
+        (dict(label_column="number", task="regression"), "linear", "fp32", 0.1),
+    ],
+)
+def test_an_ensemble_of_heads(tiny_bert, tmp_path, write, options, kind, precision, rate):
+    rows = (f"{'good ' * (1 + i % 5)}{i}\t{i % 2}\t{i % 3 // 2}\t{1000.5 * i}" for i in range(20))
+    source = Source(write("t.tsv", "text\ta\tb\tnumber\n" + "\n".join(rows) + "\n"))
+    settings = dict(max_length=32, dtype="float32")
+    encoder = load_encoder(str(tiny_bert), backend="torch", **settings)
+    build_features(source, tmp_path / "store", encoder)
+    # Large weights make some probabilities 0 and 1 in half precision, of which there are no logits.
+    config = TrainConfig(epochs=20, head=kind, optimizer="sgd", learning_rate=rate)
+    table = open_feature_set(tmp_path / "store")
+    head = search(source, table, grid={}, seeds=3, ensemble=True, valid=source, config=config, **options).head
+    head = Head.load(head.save(tmp_path / "head"))
+    assert head.members == 3
+    checkpoint = checkpoint_of(str(tiny_bert), **settings)
+    target = "cuda" if precision == "fp16" else "any"
+    export_onnx(checkpoint, tmp_path / "head.onnx", head=head, precision=precision, target=target)
+    _, given = run(tmp_path / "head.onnx", checkpoint.tokenizer(TEXTS))
+    expected = head.outputs(encode_texts(encoder, TEXTS))
+    regression = options.get("task") == "regression"
+    np.testing.assert_allclose(
+        given, expected[:, 0] if regression else expected, rtol=1e-4, atol=1e-4 if precision == "fp32" else 0.02
+    )
 
 
 def operators(path):

@@ -2,58 +2,140 @@
 
 import dataclasses
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, build_features
+from enc.engine import build_features
 from enc.engine.config import TrainConfig
 from enc.engine.data import load_examples
-from enc.engine.encoder import stored
-from enc.engine.grid import Run, parse_sweep, runs_of
-from enc.engine.search import search
-from enc.engine.sweep import StackedOptimizer, fold_of_rows, train_runs
-from enc.engine.train import fit
-from enc.store import HeadError, Source, SourceError, open_feature_set
+from enc.engine.folds import fold_of_rows, holding_out
+from enc.engine.grid import Run, runs_of
+from enc.engine.sweep import stacked_bytes, train_runs
+from enc.engine.train import fit, make_network
+from enc.store import DivergedError, HeadError, open_feature_set
 from fakes import FakeEncoder
 
 BASE = TrainConfig(epochs=3, batch_size=16, seed=5)
-
-
-@pytest.fixture
-def source(tmp_path):
-    rows = [f"{'good ' * (1 + i % 4)}{'x' * (i % 7)} {i}\t{'ab'[i % 4 > 1]}\t{i % 4 + i % 3 / 4}" for i in range(120)]
-    (tmp_path / "t.tsv").write_text("text\tlabel\tstars\n" + "\n".join([*rows, *rows[:9]]) + "\n")
-    return Source(tmp_path / "t.tsv")
-
-
-@pytest.fixture
-def table(source, tmp_path):
-    build_features(source, tmp_path / "store", FakeEncoder())
-    return open_feature_set(tmp_path / "store")
 
 
 def weights(network):
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
+@pytest.fixture
+def data(source, table):
+    return load_examples(source, table, valid_fraction=0.3, seed=5)
+
+
+@pytest.fixture
+def users(local_module):
+    """A module with heads of the user's."""
+    local_module(
+        "swept_heads",
+        "import torch\n"
+        "from torch import nn\n"
+        "class Plain(nn.Module):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__()\n"
+        "        self.hidden, self.out = nn.Linear(shape[0], 5), nn.Linear(5, outputs)\n"
+        "    def forward(self, features):\n"
+        "        return self.out(self.between(self.hidden(features)).tanh())\n"
+        "    def between(self, hidden):\n"
+        "        return hidden\n"
+        "class Frozen(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.hidden.requires_grad_(False)\n"
+        "class RandomBuffer(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.register_buffer('directions', torch.randn(5, 5))\n"
+        "    def between(self, hidden):\n"
+        "        return hidden @ self.directions\n"
+        "class Unused(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.spare = nn.Linear(3, 3)\n"
+        "class Tied(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.inner, self.outer = nn.Linear(5, 5, bias=False), nn.Linear(5, 5)\n"
+        "        self.outer.weight = self.inner.weight\n"
+        "    def between(self, hidden):\n"
+        "        return self.outer(self.inner(hidden))\n"
+        "class Twice(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.inner = nn.Linear(5, 5)\n"
+        "        self.again = self.inner\n"
+        "    def between(self, hidden):\n"
+        "        return self.again(self.inner(hidden))\n"
+        "class Normed(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.norm = nn.BatchNorm1d(5)\n"
+        "    def between(self, hidden):\n"
+        "        return self.norm(hidden)\n"
+        "class Centred(Plain):\n"
+        "    def between(self, hidden):\n"
+        "        return hidden - hidden.mean(0)\n"
+        "class AllFrozen(Plain):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__(shape, outputs)\n"
+        "        self.requires_grad_(False)\n",
+    )
+
+
+def assert_as_alone(data, runs, results, seed=5):
+    """Each run equals its configuration trained by itself, on rows in the order of the sweep's seed."""
+    for run, result in zip(runs, results, strict=True):
+        alone = fit(data, run.config, order_seed=seed)
+        torch.testing.assert_close(weights(result.network), weights(alone.network), atol=1e-5, rtol=1e-4)
+        assert result.metrics == pytest.approx({name: alone.metrics[name] for name in result.metrics}, abs=1e-4)
+
+
 @pytest.mark.parametrize("head", ["linear", "mlp"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_a_run_equals_the_same_head_trained_alone(source, table, head, optimizer):
+def test_a_run_equals_the_same_head_trained_alone(data, head, optimizer):
     config = dataclasses.replace(
         BASE, head=head, head_args={"dropout": 0.0} if head == "mlp" else {}, optimizer=optimizer, schedule="linear", warmup=0.2
     )
-    data = load_examples(source, table, valid_fraction=0.3, seed=5)
-    grid = {"learning_rate": [0.01, 0.1], "weight_decay": [0.0, 0.3], "momentum": [0.0, 0.9]}
-    runs = runs_of(config, grid)
-    for run, result in zip(runs, train_runs(data, runs), strict=True):
-        alone = fit(data, run.config)
-        torch.testing.assert_close(weights(result.network), weights(alone.network), atol=1e-5, rtol=1e-4)
-        assert result.metrics == pytest.approx({name: alone.metrics[name] for name in result.metrics}, abs=1e-5)
+    runs = runs_of(config, {"learning_rate": [0.01, 0.1], "weight_decay": [0.0, 0.3], "momentum": [0.0, 0.9]})
+    assert_as_alone(data, runs, train_runs(data, runs))
 
 
-def test_the_best_epoch_of_each_run_is_kept(source, table):
-    data = load_examples(source, table, valid_fraction=0.3, seed=5)
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"label_column": "label"}, {"class_weights": "balanced", "label_smoothing": 0.1}),
+        ({"label_column": ["letters", "words"]}, {"class_weights": {"words": 2.0}, "label_smoothing": 0.1}),
+        ({"label_column": "stars", "task": "regression"}, {}),
+    ],
+)
+@pytest.mark.parametrize("pooling", ["mean", "tokens"])
+def test_linear_heads_of_every_task_equal_those_trained_alone(source, tmp_path, options, changes, standardize, pooling):
+    build_features(source, tmp_path / "store", FakeEncoder(pooling=(pooling,)))
+    data = load_examples(source, open_feature_set(tmp_path / "store"), valid_fraction=0.3, seed=5, **options)
+    config = dataclasses.replace(BASE, standardize=standardize, **changes)
+    runs = runs_of(config, {"learning_rate": [0.003, 0.01]}, seeds=2)
+    assert_as_alone(data, runs, train_runs(data, runs))
+
+
+@pytest.mark.parametrize("batches", ["ram", "streamed"])
+def test_all_runs_see_the_rows_in_the_order_of_the_sweeps_seed(source, table, batches, monkeypatch):
+    data = load_examples(source, table, valid_fraction=0.3, seed=5, batches=batches)
+    runs = runs_of(dataclasses.replace(BASE, optimizer="sgd"), {"label_smoothing": [0.0, 0.2]}, seeds=3)  # two groups
+    told = []
+    monkeypatch.setattr("enc.engine.sweep.STACK_BYTES", 1)  # each run in a pass of its own
+    results = train_runs(data, runs, say=told.append)
+    assert_as_alone(data, runs, results)
+    own_order = fit(data, runs[1].config)
+    assert not torch.allclose(weights(results[1].network), weights(own_order.network), atol=1e-5)
+    assert_as_alone(data, runs[1:], train_runs(data, runs[1:], seed=5))
+    assert sum("one pass" in line for line in told) == 6
+
+
+def test_the_best_epoch_of_each_run_is_kept(data):
     config = dataclasses.replace(BASE, metric="loss", early_stopping=2, epochs=6, optimizer="sgd")
     runs = runs_of(config, {"learning_rate": [0.001, 3.0]})
     for run, result in zip(runs, train_runs(data, runs), strict=True):
@@ -62,131 +144,92 @@ def test_the_best_epoch_of_each_run_is_kept(source, table):
         assert result.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adamw"])
-def test_the_stacked_optimizer_is_torchs(kind):
-    torch.manual_seed(0)
-    start, gradients = torch.randn(3, 4, 2), torch.randn(5, 3, 4, 2)
-    settings = {"learning_rate": [0.1, 0.01, 0.5], "weight_decay": [0.0, 0.1, 0.01], "momentum": [0.9, 0.0, 0.5]}
-    state = {"w": start.clone().requires_grad_()}
-    stacked = StackedOptimizer(state, kind, **{name: torch.tensor(values) for name, values in settings.items()})
-    for gradient in gradients:
-        state["w"].grad = gradient.clone()
-        stacked.step(0.5)
-    for run in range(3):
-        parameter = torch.nn.Parameter(start[run].clone())
-        lr, decay = settings["learning_rate"][run] * 0.5, settings["weight_decay"][run]
-        if kind == "sgd":
-            optimizer = torch.optim.SGD([parameter], lr=lr, momentum=settings["momentum"][run], weight_decay=decay)
-        else:
-            optimizer = torch.optim.AdamW([parameter], lr=lr, weight_decay=decay)
-        for gradient in gradients:
-            parameter.grad = gradient[run].clone()
-            optimizer.step()
-        torch.testing.assert_close(state["w"].detach()[run], parameter.detach(), atol=1e-6, rtol=1e-5)
-
-
-def test_folds_hold_out_every_row_once_and_no_text_twice(source, table):
-    found = search(source, table, grid={"learning_rate": [0.1, 0.3]}, folds=4, seeds=2, config=BASE)
-    out = found.out_of_fold
-    assert (out.num_rows, out.column_names[:5]) == (129, ["source", "row", "fold", "label", "prediction"])
-    assert out["row"].to_pylist() == list(range(1, 130))
-    folds = out["fold"].to_numpy()
-    assert sorted(np.bincount(folds[:120]).tolist()) == [30] * 4
-    assert folds[120:].tolist() == folds[:9].tolist()  # the same texts
-    assert set(out["label"].to_pylist()) == {"a", "b"}
-    assert found.runs.num_rows == 2 * 4 * 2
-    accuracy = np.mean([p == t for p, t in zip(out["prediction"].to_pylist(), out["label"].to_pylist(), strict=True)])
-    first = [r.metrics["accuracy"] * len(r.rows) for r in found.compared[0].results if r.run.config.seed == 5]
-    assert accuracy == pytest.approx(sum(first) / 129)
-    assert found.head.metrics["accuracy"] == pytest.approx(found.compared[0].mean)
-
-
 def test_a_fold_is_not_learned_from(source, table):
     data = load_examples(source, table, cross_validate=True)
     folds = fold_of_rows(data.train.features.locations, 3, 0)
     run = Run(dataclasses.replace(BASE, optimizer="sgd", standardize=False, batch_size=200, epochs=1), fold=1)
-    (result,) = train_runs(data, [run], folds=folds)
-    kept = np.flatnonzero(folds != 1)
-    part = dataclasses.replace(data, train=data.train.subset(kept), valid=data.valid.subset(np.flatnonzero(folds == 1)))
-    torch.testing.assert_close(weights(result.network), weights(fit(part, run.config).network), atol=1e-6, rtol=1e-5)
-    assert result.rows.tolist() == np.flatnonzero(folds == 1).tolist()
+    assert_as_alone(holding_out(data, folds, 1), [run], train_runs(data, [run], folds=folds))
 
 
-def test_a_head_that_cannot_be_stacked_is_trained_alone(source, tmp_path):
-    encoder = FakeEncoder(pooling=("tokens",))
-    encoder.features = lambda batch: stored(
-        np.repeat((batch.input_ids * batch.attention_mask)[..., None].astype(np.float32), 4, axis=-1), encoder.spec
-    )
-    build_features(source, tmp_path / "tokens", encoder)
-    told = []
-    table = open_feature_set(tmp_path / "tokens")
-    config = dataclasses.replace(BASE, head="lstm", head_args={"hidden": 4}, epochs=1)
-    for options in ({"valid_fraction": 0.3}, {"folds": 3}):
-        found = search(source, table, grid={"learning_rate": [0.1, 0.2]}, config=config, say=told.append, **options)
-        assert found.runs.num_rows == 2 * options.get("folds", 1)
-    assert "head 'lstm' cannot be stacked" in told[0]
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("kind", ["Plain", "Frozen", "RandomBuffer", "Unused", "Tied"])
+def test_a_head_of_the_users_is_stacked(users, data, kind, optimizer):
+    config = dataclasses.replace(BASE, head=f"swept_heads:{kind}", optimizer=optimizer, weight_decay=0.3)
+    runs, told = runs_of(config, {"learning_rate": [0.01, 0.1]}, seeds=2), []
+    results = train_runs(data, runs, say=told.append)
+    assert told == ["4 heads trained in one pass of 3 epochs"]
+    assert_as_alone(data, runs, results)
+    fixed = {"Frozen": "head.hidden.weight", "RandomBuffer": "head.directions", "Unused": "head.spare.weight"}.get(kind)
+    if fixed:  # each run's own, from its seed, and never decayed
+        values = [result.network.state_dict()[fixed] for result in results]
+        assert torch.equal(values[0], values[2])
+        assert not torch.equal(values[0], values[1])
 
 
-@pytest.mark.parametrize("options", [{"label_column": "label"}, {"label_column": "stars", "task": "regression"}])
-def test_an_ensemble_averages_its_seeds(source, table, tmp_path, options):
-    found = search(source, table, grid={}, seeds=3, ensemble=True, valid_fraction=0.3, config=BASE, **options)
-    features = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32) + 3
-    head = found.head
-    with torch.inference_mode():
-        members = [head.task.activation(r.network(torch.from_numpy(features))) for r in found.compared[0].results]
-    np.testing.assert_allclose(head.outputs(features), torch.stack(members).mean(0).numpy(), rtol=1e-4, atol=1e-6)
-    head.save(tmp_path / "head", found.tables)
-    loaded = Head.load(tmp_path / "head")
-    assert loaded.members == 3
-    np.testing.assert_array_equal(loaded.outputs(features), head.outputs(features))
-    assert pq.read_table(tmp_path / "head" / "sweep.parquet").num_rows == 3
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("Normed", "its buffer 'norm.running_mean' changes in training"), ("Twice", "it has a module under two names")],
+)
+def test_a_head_that_cannot_be_stacked_is_trained_alone(users, data, kind, reason):
+    runs, told = runs_of(dataclasses.replace(BASE, head=f"swept_heads:{kind}"), {"learning_rate": [0.01, 0.1]}), []
+    results = train_runs(data, runs, say=told.append)
+    assert told == [f"head 'swept_heads:{kind}' cannot be stacked ({reason}); its 2 runs follow one after another"]
+    assert_as_alone(data, runs, results)
 
 
-def test_parts_are_swept(source, tmp_path):
-    encoder = FakeEncoder(layers=(1, 2))
-    build_features(source, tmp_path / "two", encoder)
-    grid = parse_sweep(["use=layers=1,layers=2,layers=1,2"])
-    assert grid == {"use": ["layers=1", "layers=2", "layers=1,2"]}
-    found = search(source, open_feature_set(tmp_path / "two"), grid=grid, valid_fraction=0.3, config=BASE)
-    best = found.compared[0].setting["use"]
-    assert found.head.spec.layers == tuple(int(n) for n in best.partition("=")[2].split(","))
+def test_a_head_that_mixes_rows_would_see_those_it_holds_out(users, source, table):
+    data, told = load_examples(source, table, cross_validate=True), []
+    folds = fold_of_rows(data.train.features.locations, 2, 0)
+    config = dataclasses.replace(BASE, head="swept_heads:Centred")
+    train_runs(data, runs_of(config, {}), say=told.append)
+    assert "one pass" in told[0]
+    runs = runs_of(config, {}, folds=2)
+    results = train_runs(data, runs, folds=folds, say=told.append)
+    assert "it mixes the rows of a batch, and would learn from those it holds out" in told[1]
+    for fold in range(2):
+        assert_as_alone(holding_out(data, folds, fold), runs[fold : fold + 1], results[fold : fold + 1])
 
 
-def test_sweep_options():
-    grid = parse_sweep(
-        ["lr=1e-3,0.1", "epochs=2,3", "standardize=true,false", "head_args.hidden=4,8", "use=layers=9-12,pooling=mean"]
-    )
-    assert grid == {
-        "learning_rate": [0.001, 0.1],
-        "epochs": [2, 3],
-        "standardize": [True, False],
-        "head_args.hidden": [4, 8],
-        "use": ["layers=9-12,pooling=mean"],
-    }
-    runs = runs_of(TrainConfig(head="mlp"), grid, seeds=2)
-    assert len(runs) == 32
-    assert runs[-1].config.head_args == {"hidden": 8}
-    assert {run.config.seed for run in runs} == {42, 43}
-    for option, message in [
-        ("depth=3", "'depth' cannot be swept; there are head, optimizer"),
-        ("lr", "write name=value"),
-        ("epochs=many", "--sweep epochs cannot be 'many'; it takes int values"),
-        ("seed=1,2", "cannot be swept"),
-    ]:
-        with pytest.raises(SourceError, match=message):
-            parse_sweep([option])
-    with pytest.raises(SourceError, match="twice"):
-        parse_sweep(["lr=1", "learning_rate=2"])
-    with pytest.raises(SourceError, match="more than 10,000"):
-        runs_of(TrainConfig(), {"learning_rate": [0.1] * 101}, seeds=100)
-    with pytest.raises(SourceError, match="learning_rate must be above 0"):
-        runs_of(TrainConfig(), {"learning_rate": [0.0]})
+def test_a_head_of_which_nothing_is_trained(users, data):
+    with pytest.raises(HeadError, match="'swept_heads:AllFrozen' has no weights to train"):
+        train_runs(data, [Run(dataclasses.replace(BASE, head="swept_heads:AllFrozen"))])
 
 
-def test_bad_sweeps(source, table):
-    with pytest.raises(SourceError, match="pass --seeds"):
-        search(source, table, grid={}, ensemble=True, valid_fraction=0.3)
-    with pytest.raises(SourceError, match="one way"):
-        search(source, table, grid={}, folds=3, valid_fraction=0.3)
-    with pytest.raises(HeadError, match="there are 120"):
-        search(source, table, grid={}, folds=121)
+@pytest.mark.parametrize("head", ["linear", "swept_heads:Normed"])
+@pytest.mark.parametrize("metric", [None, "loss"])
+def test_a_run_that_diverges_does_not_stop_the_others(users, data, head, metric):
+    config = dataclasses.replace(BASE, head=head, optimizer="sgd", standardize=False, weight_decay=0.0, metric=metric)
+    runs = runs_of(config, {"learning_rate": [0.001, 1e38, 0.002]})
+    results = train_runs(data, runs)
+    assert [result.diverged for result in results] == [False, True, False]
+    assert set(results[1].metrics.values()) == {None}
+    assert results[1].epoch == 0
+    assert_as_alone(data, runs[::2], results[::2])
+    with pytest.raises(DivergedError, match="diverged in epoch"):
+        fit(data, runs[1].config)
+
+
+def test_a_run_that_has_stopped_cannot_diverge_any_more(data):
+    # Its weights grow fourfold a step by the negative decay, and leave float32 after it has stopped.
+    config = dataclasses.replace(BASE, optimizer="sgd", momentum=0.0, metric="accuracy", early_stopping=1, epochs=40)
+    runs = runs_of(config, {"weight_decay": [-3.0, 0.0]}, seeds=1)
+    runs = [
+        dataclasses.replace(run, config=dataclasses.replace(run.config, learning_rate=1.0 if i == 0 else 1e-9))
+        for i, run in enumerate(runs)
+    ]
+    results = train_runs(data, runs)
+    assert [result.diverged for result in results] == [False, False]
+
+
+def test_a_large_stack_is_split_into_passes(data, monkeypatch):
+    config = dataclasses.replace(BASE, head="mlp", head_args={"dropout": 0.0, "hidden": 8})
+    runs, told = runs_of(config, {"learning_rate": [0.01, 0.03, 0.1, 0.2, 0.3]}), []
+    each = stacked_bytes(data, config, make_network(data, config))
+    monkeypatch.setattr("enc.engine.sweep.STACK_BYTES", 2 * each)
+    assert_as_alone(data, runs, train_runs(data, runs, say=told.append))
+    assert "they are trained in 3 passes" in told[0]
+    assert [line.split()[0] for line in told[1:]] == ["2", "2", "1"]
+    smaller = dataclasses.replace(config, batch_size=8)
+    per_row = (each - stacked_bytes(data, smaller, make_network(data, smaller))) / 8
+    # What ReLU keeps of a row, forwards and backwards, and four times the logits.
+    assert 2 * 8 * 4 + 4 * 2 * 4 <= per_row <= 3 * 8 * 4 + 4 * 2 * 4

@@ -43,6 +43,18 @@ def test_losses_have_one_figure_a_row_also_under_vmap(task):
     assert task.decide(task.activation(logits)).dtype == target.dtype
 
 
+@pytest.mark.parametrize("task", TASKS.values(), ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_of_many_heads_are_those_of_each(task, weighted):
+    heads = [logits_of(task), logits_of(task) * 2 - 1, -logits_of(task)]
+    target = TARGETS[task.name]
+    weights = None if not weighted else torch.tensor([0.5, 2.0, 3.0]) if task.has_classes else torch.tensor(2.0)
+    together = torch.stack(heads).transpose(1, 2)
+    targets = target.movedim(0, -1).expand(3, *target.movedim(0, -1).shape)
+    expected = torch.stack([task.loss(logits, target, weights, 0.1) for logits in heads])
+    torch.testing.assert_close(task.loss(together, targets, weights, 0.1), expected)
+
+
 def test_smoothing_spreads_the_target():
     for task in (SINGLE_LABEL, MULTI_LABEL):
         sure, target = 50 * torch.eye(3)[:2], TARGETS[task.name]
