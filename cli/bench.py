@@ -1,6 +1,8 @@
 """`enc bench`"""
 
+import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,6 +108,26 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
         repetitions=values["repetitions"],
         say=common.note,
     )
+    _report(results, output, as_json)
+
+
+@command.command("fine-tune", cls=common.EncCommand, context_settings={"ignore_unknown_options": True})
+@click.option("--repetitions", type=click.IntRange(1), default=1, show_default=True, help="Of each, in turn; medians are reported.")
+@click.option("--only", multiple=True, type=click.Choice(["enc", "plain", "padded", "frozen"]), help="Leave out the others.")
+@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@common.json_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
+def fine_tune(arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool) -> None:
+    """A job of `enc fine-tune`, against a plain Trainer script and the best linear head on frozen features.
+
+    \b
+    enc bench fine-tune --task_name mrpc --data_dir MRPC --model minilm --num_train_epochs 3 --output bench
+    """
+    from ..benchmarks.bench_finetune import CONTENDERS, run
+
+    chosen = [CONTENDERS[name] for name in only or CONTENDERS]
+    with contextlib.redirect_stdout(sys.stderr):  # trainers print
+        results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=common.note)
     _report(results, output, as_json)
 
 
