@@ -177,7 +177,7 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Read) -> dict[str, fl
         build_features(source, folder / "features", encoder, name="all")
     table, config = open_feature_set(folder / "features", "all"), TrainConfig()
     highest = encoder.layer_count
-    parts = [f"layers={highest},pooling=mean", f"layers={highest - 2}-{highest},pooling=mean", f"layers={highest}"]
+    parts = [f"layers={highest},pooling=mean", f"layers={max(1, highest - 2)}-{highest},pooling=mean", f"layers={highest}"]
     tried: list[tuple[float, float, Any]] = []
     for part in parts:
         use = select_parts(table.spec, part)
