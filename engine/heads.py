@@ -22,6 +22,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from ..store import HeadError
 from .custom import load_class
 
+_FEW_OUTPUTS = 4  # to here, the wider side of a product goes first
+
 
 class Linear(nn.Module):
     """Logits as a linear function of all features: [rows, *shape] -> [rows, outputs].
@@ -40,7 +42,14 @@ class Linear(nn.Module):
     def of_scaled(self, features: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits of ``(features - mean) * scale``, both of a row's shape: a few weights are scaled in place of every row."""
         weight = self.fc1.weight * scale.flatten()
-        return linear(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
+        return few_outputs(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
+
+
+def few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries are faster at."""
+    if len(weight) > _FEW_OUTPUTS:
+        return linear(features, weight, bias)
+    return (weight @ features.T + bias.unsqueeze(1)).T.contiguous()
 
 
 class MLP(nn.Module):
