@@ -49,7 +49,7 @@ def few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries are faster at."""
     if len(weight) > _FEW_OUTPUTS:
         return linear(features, weight, bias)
-    return (weight @ features.T + bias.unsqueeze(1)).T.contiguous()
+    return (weight @ features.T + bias.unsqueeze(1)).T
 
 
 class MLP(nn.Module):

@@ -16,6 +16,7 @@ from functools import reduce
 import numpy as np
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from ..store import HeadError, SourceError
 from ..store.duck import available_memory
@@ -29,10 +30,10 @@ from .train import evaluate, finished_head, make_loss
 
 L2_PATH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 MAX_ITERATIONS = 200
-_Block = tuple[np.ndarray, torch.Tensor]  # features as they are stored, and targets
+_Block = tuple[torch.Tensor, torch.Tensor]  # standardized features float32 [n, width], and targets
 _USED = ("head", "class_weights", "label_smoothing", "metric", "seed")  # of TrainConfig
 _TOLERANCE = 1e-9  # relative decrease of the loss, below what float32 products can tell apart
-_BLOCK_BYTES = 4 << 20  # of float32; the two products of a step find them in the cache, and threads seldom wait for the interpreter
+_BLOCK_BYTES = 8 << 20  # of float32; the two products of a step find them in the cache, and threads seldom wait for the interpreter
 _SAMPLE = 32  # rows for each feature, of which the bound of the Hessian is taken; all rows would cost more than they save
 _NARROW = 1024  # features
 _WHITENED_WIDTH = 8192  # of features; past it the Hessian's bound takes more memory than it is worth
@@ -105,23 +106,17 @@ def solve(
 
 
 class _Problem:
-    """The loss of linear heads on one set of rows; weights are float32 [outputs, 1 + width], the bias first.
-
-    Weights are of standardized features. Rows are held as they are stored, and centred in float32 a
-    block at a time, which stays in the cache; what they would be scaled by goes into a pass's weights.
-    """
+    """The loss of linear heads on one set of rows; weights are float32 [outputs, 1 + width], the bias first."""
 
     def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
         self._data, self._loss, self._examples = data, loss, data.train
         self._mean, self._scale = (part.float() for part in feature_scaling(data.train.features))
         self._tokens = len(data.spec.shape) == 2
         self._width = int(np.prod(data.spec.shape))
-        self._scales = self._scale.expand(data.spec.shape).flatten()
         self._block_rows = max(1, _BLOCK_BYTES // (4 * self._width))
         self._threads = torch.get_num_threads()
         rows = data.train.features.rows
-        held = rows * data.spec.row_bytes <= available_memory() / 4
-        self._held = list(self._read()) if held else None
+        self._held = self._hold() if rows * self._width * 4 <= available_memory() / 4 else None
         self._target_scale = 1.0 if data.task.has_classes else float(np.std(data.train.targets, dtype=np.float64))
         self._target_mean = 0.0 if data.task.has_classes else float(np.mean(data.train.targets, dtype=np.float64))
         self._gram = self._products() if self._width <= _WHITENED_WIDTH else None
@@ -135,11 +130,31 @@ class _Problem:
         """All zero: every class as likely."""
         return torch.zeros(self._data.outputs, 1 + self._width)
 
-    def _read(self) -> Iterator[_Block]:
-        start, targets = 0, torch.from_numpy(self._examples.targets)
-        for block in self._examples.features.blocks(self._block_rows):
-            yield block, targets[start : start + len(block)]
+    @one_thread()
+    def _hold(self) -> list[_Block]:
+        """All blocks in one array: numpy asks for large pages, and a tenth of the time is spent on getting them."""
+        held, start = torch.from_numpy(np.empty((self._examples.features.rows, *self._data.spec.shape), np.float32)), 0
+        for block in self._examples.features.blocks(max(1, self._block_rows // 4)):
+            self._standardize(block, held[start : start + len(block)])
             start += len(block)
+        targets = torch.from_numpy(self._examples.targets)
+        return list(zip(held.flatten(1).split(self._block_rows), targets.split(self._block_rows), strict=True))
+
+    def _read(self) -> Iterator[_Block]:
+        """The blocks one after the other, each until the next one is asked for."""
+        held, start = torch.empty(self._block_rows, *self._data.spec.shape), 0
+        targets = torch.from_numpy(self._examples.targets)
+        for block in self._examples.features.blocks(self._block_rows):
+            features = self._standardize(block, held[: len(block)])
+            yield features.flatten(1), targets[start : start + len(block)]
+            start += len(block)
+
+    def _standardize(self, block: np.ndarray, out: torch.Tensor) -> torch.Tensor:
+        """Standardized features of stored ones, both [n, *shape], in ``out``."""
+        out.copy_(torch.from_numpy(block))
+        mask = token_mask(out) if self._tokens else None
+        out.sub_(self._mean).mul_(self._scale)
+        return out if mask is None else out.mul_(mask.unsqueeze(-1))
 
     def _shared(self, work: Callable[[Iterable[_Block]], tuple[torch.Tensor, ...]], threads: int) -> tuple[torch.Tensor, ...]:
         """The sums of what ``work`` gives for the blocks of each thread, always the same ones; read anew, they are one's.
@@ -151,32 +166,21 @@ class _Problem:
             parts = list(pool.map(work, shares))
         return tuple(reduce(torch.add, part) for part in zip(*parts, strict=True))
 
-    def _centred(self, block: np.ndarray, held: torch.Tensor) -> torch.Tensor:
-        """Features float32 [rows, width] less their means, in the memory of ``held``."""
-        features = held[: len(block)].copy_(torch.from_numpy(block))
-        if not self._tokens:
-            return features.sub_(self._mean)
-        mask = token_mask(features)
-        return features.sub_(self._mean).mul_(mask.unsqueeze(-1)).flatten(1)
-
-    def _buffer(self) -> torch.Tensor:
-        return torch.empty(self._block_rows, *self._data.spec.shape)
-
     def _products(self) -> torch.Tensor:
         """Mean of the outer products of the standardized features, float32 [width, width], over a sample of the rows."""
         every = max(1, self._data.train.features.rows // (_SAMPLE * self._width))
 
         def products(blocks: Iterable[_Block]) -> tuple[torch.Tensor, ...]:
-            total, rows, held = torch.zeros(self._width, self._width), torch.zeros(()), self._buffer()
-            for block, _ in blocks:
-                features = self._centred(block[::every], held)
-                total.addmm_(features.T, features)
-                rows += len(features)
+            total, rows = torch.zeros(self._width, self._width), torch.zeros(())
+            for features, _ in blocks:
+                some = features[::every]
+                total.addmm_(some.T, some)
+                rows += len(some)
             return total, rows
 
         # Of wide features, each thread's products would take much memory; they are large enough to be shared themselves.
         total, rows = self._shared(products, self._threads if self.is_narrow else 1)
-        return total.mul_(self._scales).mul_(self._scales.unsqueeze(1)).div_(rows)
+        return total / rows
 
     def _whitening(self, l2: float) -> torch.Tensor | None:
         """Lower Cholesky factor of a bound of the Hessian of all weights but the biases, None for too wide features."""
@@ -191,15 +195,12 @@ class _Problem:
 
     def _loss_and_gradient(self, weights: torch.Tensor, l2: float) -> tuple[float, torch.Tensor]:
         """The regularised mean loss, and its gradient in the shape of the weights."""
-        bias, matrix = weights[:, 0].contiguous(), weights[:, 1:]
-        scaled = matrix * self._scales
+        bias, matrix = weights[:, 0].contiguous(), weights[:, 1:].contiguous()
 
         def over(blocks: Iterable[_Block]) -> tuple[torch.Tensor, ...]:
-            total, slopes, products = torch.zeros((), dtype=torch.float64), torch.zeros_like(bias), torch.zeros_like(scaled)
-            held = self._buffer()
-            for block, targets in blocks:
-                features = self._centred(block, held)
-                logits = few_outputs(features, scaled, bias).requires_grad_()
+            total, slopes, products = torch.zeros((), dtype=torch.float64), torch.zeros_like(bias), torch.zeros_like(matrix)
+            for features, targets in blocks:
+                logits = few_outputs(features, matrix, bias).requires_grad_()
                 outputs = logits if self._data.task.has_classes else logits * self._target_scale + self._target_mean
                 # The line search compares sums that differ by less than float32 tells.
                 loss = self._loss(outputs, targets).sum(dtype=torch.float64)
@@ -212,7 +213,7 @@ class _Problem:
         total, slopes, products = self._shared(over, self._threads)
         rows = self._data.train.features.rows
         penalty = l2 / 2 * float(matrix.double().square().sum())
-        gradient = torch.cat([slopes.unsqueeze(1) / rows, products * self._scales / rows + l2 * matrix], 1)
+        gradient = torch.cat([slopes.unsqueeze(1) / rows, products / rows + l2 * matrix], 1)
         return float(total) / rows + penalty, gradient
 
     def minimum(self, weights: torch.Tensor, l2: float) -> tuple[torch.Tensor, int, float]:
@@ -237,7 +238,8 @@ class _Problem:
         # Below it, a whitened gradient is the noise of float32 products: the line search would try many steps in vain.
         steepest = 1e-6 if factor is None else 1e-5
         options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": _TOLERANCE, "gtol": steepest}
-        found = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
+        with threadpool_limits(1, user_api="blas"):  # scipy's threads would spin between its few small sums, in the passes' way
+            found = minimize(objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options)
         solution = plain(found.x)
         penalty = l2 / 2 * float(solution[:, 1:].double().square().sum())
         return solution, int(found.nit), float(found.fun) - penalty

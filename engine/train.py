@@ -126,7 +126,7 @@ def fit(data: TrainData, config: TrainConfig, *, on_epoch: Callable[[EpochResult
                 optimizer.step()
                 step += 1
                 loss_sum += batch_loss.item() * len(positions)
-                predictions[positions] = task.decide_logits(logits.detach()).numpy()
+                predictions[positions] = task.decide_logits(logits.detach().contiguous()).numpy()
             if not math.isfinite(loss_sum):
                 raise HeadError(f"training diverged in epoch {epoch}: the loss is no number; pass a lower --learning-rate")
             trained = Predicted(task, data.outputs, loss_sum / len(examples.targets), examples.targets, predictions)
