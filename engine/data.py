@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Examples:
     summary: SetSummary
     source_rows: pa.Table | None = None
     """Where each row stands: ``source`` (the file) and ``row`` in it, from 1; None unless it was asked for."""
+
+    @cached_property
+    def scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """:func:`feature_scaling` of the features: a pass over them, taken once for all heads that are trained on them."""
+        return feature_scaling(self.features)
 
     def subset(self, rows: np.ndarray) -> "Examples":
         """Some of the rows (int64 positions), in the order given; the summary stays that of all."""

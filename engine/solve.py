@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from ..store import HeadError, SourceError
 from ..store.duck import available_memory
 from .config import TrainConfig
-from .data import TrainData, feature_scaling
+from .data import TrainData
 from .heads import Standardized, few_outputs, make_head, token_mask
 from .metrics import METRICS, compute, is_better, require_metric
 from .model import Head
@@ -110,7 +110,7 @@ class _Problem:
 
     def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
         self._data, self._loss, self._examples = data, loss, data.train
-        self._mean, self._scale = (part.float() for part in feature_scaling(data.train.features))
+        self._mean, self._scale = (part.float() for part in data.train.scaling)
         self._tokens = len(data.spec.shape) == 2
         self._width = int(np.prod(data.spec.shape))
         self._block_rows = max(1, _BLOCK_BYTES // (4 * self._width))

@@ -13,7 +13,7 @@ import torch
 
 from ..store import FeatureSpec, FeatureTable, HeadError, Source, SourceError
 from .config import TrainConfig, learning_rate_factor
-from .data import Examples, SetSummary, TrainData, feature_scaling, load_examples
+from .data import Examples, SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
 from .heads import Standardized, head_class, make_head
 from .metrics import METRICS, Predicted, compute, confusion_matrix, is_better, metric_names, require_metric
@@ -158,7 +158,7 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
     """A head with fresh weights for the data, its scaling set by the training rows."""
     network = make_head(config.head, data.spec.shape, data.outputs, config.head_args, targets=not data.task.has_classes)
     if config.standardize:
-        mean, scale = feature_scaling(data.train.features)
+        mean, scale = data.train.scaling
         network.mean.copy_(mean)
         network.scale.copy_(scale)
     if network.targets:

@@ -1,5 +1,7 @@
 """Linear heads to convergence, against scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,25 @@ def test_the_hessians_bound_is_of_a_sample_that_leaves_no_part_out(monkeypatch):
         LogisticRegression(C=1 / (0.1 * ROWS), max_iter=10_000, tol=1e-9).fit(SCALED, SINGLE.train.targets).predict_proba(SCALED),
         atol=2e-3,
     )
+
+
+def test_heads_on_the_same_rows_share_their_scaling():
+    class Counted(InMemory):
+        passes = 0
+
+        def blocks(self, rows):
+            self.passes += 1
+            return super().blocks(rows)
+
+    data = data_of(BINARY.task, (0, 1), BINARY.train.targets)
+    counted = Counted(X)
+    data = replace(data, train=replace(data.train, features=counted))
+    solve(data, TrainConfig(), l2=[0.1])
+    first = counted.passes
+    solve(data, TrainConfig(), l2=[0.1])
+    assert counted.passes == 2 * first - 1
+    mean, _ = replace(data.train, features=InMemory(X + 1)).scaling  # other rows have their own
+    np.testing.assert_allclose(mean, X.mean(0, dtype=np.float64) + 1, rtol=1e-5)
 
 
 def test_what_it_cannot_do():
