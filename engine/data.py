@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from .heads import token_mask
 from .labels import Labels, listing
 from .targets import detect_task, labels_of, read_targets
 from .tasks import REGRESSION, Task
+from .threads import one_thread
 
-_BLOCK_BYTES = 4 << 20  # of float32; what is done to a block finds it in the cache
+_BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Examples:
     summary: SetSummary
     source_rows: pa.Table | None = None
     """Where each row stands: ``source`` (the file) and ``row`` in it, from 1; None unless it was asked for."""
+
+    @cached_property
+    def scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """:func:`feature_scaling` of the features: a pass over them, taken once for all heads that are trained on them."""
+        return feature_scaling(self.features)
 
     def subset(self, rows: np.ndarray) -> "Examples":
         """Some of the rows (int64 positions), in the order given; the summary stays that of all."""
@@ -173,6 +180,7 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
     )
 
 
+@one_thread()
 def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and 1 / standard deviation of each feature, float64; 0 in place of the latter for constant ones.
 
@@ -181,13 +189,14 @@ def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tens
     shape = features.spec.shape
     total = torch.zeros(shape[-1:], dtype=torch.float64)
     squares, rows, shift = torch.zeros_like(total), 0, None
-    for block in features.blocks(max(1, _BLOCK_BYTES // (4 * int(np.prod(shape))))):
-        values = torch.from_numpy(block)
-        values = (values[token_mask(values)] if len(shape) == 2 else values).float()
+    held = torch.empty(min(features.rows, max(1, _BLOCK_BYTES // (4 * int(np.prod(shape))))), *shape)
+    for block in features.blocks(len(held)):
+        values = held[: len(block)].copy_(torch.from_numpy(block))
+        values = values[token_mask(values)] if len(shape) == 2 else values
         if shift is None and len(values):
             shift = values.mean(0)  # what is far from 0 beside its spread would lose that spread in float32
         if shift is not None:
-            values = values - shift
+            values.sub_(shift)
         # Within a block float32 is exact enough, and several times as fast.
         total += values.sum(0)
         squares += values.square_().sum(0)

@@ -16,11 +16,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from ..store import HeadError
 from .custom import load_class
+
+_FEW_OUTPUTS = 4  # to here, the wider side of a product goes first
 
 
 class Linear(nn.Module):
@@ -36,6 +38,18 @@ class Linear(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits [rows, outputs]."""
         return self.fc1(features.flatten(1))
+
+    def of_scaled(self, features: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        """Logits of ``(features - mean) * scale``, both of a row's shape: a few weights are scaled in place of every row."""
+        weight = self.fc1.weight * scale.flatten()
+        return few_outputs(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
+
+
+def few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries are faster at."""
+    if len(weight) > _FEW_OUTPUTS:
+        return linear(features, weight, bias)
+    return (weight @ features.T + bias.unsqueeze(1)).T
 
 
 class MLP(nn.Module):
@@ -168,7 +182,7 @@ class Standardized(nn.Module):
     def __init__(self, head: nn.Module, scaling_shape: tuple[int, ...], *, tokens: bool, targets: bool = False):
         super().__init__()
         self.head, self.tokens, self.targets = head, tokens, targets
-        self._takes_mask = tokens and "mask" in inspect.signature(head.forward).parameters
+        self.takes_mask = tokens and "mask" in inspect.signature(head.forward).parameters
         self.register_buffer("mean", torch.zeros(scaling_shape))
         self.register_buffer("scale", torch.ones(scaling_shape))
         if targets:
@@ -177,13 +191,14 @@ class Standardized(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The head's logits [rows, outputs] for features [rows, *shape] as they are stored, in float32."""
-        scaled = (features - self.mean) * self.scale
         if self.tokens:
             mask = token_mask(features)
-            scaled = scaled * mask.unsqueeze(-1)
-            logits = self.head(scaled, mask=mask) if self._takes_mask else self.head(scaled)
+            scaled = (features - self.mean) * self.scale * mask.unsqueeze(-1)
+            logits = self.head(scaled, mask=mask) if self.takes_mask else self.head(scaled)
+        elif isinstance(self.head, Linear):
+            logits = self.head.of_scaled(features, self.mean, self.scale)
         else:
-            logits = self.head(scaled)
+            logits = self.head((features - self.mean) * self.scale)
         return logits * self.target_scale + self.target_mean if self.targets else logits
 
     @property

@@ -16,7 +16,7 @@ import torch
 
 from ..store import DivergedError
 from .config import TrainConfig, learning_rate_factor
-from .data import Examples, TrainData, feature_scaling
+from .data import Examples, TrainData
 from .ensemble import Ensemble
 from .folds import holding_out
 from .grid import Run
@@ -61,12 +61,11 @@ def train_runs(
     groups: dict[str, list[int]] = defaultdict(list)
     for number, run in enumerate(runs):
         groups[repr(replace(run.config, seed=0, **_OWN))].append(number)
-    scaling = feature_scaling(data.train.features) if any(run.config.standardize for run in runs) else None
     results: dict[int, RunResult] = {}
     for numbers in groups.values():
         chosen, config = [runs[number] for number in numbers], runs[numbers[0]].config
         require_metric(config.metric or data.task.metric, data.task, data.outputs)
-        network = _network(data, config, scaling)
+        network = _network(data, config)
         problem = stacking_problem(network, data.spec.shape, folds=folds is not None)
         if problem:
             say(f"head '{config.head}' cannot be stacked ({problem}); its {len(chosen)} runs follow one after another")
@@ -79,7 +78,7 @@ def train_runs(
             say(f"a stack of {len(chosen)} heads would take {size}: they are trained in {min(passes, len(chosen))} passes")
         for part in np.array_split(np.array(numbers), min(passes, len(chosen))):
             together = [runs[number] for number in part]
-            networks = [_network(data, run.config, scaling) for run in together]
+            networks = [_network(data, run.config) for run in together]
             results |= zip(part.tolist(), _Stack(data, together, networks, seed, folds).train(say), strict=True)
     return [results[number] for number in range(len(runs))]
 
@@ -94,10 +93,10 @@ def stacked_bytes(data: TrainData, config: TrainConfig, network: Standardized) -
     return weights + batch + 4 * len(data.valid.targets) * (1 + data.outputs)
 
 
-def _network(data: TrainData, config: TrainConfig, scaling: tuple[torch.Tensor, torch.Tensor] | None) -> Standardized:
+def _network(data: TrainData, config: TrainConfig) -> Standardized:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return make_network(data, config, scaling)
+        return make_network(data, config)
 
 
 def _alone(data: TrainData, run: Run, seed: int, folds: np.ndarray | None) -> RunResult:
@@ -108,7 +107,7 @@ def _alone(data: TrainData, run: Run, seed: int, folds: np.ndarray | None) -> Ru
     try:
         head = fit(data, run.config, order_seed=seed)
     except DivergedError:
-        return RunResult(run, 0, dict.fromkeys(names), _network(data, run.config, None), diverged=True)
+        return RunResult(run, 0, dict.fromkeys(names), _network(data, run.config), diverged=True)
     return RunResult(run, head.metrics["epoch"], {name: head.metrics[name] for name in names}, head.network)
 
 

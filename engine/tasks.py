@@ -37,6 +37,8 @@ class Task:
     """The activation's inverse, up to what it ignores."""
     decide: Callable[[torch.Tensor], torch.Tensor]
     """Those to predictions, in the form of the targets."""
+    decide_logits: Callable[[torch.Tensor], torch.Tensor]
+    """Logits to the same predictions, for less than their activation takes."""
 
 
 def _single_label_loss(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None, smoothing: float) -> torch.Tensor:
@@ -62,6 +64,7 @@ SINGLE_LABEL = Task(
     activation=lambda logits: torch.softmax(logits, -1),
     logits=lambda outputs: outputs.clamp(min=1e-30).log(),
     decide=lambda outputs: outputs.argmax(-1),
+    decide_logits=lambda logits: logits.argmax(-1),
 )
 MULTI_LABEL = Task(
     "multi-label",
@@ -71,6 +74,7 @@ MULTI_LABEL = Task(
     activation=torch.sigmoid,
     logits=lambda outputs: torch.logit(outputs, eps=1e-7),
     decide=lambda outputs: (outputs > 0.5).float(),
+    decide_logits=lambda logits: (logits > 0).float(),
 )
 REGRESSION = Task(
     "regression",
@@ -80,6 +84,7 @@ REGRESSION = Task(
     activation=lambda logits: logits,
     logits=lambda outputs: outputs,
     decide=lambda outputs: outputs.squeeze(-1),
+    decide_logits=lambda logits: logits.squeeze(-1),
 )
 TASKS = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, REGRESSION)}
 

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -12,12 +13,13 @@ import torch
 
 from ..store import DivergedError, FeatureSpec, FeatureTable, HeadError, Source, SourceError
 from .config import TrainConfig, learning_rate_factor
-from .data import Examples, SetSummary, TrainData, feature_scaling, load_examples
+from .data import Examples, SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
 from .heads import Standardized, head_class, make_head
 from .metrics import METRICS, Predicted, compute, confusion_matrix, is_better, metric_names, require_metric
 from .model import Head, rows_per_block
 from .tasks import Task, loss_weights
+from .threads import is_small_step, one_thread
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -107,15 +109,16 @@ def fit(
     watched = config.metric or task.metric
     require_metric(watched, task, data.outputs)
     keep_best = config.metric is not None or config.early_stopping is not None
-    with torch.random.fork_rng(devices=[]):
+    with ExitStack() as scope:
+        scope.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(config.seed)
         network = make_network(data, config)
+        length = data.spec.shape[0] if network.takes_mask else 1
+        scope.enter_context(one_thread(is_small_step(network.parameters_count, config.batch_size, length)))
         loss = make_loss(data, config)
         optimizer = make_optimizer(network, config)
         steps = config.epochs * -(-len(examples.targets) // config.batch_size)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, steps, config.schedule, config.warmup)
-        )
+        batch, step = torch.empty(min(config.batch_size, len(examples.targets)), *data.spec.shape), 0
         history: list[EpochResult] = []
         best: float | None = None
         best_epoch, best_state = 0, {}
@@ -124,15 +127,17 @@ def fit(
             network.train()
             loss_sum, predictions, rate = 0.0, np.empty_like(examples.targets), 0.0
             for positions, features in examples.features.epoch(order_seed, epoch, config.batch_size):
-                logits = network(torch.from_numpy(features).float())
+                logits = network(batch[: len(features)].copy_(torch.from_numpy(features)))
                 batch_loss = loss(logits, torch.from_numpy(examples.targets[positions])).mean()
-                optimizer.zero_grad(set_to_none=True)
+                rate = config.learning_rate * learning_rate_factor(step, steps, config.schedule, config.warmup)
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.zero_grad()
                 batch_loss.backward()
                 optimizer.step()
-                rate = optimizer.param_groups[0]["lr"]
-                schedule.step()
+                step += 1
                 loss_sum += batch_loss.item() * len(positions)
-                predictions[positions] = task.decide(task.activation(logits.detach())).numpy()
+                predictions[positions] = task.decide_logits(logits.detach().contiguous()).numpy()
             trained = Predicted(task, data.outputs, loss_sum / len(examples.targets), examples.targets, predictions)
             validated = evaluate(network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities)
             if not math.isfinite(loss_sum + validated.loss):
@@ -152,15 +157,16 @@ def fit(
                 best_state = copy.deepcopy(network.state_dict()) if keep_best else {}
             if config.early_stopping is not None and epoch - best_epoch >= config.early_stopping:
                 break
-    if keep_best:
-        if not best_epoch:
-            raise SourceError(f"metric '{watched}' is undefined on the validation rows in every epoch; pass another with --metric")
-        network.load_state_dict(best_state)
-    return finished_head(data, config, network.eval(), loss, history, epoch=best_epoch if keep_best else len(history))
+        if keep_best:
+            if not best_epoch:
+                undefined = f"metric '{watched}' is undefined on the validation rows in every epoch"
+                raise SourceError(f"{undefined}; pass another with --metric")
+            network.load_state_dict(best_state)
+        return finished_head(data, config, network.eval(), loss, history, epoch=best_epoch if keep_best else len(history))
 
 
-def make_network(data: TrainData, config: TrainConfig, scaling: tuple[torch.Tensor, torch.Tensor] | None = None) -> Standardized:
-    """A head with fresh weights for the data, its scaling set by the training rows: ``scaling``, where that is known.
+def make_network(data: TrainData, config: TrainConfig) -> Standardized:
+    """A head with fresh weights for the data, its scaling set by the training rows.
 
     Raises HeadError for a head of which nothing can be trained.
     """
@@ -168,7 +174,7 @@ def make_network(data: TrainData, config: TrainConfig, scaling: tuple[torch.Tens
     if not network.parameters_count:
         raise HeadError(f"head '{config.head}' has no weights to train; leave some with requires_grad")
     if config.standardize:
-        mean, scale = scaling or feature_scaling(data.train.features)
+        mean, scale = data.train.scaling
         network.mean.copy_(mean)
         network.scale.copy_(scale)
     if network.targets:
@@ -186,12 +192,11 @@ def make_loss(data: TrainData, config: TrainConfig) -> Loss:
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of a network's parameters."""
+    """The optimizer of a network's parameters, fused: of a small head, a step takes as long as its calls."""
+    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    return torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **settings)
+    return torch.optim.AdamW(network.parameters(), **settings)
 
 
 @torch.inference_mode()

@@ -96,7 +96,9 @@ class PlannedFeatures:
         return self._read(self._locations[positions])
 
     def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """All rows in the plan's order, at most ``rows`` at a time; streamed, the next ones are read ahead."""
+        """All rows in the plan's order, at most ``rows`` at a time, to be read only; streamed, the next ones are read ahead."""
+        if self.mode == "ram":
+            return (self._held[start : start + rows] for start in range(0, self.rows, rows))
         blocks = (self.take(np.arange(start, min(start + rows, self.rows))) for start in range(0, self.rows, rows))
         return prefetched(blocks, "enc-read") if self.mode == "streamed" else blocks
 

@@ -213,18 +213,29 @@ def block_shuffle(
 
     Places are ``range(rows)`` as stored. Blocks of ``block_rows`` neighbours come in random order;
     each rank takes its share of that sequence, so that it reads its own part of the storage, and
-    permutes it a buffer-full at a time. ``places`` int64 [n] are those to read, block by block;
+    permutes it a buffer-full at a time. ``places`` int64 [n] are those to read, ascending;
     ``places[order]`` is the order in which they are served, without the first ``start`` of the
     rank's rows. All of it depends on the arguments alone.
     """
     blocks = np.random.default_rng([seed, epoch]).permutation(-(-rows // block_rows))
     sizes = np.minimum(block_rows, rows - blocks * block_rows)
-    begins = np.cumsum(sizes) - sizes
+    ends = np.cumsum(sizes)
     first, stop = share(rows, rank, world_size)
     for number in range(start // buffer_rows, -(-(stop - first) // buffer_rows)):
         begin = first + number * buffer_rows
-        sequence = np.arange(begin, min(begin + buffer_rows, stop))
-        block = np.searchsorted(begins, sequence, side="right") - 1
-        places = blocks[block] * block_rows + (sequence - begins[block])
-        order = np.random.default_rng([seed, epoch, rank, number]).permutation(len(places))
-        yield places, order[max(0, start - number * buffer_rows) :]
+        end = min(begin + buffer_rows, stop)
+        held = slice(np.searchsorted(ends, begin, side="right"), np.searchsorted(ends, end) + 1)
+        skipped = np.maximum(begin - (ends[held] - sizes[held]), 0)  # of a block that the buffer before has the first rows of
+        lengths = np.minimum(ends[held], end) - (ends[held] - sizes[held]) - skipped
+        starts = blocks[held] * block_rows + skipped
+        ascending = np.argsort(starts)  # each file of a buffer is then read once, and forwards
+        slots = np.empty_like(starts)
+        slots[ascending] = np.cumsum(lengths[ascending]) - lengths[ascending]
+        order = np.random.default_rng([seed, epoch, rank, number]).permutation(end - begin)
+        served = order[max(0, start - number * buffer_rows) :]
+        yield _ranges(starts[ascending], lengths[ascending]), _ranges(slots, lengths)[served]
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """``range(start, start + length)`` of each, one after the other."""
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

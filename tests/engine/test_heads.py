@@ -77,6 +77,18 @@ def test_padding_stays_zero_for_heads_without_a_mask():
     torch.testing.assert_close(recorder.seen[0, :3], (features[0, :3] - head.mean) * head.scale)
 
 
+def test_a_linear_heads_scaled_weights_give_what_scaled_features_give():
+    head = scaled_head("linear", (HIDDEN,))
+    features = torch.randn(5, HIDDEN) * 0.01 + 5  # spread far less than they are away from 0
+    head.mean.copy_(features.mean(0))
+    head.scale.copy_(1 / features.std(0))
+    logits, expected = head(features), head.head((features - head.mean) * head.scale)
+    torch.testing.assert_close(logits, expected, atol=1e-3, rtol=0)
+    gradients = [torch.autograd.grad(found.square().sum(), head.parameters()) for found in (logits, expected)]
+    for found, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-2, rtol=1e-3)
+
+
 def test_the_mask_is_of_what_is_not_zero():
     assert token_mask(token_features([2, 0, 7], LENGTH)).sum(1).tolist() == [2, 0, 7]
 

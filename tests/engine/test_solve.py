@@ -1,5 +1,7 @@
 """Linear heads to convergence, against scikit-learn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,55 @@ def test_features_too_large_to_hold_or_to_whiten_give_the_same(monkeypatch):
     np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-3)
     monkeypatch.setattr("enc.engine.solve._WHITENED_WIDTH", 1)
     np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-2)
+
+
+def test_threads_share_the_rows_and_are_given_back(monkeypatch):
+    monkeypatch.setattr("enc.engine.solve._BLOCK_BYTES", 1000)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3, 3):
+            torch.set_num_threads(threads)
+            found.append(solve(SINGLE, TrainConfig(), l2=[0.1]).network.state_dict()["head.fc1.weight"])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-3)
+    assert torch.equal(found[1], found[2])  # the same bits on the same number of threads
+
+
+def test_the_hessians_bound_is_of_a_sample_that_leaves_no_part_out(monkeypatch):
+    whole = _Problem(SINGLE, make_loss(SINGLE, TrainConfig()))
+    np.testing.assert_allclose(whole._gram, np.corrcoef(X.T.astype(np.float64)), atol=1e-4)
+    monkeypatch.setattr("enc.engine.solve._SAMPLE", 5)
+    order = np.argsort(SINGLE.train.targets, kind="stable")  # rows of a class beside each other
+    sampled = _Problem(data_of(SINGLE_LABEL, ("a", "b", "c"), SINGLE.train.targets[order], X[order]), whole._loss)
+    np.testing.assert_allclose(sampled._gram, whole._gram, atol=0.4)
+    assert not torch.equal(sampled._gram, whole._gram)
+    monkeypatch.setattr("enc.engine.solve._SAMPLE", 1)
+    np.testing.assert_allclose(
+        solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X),
+        LogisticRegression(C=1 / (0.1 * ROWS), max_iter=10_000, tol=1e-9).fit(SCALED, SINGLE.train.targets).predict_proba(SCALED),
+        atol=2e-3,
+    )
+
+
+def test_heads_on_the_same_rows_share_their_scaling():
+    class Counted(InMemory):
+        passes = 0
+
+        def blocks(self, rows):
+            self.passes += 1
+            return super().blocks(rows)
+
+    data = data_of(BINARY.task, (0, 1), BINARY.train.targets)
+    counted = Counted(X)
+    data = replace(data, train=replace(data.train, features=counted))
+    solve(data, TrainConfig(), l2=[0.1])
+    first = counted.passes
+    solve(data, TrainConfig(), l2=[0.1])
+    assert counted.passes == 2 * first - 1
+    mean, _ = replace(data.train, features=InMemory(X + 1)).scaling  # other rows have their own
+    np.testing.assert_allclose(mean, X.mean(0, dtype=np.float64) + 1, rtol=1e-5)
 
 
 def test_what_it_cannot_do():

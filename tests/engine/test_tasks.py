@@ -40,7 +40,9 @@ def test_losses_have_one_figure_a_row_also_under_vmap(task):
     stacked = vmap(lambda x: task.loss(x, target, None, 0.0))(torch.stack([logits, logits * 2]))
     torch.testing.assert_close(stacked[0], expected)
     assert task.decide(task.activation(logits)).shape == target.shape
-    assert task.decide(task.activation(logits)).dtype == target.dtype
+    decided = task.decide(task.activation(logits))
+    assert decided.dtype == target.dtype
+    assert torch.equal(task.decide_logits(logits), decided)
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=str)

@@ -72,6 +72,29 @@ def test_same_seed_same_bits(data):
     assert not torch.equal(other.network.state_dict()["head.fc1.weight"], states[0]["head.fc1.weight"])
 
 
+def test_the_bits_do_not_depend_on_the_threads_and_these_are_given_back(data):
+    train_file, valid_file, table = data
+    before = torch.get_num_threads()
+    try:
+        states = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            states.append(train(Source(train_file), table, valid=Source(valid_file), config=CONFIG).network.state_dict())
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_the_schedule_sets_the_learning_rate_of_each_step(data):
+    train_file, valid_file, table = data
+    config = dataclasses.replace(CONFIG, schedule="linear", epochs=2)
+    head = train(Source(train_file), table, valid=Source(valid_file), config=config)
+    assert [row["learning_rate"] for row in head.history] == pytest.approx([0.05 * 9 / 16, 0.05 * 1 / 16])  # 8 steps each
+    still = train(Source(train_file), table, valid=Source(valid_file), config=dataclasses.replace(config, warmup=0.9))
+    assert still.history[0]["train_loss"] > head.history[0]["train_loss"]
+
+
 def test_loss_curve_is_what_it_was(data, golden):
     train_file, valid_file, table = data
     head = train(Source(train_file), table, valid=Source(valid_file), config=CONFIG)

@@ -157,7 +157,12 @@ def test_a_plan_of_few_rows_reads_little(tmp_path, monkeypatch):
     monkeypatch.setattr(shard, "GAP_BYTES", 2 * spec.row_bytes)
     paths, features, locations = store(tmp_path, spec, 1000, 1)
     read = []
-    monkeypatch.setattr(shard, "open", lambda *args: read.append(CountingFile(*args)) or read[-1], raising=False)
+
+    def counting(*args, **options):
+        read.append(CountingFile(*args, **options))
+        return read[-1]
+
+    monkeypatch.setattr(shard, "open", counting, raising=False)
     planned = PlannedFeatures(paths, spec, locations[[5, 6, 9, 500, 999]], batches="streamed")
     read.clear()
     np.testing.assert_array_equal(planned.take(np.arange(5)), features[[5, 6, 9, 500, 999]])
@@ -165,8 +170,8 @@ def test_a_plan_of_few_rows_reads_little(tmp_path, monkeypatch):
 
 
 class CountingFile:
-    def __init__(self, *args):
-        self.file, self.sizes = open(*args), []  # noqa: SIM115 - closed by __exit__
+    def __init__(self, *args, **options):
+        self.file, self.sizes = open(*args, **options), []  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self):
         return self

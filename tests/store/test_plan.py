@@ -123,7 +123,8 @@ def test_block_shuffle_mixes_within_and_among_blocks():
     places, order = first_fill(1, 1)
     blocks = places.reshape(10, 10)
     assert (np.diff(blocks, axis=1) == 1).all()  # read block by block
-    assert (np.diff(blocks[:, 0]) != 10).any()  # which come from all over the storage
+    assert (np.diff(places) > 0).all()  # and forwards
+    assert (np.diff(blocks[:, 0]) != 10).any()  # from all over the storage
     assert len(np.unique(places[order][:10] // 10)) > 3  # and are mixed
     orders = {tuple(places[order]) for seed in range(5) for epoch in range(5) for places, order in [first_fill(seed, epoch)]}
     assert len(orders) == 25
