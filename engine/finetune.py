@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +22,18 @@ from transformers import (
     set_seed,
 )
 
-from ..store import ModelError, SourceError, create_feature_set
-from ..store.catalog import default_name
+from ..store import ModelError, SourceError
 from ..store.duck import workspace
 from .checkpoint import Checkpoint, checkpoint_of, longest_input, quiet
-from .finetune_data import Classes, FineTuneData, TextSet, read_sets
+from .finetune_classes import Classes
+from .finetune_data import FineTuneData, TextSet, read_sets
 from .finetune_options import FineTuneOptions, ModelOptions, is_main_process
-from .glue import LEGACY, legacy_metrics
+from .finetune_results import evaluate, predict, register, write_record
+from .glue import LEGACY
 from .model import Head
 from .models import model_folder
-from .tasks import REGRESSION
 from .trainer import FineTuneTrainer, freeze
-from .tuned import RECORD, begin_as, class_names
+from .tuned import begin_as, class_names
 
 Say = Callable[[str], None]
 _REJECTS = "{}-rejects.parquet"
@@ -100,14 +99,14 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
         metrics |= _train(trainer, checkpoint, sets.sets["train"])
         _save(trainer, options, sets, length)
     if training.do_eval:
-        metrics |= _evaluate(trainer, sets)
-    predictions = tuple(_predict(trainer, sets, name) for name in sets.sets if name.startswith("test"))
+        metrics |= evaluate(trainer, sets)
+    predictions = tuple(predict(trainer, sets, name) for name in sets.sets if name.startswith("test"))
     registered = None
     if training.do_train and is_main_process(training):
-        _record(Path(training.output_dir or "."), options, sets, length, metrics)
+        write_record(Path(training.output_dir or "."), options, sets, length, metrics)
         trainer.create_model_card(finetuned_from=options.model.model_name_or_path, tasks="text-classification", dataset=sets.title)
         if options.model.also_features:
-            registered = _register(output, options.model.also_features, length)
+            registered = register(output, options.model.also_features, length)
     return FineTuned(str(training.output_dir), metrics, predictions, registered)
 
 
@@ -250,70 +249,6 @@ def _save(trainer: FineTuneTrainer, options: FineTuneOptions, sets: FineTuneData
     trainer.save_model()
     if options.model.save_bin and is_main_process(options.training):
         torch.save(model.state_dict(), Path(options.training.output_dir or ".") / "pytorch_model.bin")
-
-
-def _evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
-    """Evaluate on all validation sets; eval_results.json has the figures of both of MNLI's, eval_results.txt the older names."""
-    metrics: dict[str, float] = {}
-    lines: dict[str, float] = {}
-    for name, rows in sets.sets.items():
-        if not name.startswith("validation"):
-            continue
-        suffix = "_mm" if name.endswith("_mm") else ""
-        found = {**trainer.evaluate(eval_dataset=rows), "eval_samples": len(rows)}  # type: ignore[arg-type]
-        metrics |= {f"{key}{suffix}" if key != "epoch" else key: value for key, value in found.items()}
-        figures = {key.removeprefix("eval_"): value for key, value in found.items()}
-        legacy = legacy_metrics({key: figures[key] for key in (*sets.classes.metrics, "combined_score") if key in figures})
-        prefix = f"mnli{'-mm' * bool(suffix)}/" if sets.glue and sets.glue.matched else ""
-        lines |= {f"{prefix}{key}": value for key, value in {**legacy, "eval_loss": figures["loss"]}.items()}
-    metrics = {key: None if isinstance(value, float) and np.isnan(value) else value for key, value in metrics.items()}  # type: ignore[misc]
-    trainer.log_metrics("eval", metrics)
-    trainer.save_metrics("eval", metrics)
-    if is_main_process(trainer.args):
-        text = "".join(f"{key} = {value}\n" for key, value in sorted(lines.items()))
-        (Path(trainer.args.output_dir or ".") / "eval_results.txt").write_text(text, encoding="utf-8")
-    return metrics
-
-
-def _predict(trainer: FineTuneTrainer, sets: FineTuneData, name: str) -> str:
-    """Write predictions in the order of the file's rows; the index counts all of them, from 0."""
-    rows, classes = sets.sets[name], sets.classes
-    found = trainer.predict(rows, metric_key_prefix="predict")  # type: ignore[arg-type]
-    logits = found.predictions[0] if isinstance(found.predictions, tuple) else found.predictions
-    values = np.empty_like(logits)
-    values[rows.order] = logits
-    task = f"_{sets.glue.name}" if sets.glue else ""
-    path = Path(trainer.args.output_dir or ".") / f"predict_results{task}{'-mm' * name.endswith('_mm')}.txt"
-    if is_main_process(trainer.args):
-        regression = classes.task is REGRESSION
-        texts = [f"{v:.3f}" for v in values.reshape(-1)] if regression else [classes.names[i] for i in values.argmax(-1)]
-        lines = (f"{row - 1}\t{text}\n" for row, text in zip(rows.rows.tolist(), texts, strict=True))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("index\tprediction\n" + "".join(lines), encoding="utf-8")
-    return str(path)
-
-
-def _record(folder: Path, options: FineTuneOptions, sets: FineTuneData, length: int, metrics: dict[str, float]) -> None:
-    """What :func:`engine.tuned.load_classifier` wants to know beside the configuration, and where it all came from."""
-    record = {
-        "format": 1,
-        "task_name": sets.glue.name if sets.glue else None,
-        "labels": list(sets.classes.values.values),
-        "max_length": length,
-        "text_column": sets.text_column,
-        "pair_column": sets.pair_column,
-        "metrics": metrics,
-        "arguments": list(options.arguments),
-        "versions": {package: version(package) for package in ("enc-features", "torch", "transformers")},
-    }
-    (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _register(folder: Path, store: str, length: int) -> str:
-    """Make an empty feature set of the tuned encoder's mean-pooled features."""
-    encoder = checkpoint_of(str(folder), max_length=length)
-    name = default_name(encoder.spec, encoder.layer_count)
-    return create_feature_set(store, name, encoder.spec).name
 
 
 def _summary(rows: TextSet, rejects: Path | None) -> str:

@@ -3,71 +3,25 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ..store import LabelError, Source, SourceError, plan
+from ..store import LabelError, Source, SourceError
 from ..store.stage import Stage, source_columns, stage_source
+from .finetune_classes import Classes, glue_classes, own_classes, targets_of
 from .finetune_options import DataOptions
-from .glue import GlueTask, glue_metrics, glue_task
-from .labels import Labels, distinct_labels, listing, place
-from .metrics import Predicted
-from .targets import refuse
-from .tasks import REGRESSION, SINGLE_LABEL, Task
+from .glue import GlueTask, glue_task
+from .labels import listing
+from .tasks import REGRESSION
 from .tokens import Tokenizer, Tokens
 
 SPLITS = {"train": "train", "validation": "dev", "validation_mm": "dev_mismatched", "test": "test", "test_mm": "test_mismatched"}
 """The sets of a run, with GLUE's names of their files."""
 _PAIRS = (("sentence1", "sentence2"), ("question1", "question2"), ("premise", "hypothesis"), ("question", "sentence"))
 _NUMBERS = ("idx", "index", "id", "row")
-_FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
-
-
-@dataclass(frozen=True)
-class Classes:
-    """What is predicted: class numbers, or the values of a regression."""
-
-    task: Task
-    names: tuple[str, ...]
-    """Of the classes, in the model's order; none for a regression."""
-    values: Labels
-    """The same, in the type that the user's labels have."""
-    numbers: dict[str, int]
-    """Class number by what a label may be written as, where that is more than its value."""
-    metrics: tuple[str, ...]
-    """By GLUE's names."""
-    combined: bool = True
-    """Whether two metrics also give their mean."""
-
-    @property
-    def best_metric(self) -> str:
-        """What the best checkpoint is chosen by, unless asked otherwise."""
-        return "combined_score" if self.combined and len(self.metrics) > 1 else next(iter(self.metrics))
-
-    def number(self, raw: str) -> int | None:
-        """Class number of a label as it stands in a file; None if it is none of them."""
-        return self.numbers[raw.strip()] if raw.strip() in self.numbers else self.values.number(raw)
-
-    def computed(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The metrics of logits [rows, outputs]."""
-        decided = logits.argmax(-1) if self.names else logits.reshape(-1)
-        found = glue_metrics(self.metrics, Predicted(self.task, len(self.names) or 1, 0.0, targets, decided))
-        return found if self.combined else {name: value for name, value in found.items() if name != "combined_score"}
-
-    def ordered(self, names: Sequence[str]) -> "Classes":
-        """The same classes with the numbers that a model has given them, where it knows just these names."""
-        if not self.names or sorted(names) != sorted(self.names) or tuple(names) == self.names:
-            return self
-        moved = {number: list(names).index(name) for number, name in enumerate(self.names)}
-        order = sorted(moved, key=lambda number: moved[number])
-        values = Labels(tuple(np.array(self.values.values)[order].tolist()))
-        return replace(
-            self, names=tuple(names), values=values, numbers={raw: moved[number] for raw, number in self.numbers.items()}
-        )
 
 
 class TextSet(Dataset[dict[str, torch.Tensor]]):
@@ -141,7 +95,7 @@ def read_sets(
     files = _files(options, glue, wanted, scratch)
     stages = {name: _staged(con, name, file, options, glue) for name, file in files.items()}
     first = next(iter(stages.values()))
-    classes = _glue_classes(glue) if glue else _own_classes(stages, model_labels)
+    classes = glue_classes(glue) if glue else own_classes(stages, model_labels)
     classes = classes.ordered(model_labels)
     limits = {"train": options.max_train_samples, "validation": options.max_eval_samples, "test": options.max_predict_samples}
     sets = {}
@@ -234,39 +188,6 @@ def _text_columns(columns: dict[str, str], options: DataOptions, glue: GlueTask 
     return found[0], options.pair_column or (found[1] if len(found) > 1 else None)
 
 
-def _glue_classes(glue: GlueTask) -> Classes:
-    written = {raw: number for texts in (glue.written, glue.labels) for number, raw in enumerate(texts)}
-    digits = {str(number): number for number in range(len(glue.labels))}
-    return Classes(glue.task, glue.labels, Labels(glue.labels), digits | written, glue.metrics)
-
-
-def _own_classes(stages: dict[str, Stage], model_labels: Sequence[str]) -> Classes:
-    """The classes of the training rows, or of the model where nothing is trained; fractions are a regression's."""
-    stage = stages.get("train")
-    if stage is None or not stage.label_columns:
-        if len(model_labels) == 1:
-            return _own_regression()
-        return Classes(SINGLE_LABEL, tuple(model_labels), Labels(tuple(model_labels)), {}, ("accuracy",))
-    if (stage.label_type or "").split("(")[0] in _FLOATS or (not stage.typed and _are_fractions(stage)):
-        return _own_regression()
-    labels = Labels.of(stage)
-    metrics = ("accuracy", "f1") if len(labels) == 2 else ("accuracy",)
-    return Classes(SINGLE_LABEL, tuple(map(str, labels.values)), labels, {}, metrics, combined=False)
-
-
-def _own_regression() -> Classes:
-    return Classes(REGRESSION, (), Labels(()), {}, ("mse", "pearson", "spearmanr"), combined=False)
-
-
-def _are_fractions(stage: Stage) -> bool:
-    number = "TRY_CAST(label AS DOUBLE)"
-    texts, fractions = stage.con.sql(
-        f"SELECT count(*) FILTER ({number} IS NULL), count(*) FILTER ({number} <> floor({number})) "
-        f"FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
-    ).fetchall()[0]
-    return not texts and fractions > 0
-
-
 def _tokenized(stage: Stage, name: str, classes: Classes, tokenizer: Tokenizer, limit: int | None, *, pad_to: int) -> TextSet:
     labelled = "label IS NOT NULL" if stage.label_columns else "true"
     rows = stage.con.sql(
@@ -279,26 +200,11 @@ def _tokenized(stage: Stage, name: str, classes: Classes, tokenizer: Tokenizer, 
     targets = None
     if stage.label_columns:
         unlabelled = stage.con.sql(f"SELECT count(*) FROM {stage.name} WHERE key IS NOT NULL AND label IS NULL").fetchall()[0][0]
-        targets = _targets(stage, rows["label"], classes)
+        targets = targets_of(stage, rows["label"], classes)
     pairs = rows["pair"].to_pylist() if stage.pair_column else None
     tokens = tokenizer(rows["text"].to_pylist(), pairs)
     tokens = replace(tokens, padding=replace(tokens.padding, to=pad_to))
     return TextSet(stage, name, tokens, targets, rows["row"].to_numpy(), unlabelled)
-
-
-def _targets(stage: Stage, labels: Any, classes: Classes) -> np.ndarray:
-    """Class numbers int64 [rows], or float32 [rows] for a regression."""
-    if classes.task is REGRESSION:
-        refuse(stage, "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)", "is no number that a regression can learn")
-        return labels.cast("float64").to_numpy().astype(np.float32)
-    numbers = {raw: classes.number(raw) for raw in distinct_labels(stage)}
-    for raw, number in numbers.items():
-        if number is None:
-            where = place(stage, f"label = {plan.literal(raw)}")
-            raise LabelError(f"unknown label '{raw}' in {where}; the classes are: {listing(classes.names)}")
-    encoded = labels.combine_chunks().dictionary_encode()
-    table = np.array([numbers[raw] for raw in encoded.dictionary.to_pylist()], np.int64)
-    return table[encoded.indices.to_numpy()]
 
 
 def _warnings(sets: dict[str, TextSet], classes: Classes) -> list[str]:
