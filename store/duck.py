@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -57,12 +58,33 @@ def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping; half of the machine's where the system does not say."""
+    """Bytes that can be taken without swapping, or past a container's limit; half of the machine's where nothing says."""
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return max(0, min([free, *_room_in_groups()]))
+
+
+def _room_in_groups(mount: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> list[int]:
+    """What the limits of this process's control group (version 2) and of those around it leave; page cache counts as free."""
+    try:
+        own = next(line[3:].strip() for line in Path(membership).read_text("ascii").splitlines() if line.startswith("0::"))
+    except (OSError, StopIteration):
+        return []
+    rooms, group = [], Path(mount, own.lstrip("/"))
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(mount):
+            break
+        try:
+            limit = int((folder / "memory.max").read_text("ascii"))
+            used = int((folder / "memory.current").read_text("ascii"))
+            cache = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())["file"]
+        except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
+            continue
+        rooms.append(limit - used + int(cache))
+    return rooms
 
 
 def _threads(con: duckdb.DuckDBPyConnection) -> int:

@@ -42,3 +42,30 @@ def test_scan_memory_is_given_back():
         assert limit_of(con) == before
         assert execute(con, "SELECT 1") == [(1,)]
         assert count(con, "range(7)") == 7
+
+
+def limited(folder, limit, used, cache):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon {used - cache}\nfile {cache}\n")
+
+
+def test_limits_of_a_container_and_of_those_around_it(tmp_path):
+    mount, membership = tmp_path / "cgroup", tmp_path / "membership"
+    membership.write_text("0::/job/step\n")
+    limited(mount / "job" / "step", "max", 500, 100)
+    limited(mount / "job", 1000, 700, 200)
+    assert duck._room_in_groups(str(mount), str(membership)) == [500]
+    limited(mount / "job" / "step", 600, 500, 100)
+    assert duck._room_in_groups(str(mount), str(membership)) == [200, 500]
+
+
+def test_without_groups_there_is_no_limit(tmp_path):
+    assert duck._room_in_groups(str(tmp_path), str(tmp_path / "none")) == []
+
+
+def test_available_memory_is_within_the_limit(monkeypatch):
+    everything = duck.available_memory()
+    monkeypatch.setattr(duck, "_room_in_groups", lambda: [12345])
+    assert duck.available_memory() == 12345 < everything
