@@ -18,6 +18,8 @@ from .tokens import TokenBatch, Tokens
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 _TOKENS_PER_BATCH = {"cpu": 1024, "cuda": 65536}
 _PROFILE_TOKENS = 131072  # at full length; TensorRT sets memory aside for the largest batch that it may get
+_OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "bad allocation")
+"""What onnxruntime's errors say, in lower case, where its arena, CUDA or the C++ library has no more."""
 
 
 class OnnxEncoder:
@@ -53,14 +55,25 @@ class OnnxEncoder:
         """Nothing to prepare."""
 
     def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """See :class:`Encoder`."""
+        """See :class:`Encoder`. A batch that does not fit the device's memory is halved, and the budget with it."""
         for batch in batches:
             yield stored(self._features(batch), self.spec)
 
     def _features(self, batch: TokenBatch) -> np.ndarray:
         if self._most_rows is not None and len(batch.input_ids) > self._most_rows:
             return np.concatenate([self._features(half) for half in batch.halves()])
-        return self._session.run(batch)
+        try:
+            return self._session.run(batch)
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+                raise
+            rows, length = batch.input_ids.shape
+            if rows == 1:
+                raise ModelError(
+                    f"a single text of {length} tokens does not fit the memory of {self._session.kind}; lower --max-length"
+                ) from error
+        self.tokens_per_batch = max(length, rows * length // 2)
+        return np.concatenate([self._features(half) for half in batch.halves()])
 
 
 class TensorRtEncoder(OnnxEncoder):

@@ -244,6 +244,30 @@ def shrinking(self, batches):
     self.tokens_per_batch = 256
 
 
+@pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed")
+def test_a_batch_too_large_for_onnx_is_halved(tiny_bert, monkeypatch):
+    encoder = load_encoder(str(tiny_bert), backend="onnx", precision="fp32", max_length=16)
+    batch = encoder.tokenize(TEXTS).batch(np.arange(8))
+    expected = np.concatenate(list(encoder.encode([batch])))
+    session, run = encoder._session, encoder._session.run
+
+    def small(batch):
+        if len(batch.input_ids) > 2:
+            raise RuntimeError("bfc_arena.cc: Failed to allocate memory for requested buffer of size 42")
+        return run(batch)
+
+    monkeypatch.setattr(session, "run", small)
+    np.testing.assert_allclose(np.concatenate(list(encoder.encode([batch]))), expected, atol=1e-3)
+    assert encoder.tokens_per_batch == 2 * batch.input_ids.shape[1]
+
+    def never(batch):
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(session, "run", never)
+    with pytest.raises(ModelError, match="does not fit the memory of cpu; lower --max-length"):
+        list(encoder.encode([batch]))
+
+
 def test_signals_are_handled_after_an_openvino_encoder_is_gone(tiny_bert):
     pytest.importorskip("openvino")
     script = """if True:
