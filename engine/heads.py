@@ -182,6 +182,7 @@ class Standardized(nn.Module):
     def __init__(self, head: nn.Module, scaling_shape: tuple[int, ...], *, tokens: bool, targets: bool = False):
         super().__init__()
         self.head, self.tokens, self.targets = head, tokens, targets
+        self._scales = True
         self.takes_mask = tokens and "mask" in inspect.signature(head.forward).parameters
         self.register_buffer("mean", torch.zeros(scaling_shape))
         self.register_buffer("scale", torch.ones(scaling_shape))
@@ -191,7 +192,9 @@ class Standardized(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """The head's logits [rows, outputs] for features [rows, *shape] as they are stored, in float32."""
-        if self.tokens:
+        if not self._scales:
+            logits = self.head(features, mask=token_mask(features)) if self.takes_mask else self.head(features)
+        elif self.tokens:
             mask = token_mask(features)
             scaled = (features - self.mean) * self.scale * mask.unsqueeze(-1)
             logits = self.head(scaled, mask=mask) if self.takes_mask else self.head(scaled)
@@ -200,6 +203,10 @@ class Standardized(nn.Module):
         else:
             logits = self.head((features - self.mean) * self.scale)
         return logits * self.target_scale + self.target_mean if self.targets else logits
+
+    def skip_idle_scaling(self) -> None:
+        """Leave the scaling out from now on, if it does nothing: a pass over token features costs more than many a head."""
+        self._scales = bool((self.mean != 0).any() or (self.scale != 1).any())
 
     @property
     def parameters_count(self) -> int:

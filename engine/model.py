@@ -166,6 +166,8 @@ class Head:
             ]
             network = networks[0] if members == 1 else Ensemble(networks, task)
             network.load_state_dict(weights)
+            for one in networks:
+                one.skip_idle_scaling()
             return cls(
                 kind=saved["kind"],
                 labels=labels,

@@ -177,6 +177,7 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
         mean, scale = data.train.scaling
         network.mean.copy_(mean)
         network.scale.copy_(scale)
+    network.skip_idle_scaling()
     if network.targets:
         network.target_mean.fill_(float(np.mean(data.train.targets, dtype=np.float64)))
         network.target_scale.fill_(float(np.std(data.train.targets, dtype=np.float64)))

@@ -197,3 +197,18 @@ def test_code_beside_a_head_is_not_run(local_module, tmp_path):
     for reference in ("beside:Head", "beside_package:Head", "beside_package.inner:Head"):
         with pytest.raises(HeadError, match=r"lies in the head's folder .* whose code is not run"):
             head_class(reference, {}, tokens=False, head_folder=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["linear", "attention"])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_scaling_is_left_out_only_where_it_does_nothing(kind, scale):
+    torch.manual_seed(0)
+    network = make_head(kind, (4, 6), 3).eval()
+    network.scale.fill_(scale)
+    features = torch.randn(5, 4, 6)
+    features[:, 2:] = 0
+    expected = network(features)
+    network.skip_idle_scaling()
+    torch.testing.assert_close(network(features), expected)
+    network.scale.fill_(7.0)  # shows which way is taken
+    assert torch.equal(network(features), expected) == (scale == 1)
