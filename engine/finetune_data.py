@@ -131,7 +131,7 @@ def _files(options: DataOptions, glue: GlueTask | None, wanted: Sequence[str], s
 def _from_hub(options: DataOptions, glue: GlueTask | None, names: list[str], scratch: Path) -> dict[str, Path]:
     """The sets of a hub's data set as Parquet files in the scratch folder."""
     try:
-        import datasets
+        import datasets  # type: ignore[import-not-found]
     except ImportError as error:
         raise SourceError(
             "data from the hub is read with datasets: pip install datasets; or pass --data_dir with the files"
