@@ -49,7 +49,7 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
 
     \b
     A run that was killed goes on from its last checkpoint when it is started again.
-    Several processes: torchrun --nproc_per_node 2 --no-python enc fine-tune …
+    Several processes: torchrun --standalone --nproc_per_node 2 --no-python enc fine-tune …
     """
     from ..engine.finetune import fine_tune
     from ..engine.finetune_options import is_main_process, option_names, parse_options

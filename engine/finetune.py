@@ -75,7 +75,8 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
         say(f"going on from '{checkpoint}'; --overwrite_output_dir begins anew")
     training.remove_unused_columns = False  # of datasets, which these are not
     with workspace() as con, tempfile.TemporaryDirectory(prefix="enc-") as scratch:
-        folder = model_folder(options.model.model_name_or_path or "")
+        hub = {"revision": options.model.model_revision, "token": options.model.token, "cache_dir": options.model.cache_dir}
+        folder = model_folder(options.model.model_name_or_path or "", **hub)
         config = AutoConfig.from_pretrained(options.model.config_name or folder, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(options.model.tokenizer_name or folder, trust_remote_code=False)
         length = data.max_seq_length

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 from ..store import ModelError
 
@@ -28,8 +29,11 @@ def model_name(model: str) -> str:
     return str(Path(model).resolve()) if model != EMBEDDED_MODEL and Path(model).is_dir() else model
 
 
-def model_folder(model: str) -> Path:
-    """The local folder of a model, fetched from the hub's cache or the hub if need be."""
+def model_folder(model: str, **hub: Any) -> Path:
+    """The local folder of a model, fetched from the hub's cache or the hub if need be.
+
+    ``hub`` is what huggingface_hub's ``snapshot_download`` takes: revision, token, cache_dir.
+    """
     if model == EMBEDDED_MODEL:
         package = importlib.util.find_spec(_EMBEDDED_PACKAGE)
         if package is None or not package.submodule_search_locations:
@@ -38,7 +42,7 @@ def model_folder(model: str) -> Path:
     elif Path(model).is_dir():
         folder = Path(model)
     else:
-        folder = _snapshot(model)
+        folder = _snapshot(model, hub)
     for pattern in ("config.json", INT8_GRAPH if (folder / INT8_RECORD).is_file() else "*.safetensors"):
         if not any(folder.glob(pattern)):
             have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
@@ -49,13 +53,13 @@ def model_folder(model: str) -> Path:
     return folder
 
 
-def _snapshot(model: str) -> Path:
+def _snapshot(model: str, hub: dict[str, Any]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     advice = f"a local folder or '{EMBEDDED_MODEL}' will do"
     try:
-        return Path(snapshot_download(model, allow_patterns=[*WEIGHT_FILES, *TOKENIZER_FILES], ignore_patterns=["*/*"]))
+        return Path(snapshot_download(model, allow_patterns=[*WEIGHT_FILES, *TOKENIZER_FILES], ignore_patterns=["*/*"], **hub))
     except HFValidationError as error:
         raise ModelError(f"'{model}' is neither a folder nor the name of a model; {advice}") from error
     except LocalEntryNotFoundError as error:

@@ -302,3 +302,18 @@ def test_two_processes_share_the_rows(tiny_bert, reviews, tmp_path):
     assert results["eval_samples"] == 31
     assert results["eval_accuracy"] > 0.8
     assert json.loads((tmp_path / "two" / "trainer_state.json").read_text())["global_step"] == 16  # of 8 rows in each process
+
+
+def test_a_hub_id_is_fetched_as_the_options_say(tiny_bert, reviews, tmp_path, monkeypatch):
+    asked = {}
+
+    def fetched(name, **options):
+        asked.update(options, name=name)
+        return str(tiny_bert)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    line = f"--model_name_or_path some/bert --model_revision v2 --token secret --cache_dir {tmp_path} --output_dir {tmp_path / 'o'}"
+    line += f" --train_file {reviews[0]} --validation_file {reviews[1]} --do_train --max_steps 1 --max_seq_length 24 --use_cpu"
+    fine_tune(parse_options(line.split()))
+    assert (asked["name"], asked["revision"], asked["token"], asked["cache_dir"]) == ("some/bert", "v2", "secret", str(tmp_path))
+    assert "secret" not in (tmp_path / "o" / "enc.json").read_text()
