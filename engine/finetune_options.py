@@ -88,7 +88,7 @@ class FineTuneOptions:
     data: DataOptions
     training: TrainingArguments
     arguments: tuple[str, ...]
-    """As they were given."""
+    """As they were given, without tokens."""
 
 
 _RENAMED = {
@@ -134,13 +134,27 @@ def parse_options(arguments: Sequence[str]) -> FineTuneOptions:
         raise SourceError("enc runs no code from a model's folder; leave out --trust_remote_code")
     if not model.model_name_or_path:
         raise SourceError("which model? pass --model_name_or_path with a folder, 'minilm' or a hub id")
-    return FineTuneOptions(model, data, training, tuple(arguments))
+    return FineTuneOptions(model, data, training, _without_secrets(arguments))
 
 
 def option_names() -> dict[str, list[tuple[str, str]]]:
     """Name and help of the options by group, for people."""
     groups = {"model": ModelOptions, "data": DataOptions}
     return {name: [(f.name, f.metadata["help"]) for f in dataclasses.fields(group)] for name, group in groups.items()}
+
+
+def _without_secrets(words: Sequence[str]) -> tuple[str, ...]:
+    """The words with stars for tokens: they are written to the model's folder."""
+
+    def secret(option: str) -> bool:
+        return option.startswith("--") and option.replace("-", "_").endswith("_token")
+
+    kept = []
+    for before, word in zip(["", *words], words, strict=False):
+        name, equals, _ = word.partition("=")
+        value = "***" if secret(before) and not word.startswith("--") else word
+        kept.append(f"{name}=***" if equals and secret(name) else value)
+    return tuple(kept)
 
 
 def _from_json(path: Path) -> list[str]:

@@ -91,3 +91,9 @@ def test_a_file_of_options(write):
 def test_lines_that_cannot_be(line, message):
     with pytest.raises(SourceError, match=message):
         parsed(line)
+
+
+def test_tokens_are_not_kept():
+    assert parsed(f"{NEEDED} --token abc --hub-token=abc --use_auth_token abc").arguments[-4:] == (
+        "***", "--hub-token=***", "--use_auth_token", "***",
+    )  # fmt: skip
