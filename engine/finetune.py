@@ -97,6 +97,7 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
     trainer = _trainer(model, options, sets, tokenizer)
     metrics: dict[str, float] = {}
     if training.do_train:
+        _clear(training, checkpoint)  # not before all else is known to be in order
         metrics |= _train(trainer, checkpoint, sets.sets["train"])
         _save(trainer, options, sets, length)
     if training.do_eval:
@@ -114,31 +115,41 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
 def _resumed(training: TrainingArguments, *, overwrite: bool) -> str | None:
     """The checkpoint to go on from. Raises SourceError for a folder of other things.
 
-    A checkpoint is whole once its trainer_state.json is, which is written last; what a killed run
-    left half written is put out of the way.
+    A checkpoint is whole once its trainer_state.json is, which is written last.
     """
     output, asked = Path(training.output_dir or "."), training.resume_from_checkpoint
     if asked and str(asked).lower() not in ("true", "1", "yes"):
         if not _is_whole(Path(asked)):
             raise SourceError(f"'{asked}' is not a whole checkpoint; leave out --resume_from_checkpoint to go on from the last one")
         return str(asked)
-    with training.main_process_first(desc="looking for checkpoints"):
-        found = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-        whole = [path for path in found if _is_whole(path)]
-        if is_main_process(training):
-            begin_anew = overwrite and not asked
-            for path in found if begin_anew else set(found) - set(whole):
-                shutil.rmtree(path)
+    found = _checkpoints(output)
+    whole = [path for path in found if _is_whole(path)]
     if whole and (asked or not overwrite):
         return str(whole[-1])
     if asked:
         raise SourceError(f"no checkpoint in '{output}' to go on from")
-    others = sorted(path.name for path in output.iterdir() if not path.name.endswith("-rejects.parquet")) if output.is_dir() else []
+    there = set(output.iterdir()) - set(found) if output.is_dir() else set()
+    others = sorted(path.name for path in there if not path.name.endswith("-rejects.parquet"))
     if others and not overwrite:
         raise SourceError(
             f"'{output}' is not empty (it has: {', '.join(others[:5])}); pass --overwrite_output_dir, or another folder"
         )
     return None
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    """Folders of checkpoints, whole or not, by their step."""
+    found = [path for path in output.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")))
+
+
+def _clear(training: TrainingArguments, checkpoint: str | None) -> None:
+    """Put out of the way what a new run would take for its own: checkpoints half written, or all where it begins anew."""
+    with training.main_process_first(desc="clearing checkpoints"):
+        if is_main_process(training):
+            for path in _checkpoints(Path(training.output_dir or ".")):
+                if checkpoint is None or not _is_whole(path):
+                    shutil.rmtree(path)
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -120,6 +120,20 @@ def test_a_folder_that_is_not_empty(tune, tmp_path):
         tune(task="")
 
 
+def test_checkpoints_are_cleared_only_by_a_run_that_can_begin(tune, tmp_path):
+    kept, half = tmp_path / "tuned" / "checkpoint-3", tmp_path / "half" / "checkpoint-3"
+    for folder in (kept, half, tmp_path / "tuned" / "checkpoint-best"):
+        folder.mkdir(parents=True)
+    (kept / "trainer_state.json").write_text('{"global_step": 3}')
+    with pytest.raises(SourceError, match="no file"):
+        tune("--overwrite_output_dir --train_file absent.tsv")
+    assert kept.is_dir()
+    tune("--overwrite_output_dir --max_steps 1 --save_strategy no")
+    assert not kept.exists()
+    tune("--max_steps 1 --save_strategy no", "half")  # of a run that was killed while it wrote its first
+    assert not half.exists()
+
+
 def test_predictions_are_in_the_order_of_the_file(tune, write):
     texts = ["good x", "bad bad bad bad bad y", "  ", "no z", "yes yes yes yes yes yes yes x"]
     test = write("test.tsv", "sentence\n" + "\n".join(texts) + "\n")
