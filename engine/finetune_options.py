@@ -225,6 +225,8 @@ def _parsed(parser: HfArgumentParser, words: list[str]) -> Any:
             cuda = torch.cuda.is_available() and not namespace.use_cpu
             if not {"bf16", "fp16"} & given:
                 namespace.bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_bf16()
+            if not torch.accelerator.is_available():
+                namespace.use_cpu = True  # else transformers would take bf16 to be a GPU's
             if "dataloader_pin_memory" not in given:
                 namespace.dataloader_pin_memory = cuda
             if "disable_tqdm" not in given:

@@ -67,6 +67,16 @@ def test_defaults_that_differ_from_transformers():
     assert (early.load_best_model_at_end, early.eval_strategy, early.save_strategy) == (True, "epoch", "epoch")
 
 
+def test_bf16_is_the_default_where_the_processor_has_it(monkeypatch):
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for has_bf16 in (True, False):
+        monkeypatch.setattr("enc.engine.finetune_options.cpu_has_bf16", lambda has_bf16=has_bf16: has_bf16)
+        training = parsed(NEEDED).training
+        assert (training.bf16, training.use_cpu) == (has_bf16, True)
+    assert parsed(f"{NEEDED} --bf16").training.bf16  # asked for without --use_cpu, as scripts for GPUs do
+
+
 def test_a_file_of_options(write):
     path = write("options.json", json.dumps({"model_name_or_path": "minilm", "output_dir": "out", "do_train": True, "seed": 7}))
     options = parse_options([str(path)])
