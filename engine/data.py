@@ -17,8 +17,9 @@ from .heads import token_mask
 from .labels import Labels, listing
 from .targets import detect_task, labels_of, read_targets
 from .tasks import REGRESSION, Task
-from .threads import one_thread
+from .threads import in_shares
 
+_SHARES = 16  # of the rows, each summed up by itself: the sums do not depend on the number of threads
 _BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
 
 
@@ -180,30 +181,40 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
     )
 
 
-@one_thread()
 def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and 1 / standard deviation of each feature, float64; 0 in place of the latter for constant ones.
 
     They have the shape of pooled features, and of token features that of the last axis, over tokens alone.
     """
     shape = features.spec.shape
-    total = torch.zeros(shape[-1:], dtype=torch.float64)
-    squares, rows, shift = torch.zeros_like(total), 0, None
-    held = torch.empty(min(features.rows, max(1, _BLOCK_BYTES // (4 * int(np.prod(shape))))), *shape)
-    for block in features.blocks(len(held)):
-        values = held[: len(block)].copy_(torch.from_numpy(block))
-        values = values[token_mask(values)] if len(shape) == 2 else values
-        if shift is None and len(values):
-            shift = values.mean(0)  # what is far from 0 beside its spread would lose that spread in float32
-        if shift is not None:
-            values.sub_(shift)
-        # Within a block float32 is exact enough, and several times as fast.
-        total += values.sum(0)
-        squares += values.square_().sum(0)
-        rows += len(values)
-    distance = total / max(1, rows)
-    mean = distance if shift is None else distance + shift
-    deviation = (squares / max(1, rows) - distance.square()).clamp(min=0).sqrt()
+    block_rows = min(features.rows, max(1, _BLOCK_BYTES // (4 * int(np.prod(shape)))))
+
+    def sums(first: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Mean, squared distances to it, and the rows they are of."""
+        total = torch.zeros(shape[-1:], dtype=torch.float64)
+        squares, rows, shift = torch.zeros_like(total), 0, None
+        held = torch.empty(block_rows, *shape)
+        for block in features.blocks(block_rows, first, stop):
+            values = held[: len(block)].copy_(torch.from_numpy(block))
+            values = values[token_mask(values)] if len(shape) == 2 else values
+            if shift is None and len(values):
+                shift = values.mean(0)  # what is far from 0 beside its spread would lose that spread in float32
+            if shift is not None:
+                values.sub_(shift)
+            # Within a block float32 is exact enough, and several times as fast.
+            total += values.sum(0)
+            squares += values.square_().sum(0)
+            rows += len(values)
+        distance = total / max(1, rows)
+        return distance if shift is None else distance + shift, squares - rows * distance.square(), rows
+
+    means, squares, counts = map(list, zip(*in_shares(sums, features.rows, shares=_SHARES), strict=True))
+    rows = max(1, sum(counts))
+    weights = torch.tensor(counts, dtype=torch.float64).unsqueeze(1) / rows
+    shares = torch.stack(means)
+    mean = (shares * weights).sum(0)
+    variance = torch.stack(squares).sum(0) / rows + ((shares - mean).square() * weights).sum(0)
+    deviation = variance.clamp(min=0).sqrt()
     return mean, torch.where(deviation > 1e-6, 1 / deviation, 0.0)
 
 

@@ -5,10 +5,15 @@ own that gains little; where other work takes turns with one of them, all wait f
 meeting, and the step takes many times as long as on one thread.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 SMALL_STEP = 16 << 20  # multiplications of a forward pass; below it a second thread gains less than it may cost
 
@@ -29,3 +34,16 @@ def one_thread(where: bool = True) -> Iterator[None]:
 def is_small_step(parameters: int, rows: int, positions: int = 1) -> bool:
     """Whether a step over so many rows is best computed on one thread; ``positions`` is how often a row meets each parameter."""
     return parameters * rows * positions < SMALL_STEP
+
+
+def in_shares(work: Callable[[int, int], T], rows: int, *, threads: int | None = None, shares: int | None = None) -> list[T]:
+    """``work(first, stop)`` for equal shares of the rows, by so many threads or as many as torch's; the results in order.
+
+    There are as many shares as threads unless given. Threads that meet once, in the end, wait less for each other
+    than those that share every operation.
+    """
+    threads = threads or torch.get_num_threads()
+    shares = max(1, min(shares or threads, rows))
+    bounds = pairwise(rows * share // shares for share in range(shares + 1))
+    with one_thread(shares > 1), ThreadPoolExecutor(min(threads, shares), thread_name_prefix="enc-share") as pool:
+        return list(pool.map(lambda share: work(*share), bounds))

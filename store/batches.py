@@ -7,6 +7,7 @@ They are served in one of three ways (``MODES``):
     streamed   read in blocks, a bounded buffer shuffled at a time, while the next buffer is read ahead
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -19,12 +20,14 @@ from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
 from .plan import block_shuffle, epoch_order, share
-from .prefetch import prefetched
+from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
 MODES = ("ram", "mapped", "streamed")
 BUFFER_BYTES = 256 << 20  # of features held when streaming, half of them served and half of them being read
 BLOCK_BYTES = 1 << 20  # read as one; a buffer mixes as many blocks as go into its half
+_GATHER_BYTES = 4 << 20  # gathered by a thread at a time: what a thread costs is little beside it
+_GATHER_THREADS = 4
 _RAM_SHARE = 0.5  # of the available memory, for features held in it
 _CACHE_SHARE = 0.8  # of the available memory, for the page cache to hold features
 
@@ -95,11 +98,16 @@ class PlannedFeatures:
             return self._shards.gather(self._offsets[positions])
         return self._read(self._locations[positions])
 
-    def blocks(self, rows: int) -> Iterator[np.ndarray]:
-        """All rows in the plan's order, at most ``rows`` at a time, to be read only; streamed, the next ones are read ahead."""
+    def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Rows ``first`` to ``stop``, or to the last, in the plan's order, at most ``rows`` at a time, to be read only.
+
+        Streamed, the next ones are read ahead.
+        """
+        stop = self.rows if stop is None else stop
+        bounds = ((start, min(start + rows, stop)) for start in range(first, stop, rows))
         if self.mode == "ram":
-            return (self._held[start : start + rows] for start in range(0, self.rows, rows))
-        blocks = (self.take(np.arange(start, min(start + rows, self.rows))) for start in range(0, self.rows, rows))
+            return (self._held[start:end] for start, end in bounds)
+        blocks = (self.take(np.arange(start, end)) for start, end in bounds)
         return prefetched(blocks, "enc-read") if self.mode == "streamed" else blocks
 
     def epoch(
@@ -118,9 +126,33 @@ class PlannedFeatures:
             raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
         if self.mode == "streamed":
             return self._streamed(seed, epoch, batch_size, start, rank, world_size)
-        order = epoch_order(self.rows, seed, epoch)[first + start : stop]
-        batches = (order[i : i + batch_size] for i in range(0, len(order), batch_size))
-        return ((positions, self.take(positions)) for positions in batches)
+        return self._gathered(epoch_order(self.rows, seed, epoch)[first + start : stop], batch_size)
+
+    def _gathered(self, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batches of positions in this order, several gathered at a time, some time before they are asked for.
+
+        One thread is kept waiting by memory, row after row; several are not.
+        """
+        chunk = batch_size * max(1, _GATHER_BYTES // (batch_size * self.spec.row_bytes))
+        chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
+        threads = min(_GATHER_THREADS, os.cpu_count() or 1, len(chunks) - 1)
+        with closing(computed_ahead(self._gather, self._rooms(chunks), "enc-gather", threads=threads)) as taken:
+            for positions, features in zip(chunks, taken, strict=True):
+                for start in range(0, len(positions), batch_size):
+                    yield positions[start : start + batch_size], features[start : start + batch_size]
+
+    def _rooms(self, chunks: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Chunks of positions, and room for their features, made by the thread that asks for them.
+
+        What other threads give back to the system costs more time to get again than to fill.
+        """
+        return ((positions, self._shards.empty(len(positions)) if self.mode == "ram" else None) for positions in chunks)
+
+    def _gather(self, chunk: tuple[np.ndarray, np.ndarray | None]) -> np.ndarray:
+        positions, room = chunk
+        if room is None:
+            return self.take(positions)
+        return np.take(self._held, positions, axis=0, out=room, mode="clip")  # other modes copy twice
 
     def _streamed(
         self, seed: int, epoch: int, batch_size: int, start: int, rank: int, world_size: int

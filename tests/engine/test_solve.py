@@ -8,8 +8,9 @@ import torch
 from enc.engine.config import TrainConfig
 from enc.engine.data import Examples, SetSummary, TrainData
 from enc.engine.labels import Labels
+from enc.engine.lbfgs import LinearProblem
 from enc.engine.model import Head
-from enc.engine.solve import _Problem, solve
+from enc.engine.solve import solve
 from enc.engine.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from enc.engine.train import make_loss
 from enc.store import HeadError, SourceError
@@ -32,8 +33,11 @@ class InMemory:
         self.values, self.rows = values, len(values)
         self.spec = fake_spec(hidden_size=values.shape[-1], pooling=("tokens",) if values.ndim == 3 else ("mean",))
 
-    def blocks(self, rows):
-        return (self.values[start : start + rows] for start in range(0, self.rows, rows))
+    def blocks(self, rows, first=0, stop=None):
+        return iter(np.split(self.values[first:stop], range(rows, len(self.values[first:stop]), rows)))
+
+    def take(self, positions):
+        return self.values[positions]
 
 
 def data_of(task, labels, targets, values=X):
@@ -111,19 +115,29 @@ def test_token_features_keep_their_mask(tmp_path):
     np.testing.assert_array_equal(Head.load(tmp_path / "head").predict_proba(values), head.predict_proba(values))
 
 
-def test_features_too_large_to_hold_or_to_whiten_give_the_same(monkeypatch):
+def test_token_features_are_held_where_there_is_room(monkeypatch):
+    values = RNG.normal(size=(60, 8, 4)).astype(np.float32) + 3
+    values[::2, 5:] = 0
+    data = data_of(SINGLE_LABEL, (0, 1), (values[:, 0, 0] > 3).astype(np.int64), values)
+    monkeypatch.setattr("enc.engine.lbfgs._BLOCK_BYTES", 1000)
+    found = []
+    for available in (0, 1 << 30):
+        monkeypatch.setattr("enc.engine.lbfgs.available_memory", lambda available=available: available)
+        assert (LinearProblem(data, make_loss(data, TrainConfig()))._held is None) == (available == 0)
+        found.append(solve(data, TrainConfig(), l2=[0.1]).predict_proba(values))
+    np.testing.assert_array_equal(*found)
+
+
+def test_features_of_many_blocks_or_too_wide_to_whiten_give_the_same(monkeypatch):
     expected = solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X)
-    monkeypatch.setattr("enc.engine.solve.available_memory", lambda: 0)
-    monkeypatch.setattr("enc.engine.solve._BLOCK_BYTES", 1000)
-    problem = _Problem(SINGLE, make_loss(SINGLE, TrainConfig()))
-    assert problem._held is None
+    monkeypatch.setattr("enc.engine.lbfgs._BLOCK_BYTES", 1000)
     np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-3)
-    monkeypatch.setattr("enc.engine.solve._WHITENED_WIDTH", 1)
+    monkeypatch.setattr("enc.engine.lbfgs._WHITENED_WIDTH", 1)
     np.testing.assert_allclose(solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X), expected, atol=1e-2)
 
 
 def test_threads_share_the_rows_and_are_given_back(monkeypatch):
-    monkeypatch.setattr("enc.engine.solve._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("enc.engine.lbfgs._BLOCK_BYTES", 1000)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 3, 3):
@@ -137,14 +151,14 @@ def test_threads_share_the_rows_and_are_given_back(monkeypatch):
 
 
 def test_the_hessians_bound_is_of_a_sample_that_leaves_no_part_out(monkeypatch):
-    whole = _Problem(SINGLE, make_loss(SINGLE, TrainConfig()))
+    whole = LinearProblem(SINGLE, make_loss(SINGLE, TrainConfig()))
     np.testing.assert_allclose(whole._gram, np.corrcoef(X.T.astype(np.float64)), atol=1e-4)
-    monkeypatch.setattr("enc.engine.solve._SAMPLE", 5)
+    monkeypatch.setattr("enc.engine.lbfgs._SAMPLE", 5)
     order = np.argsort(SINGLE.train.targets, kind="stable")  # rows of a class beside each other
-    sampled = _Problem(data_of(SINGLE_LABEL, ("a", "b", "c"), SINGLE.train.targets[order], X[order]), whole._loss)
+    sampled = LinearProblem(data_of(SINGLE_LABEL, ("a", "b", "c"), SINGLE.train.targets[order], X[order]), whole._loss)
     np.testing.assert_allclose(sampled._gram, whole._gram, atol=0.4)
     assert not torch.equal(sampled._gram, whole._gram)
-    monkeypatch.setattr("enc.engine.solve._SAMPLE", 1)
+    monkeypatch.setattr("enc.engine.lbfgs._SAMPLE", 1)
     np.testing.assert_allclose(
         solve(SINGLE, TrainConfig(), l2=[0.1]).predict_proba(X),
         LogisticRegression(C=1 / (0.1 * ROWS), max_iter=10_000, tol=1e-9).fit(SCALED, SINGLE.train.targets).predict_proba(SCALED),
@@ -156,9 +170,9 @@ def test_heads_on_the_same_rows_share_their_scaling():
     class Counted(InMemory):
         passes = 0
 
-        def blocks(self, rows):
-            self.passes += 1
-            return super().blocks(rows)
+        def blocks(self, rows, first=0, stop=None):
+            self.passes += first == 0
+            return super().blocks(rows, first, stop)
 
     data = data_of(BINARY.task, (0, 1), BINARY.train.targets)
     counted = Counted(X)

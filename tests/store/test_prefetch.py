@@ -1,7 +1,7 @@
 import threading
 
 import pytest
-from enc.store.prefetch import prefetched
+from enc.store.prefetch import computed_ahead, prefetched
 
 
 def threads():
@@ -41,5 +41,33 @@ def test_leaving_early_ends_the_thread():
     ahead = prefetched(iter(range(10)), "enc-test")
     assert next(ahead) == 0
     assert threads()
+    ahead.close()
+    assert not threads()
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_items_are_computed_in_order_and_a_few_ahead(number):
+    begun = []
+
+    def square(item):
+        begun.append(item)
+        return item * item
+
+    for index, value in enumerate(computed_ahead(square, range(20), "enc-test", threads=number)):
+        assert value == index * index
+        assert len(begun) <= index + 1 + number
+        assert len(threads()) <= number
+    assert sorted(begun) == list(range(20))
+    assert not threads()
+
+
+def test_what_is_computed_ahead_ends_with_its_reader():
+    ahead = computed_ahead(lambda item: 1 // item, [2, 1, 0, 3, 4], "enc-test", threads=2)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+    assert not threads()
+    ahead = computed_ahead(str, range(10), "enc-test", threads=2)
+    next(ahead)
     ahead.close()
     assert not threads()
