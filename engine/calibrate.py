@@ -18,13 +18,13 @@ import torch
 from ..store import ModelError
 from .checkpoint import Checkpoint
 from .encoder import Encoder
-from .measure import COMPARED_TEXTS, MAKERS, PRECISIONS, Candidate, candidates, measure, rate
+from .measure import COMPARED_TEXTS, MAKERS, PRECISIONS, Candidate, candidates, likely_fastest, measure, rate
 from .models import cache_folder
 from .openvino_encoder import OpenVinoEncoder
 from .tokens import TokenBatch, Tokens
 from .torch_encoder import pick_device
 
-WORTHWHILE_SECONDS = 30.0
+WORTHWHILE_SECONDS = 15.0
 """A job that float32 on torch finishes sooner is not worth measuring for."""
 
 
@@ -95,13 +95,16 @@ class AutoEncoder:
         if known is not None:
             self._use(known, memory)
         elif len(options) > 1 and self._default_seconds(sample, texts) >= WORTHWHILE_SECONDS:
-            self.measure(sample)
+            likely = options if self._device.startswith("cuda") else likely_fastest(options)
+            self.measure(sample, likely)
+            if all(c.problem for c in self.measured[1:]):
+                self.measure(sample, [c for c in options if c not in likely[1:]])
         else:
             self._use(self._default())
 
-    def measure(self, sample: Tokens) -> list[Candidate]:
-        """Measure all candidates now, use the fastest, and remember it."""
-        options = candidates(self.checkpoint, self._precision, self._device)
+    def measure(self, sample: Tokens, options: Sequence[Candidate] | None = None) -> list[Candidate]:
+        """Measure these candidates, or all, now, use the fastest, and remember it."""
+        options = candidates(self.checkpoint, self._precision, self._device) if options is None else options
         self.measured = measure(self.checkpoint, self._device, sample, options)
         best = max((c for c in self.measured if not c.problem), key=lambda c: c.texts_per_second, default=None)
         if best is None:

@@ -193,6 +193,42 @@ def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
     assert "needs a GPU" in impossible.problem
 
 
+@pytest.mark.parametrize(
+    ("options", "likely"),
+    [
+        ("torch fp32, openvino fp32, onnx fp32, torch bf16, openvino bf16", "torch fp32, torch bf16, openvino bf16"),
+        ("torch fp32, onnx fp32, torch bf16", "torch fp32, torch bf16"),
+        ("torch fp32, openvino fp32, onnx fp32", "torch fp32, openvino fp32"),
+        ("torch fp32, onnx fp32", "torch fp32, onnx fp32"),
+        ("torch bf16, openvino bf16", "torch bf16, openvino bf16"),
+    ],
+)
+def test_only_the_likely_ones_are_measured_for_a_job(options, likely):
+    named = [Candidate(*option.split()) for option in options.split(", ")]
+    assert ", ".join(c.name for c in measure.likely_fastest(named)) == likely
+
+
+def test_where_the_likely_ones_are_inexact_the_others_are_measured(tiny_bert, monkeypatch, fresh_memory):
+    class Coarse(TorchEncoder):
+        def __init__(self, checkpoint, *, precision, **options):
+            super().__init__(checkpoint, precision="fp32", **options)
+            self.title, self.sign = f"coarse {precision}", -1 if precision == "bf16" else 1
+
+        def encode(self, batches):
+            for features in super().encode(batches):
+                yield features * self.sign
+
+    options = [Candidate("torch", "fp32"), Candidate("openvino", "fp32"), Candidate("openvino", "bf16")]
+    monkeypatch.setattr(calibrate, "candidates", lambda *_: options)
+    monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    for makers in (measure.MAKERS, calibrate.MAKERS):
+        monkeypatch.setitem(makers, "openvino", Coarse)
+    encoder = load_encoder(str(tiny_bert), max_length=32, device="cpu")
+    encoder.prepare(encoder.tokenize(TEXTS), 10**9)
+    assert [(c.name, c.problem) for c in encoder.measured] == [("torch fp32", ""), ("openvino fp32", "")]
+
+
 def test_float32_features_are_computed_in_float32(tiny_bert):
     assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")} == {"fp32"}
     assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}

@@ -87,7 +87,10 @@ def test_every_task_and_head(tiny_bert, tmp_path, write, kind, pooling, options)
     expected = head.outputs(encode_texts(alone, TEXTS))
     regression = options.get("task") == "regression"
     assert session.get_outputs()[0].name == ("predictions" if regression else "probabilities")
-    np.testing.assert_allclose(given, expected[:, 0] if regression else expected, rtol=1e-4, atol=1e-4)
+    # Standardizing what hardly differs from text to text makes much of the last digits.
+    np.testing.assert_allclose(
+        given, expected[:, 0] if regression else expected, rtol=1e-4, atol=1e-5 * max(10, np.abs(expected).max())
+    )
     assert session.get_modelmeta().custom_metadata_map["enc.task"] == head.task.name
     with pytest.raises(SpecError, match=r"not of the setting the head was trained on \(layers: 1,2, not 2\)"):
         export_onnx(checkpoint_of(str(tiny_bert), **settings), tmp_path / "other.onnx", head=head)
