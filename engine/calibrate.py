@@ -1,6 +1,6 @@
 """Choosing the fastest way to the same features, by measuring on the user's own texts.
 
-Candidates are timed on a sample for about a second each. One whose features are not those of
+Candidates are timed on a sample for half a second each. One whose features are not those of
 float32 (mean cosine below ``MIN_COSINE``) is out. The choice is remembered for the machine, the
 model and the length of the texts.
 """

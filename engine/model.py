@@ -120,7 +120,8 @@ class Head:
             "record": {**self.record, "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")}},
         }
         with folders.replaced(folder) as part:
-            save_file(self.network.state_dict(), part / "head.safetensors")
+            weights = {name: one.clone(memory_format=torch.contiguous_format) for name, one in self.network.state_dict().items()}
+            save_file(weights, part / "head.safetensors")  # copies: it takes no weights that share their memory
             (part / "head.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             (part / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
             for name, table in {"history": pa.Table.from_pylist(self.history), **(tables or {})}.items():

@@ -68,9 +68,20 @@ def test_what_is_written(tune, tiny_bert):
     assert torch.equal(state["classifier.weight"], model.classifier.weight)
 
 
-@pytest.mark.parametrize("strategy", ["group_by_length", "random"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, strategy):
-    common = f"--save_steps 7 --train_sampling_strategy {strategy}"
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--train_sampling_strategy random",
+        "",
+        "--bf16",
+        "--lora --lora_r 2",
+        "--early_stopping_patience 5 --eval_strategy steps --eval_steps 7",
+    ],
+)
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, more):
+    if "--lora" in more:
+        pytest.importorskip("peft")
+    common = f"--save_steps 7 {more}"
     whole, expected, _ = tune(common, "whole")
     # What a run that was killed in its second epoch leaves: a whole checkpoint, and one half written.
     cut = tmp_path / "cut"
@@ -264,6 +275,14 @@ def test_early_stopping_keeps_the_best(tune):
     state = json.loads((folder / "trainer_state.json").read_text())
     assert state["best_metric"] == max(row["eval_accuracy"] for row in state["log_history"] if "eval_accuracy" in row)
     assert state["epoch"] < 9
+
+
+def test_the_best_of_lora_is_kept(tune):
+    pytest.importorskip("peft")
+    best = "--save_strategy steps --eval_strategy steps --save_steps 5 --eval_steps 5 --load_best_model_at_end"
+    folder, result, _ = tune(f"--lora --lora_r 2 {best} --metric_for_best_model eval_loss")
+    rows = json.loads((folder / "trainer_state.json").read_text())["log_history"]
+    assert result.metrics["eval_loss"] == pytest.approx(min(row["eval_loss"] for row in rows if "eval_loss" in row), abs=1e-4)
 
 
 def test_the_tuned_encoder_is_registered(tune, tmp_path):

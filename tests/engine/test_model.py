@@ -78,3 +78,27 @@ def test_a_head_of_the_users_is_saved_by_name(labelled, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(folder)
     with pytest.raises(HeadError, match="lies in the head's folder"):
         Head.load(folder)
+
+
+def test_weights_that_are_tied_or_transposed_are_saved(labelled, tmp_path, monkeypatch):
+    source, encoded = labelled
+    monkeypatch.syspath_prepend(tmp_path)
+    code = (
+        "import torch\n"
+        "class Tied(torch.nn.Module):\n"
+        "    def __init__(self, shape, outputs):\n"
+        "        super().__init__()\n"
+        "        self.first = torch.nn.Linear(shape[0], shape[0])\n"
+        "        self.second = torch.nn.Linear(shape[0], shape[0])\n"
+        "        self.second.weight = self.first.weight\n"
+        "        self.out = torch.nn.Parameter(torch.randn(outputs, shape[0]).T)\n"
+        "    def forward(self, features):\n"
+        "        return self.second(torch.tanh(self.first(features))) @ self.out\n"
+    )
+    (tmp_path / "tied_head.py").write_text(code)
+    head = train(source, encoded(), head="tied_head:Tied")
+    loaded = Head.load(head.save(tmp_path / "head"))
+    features = encode_texts(FakeEncoder(), TEXTS)
+    np.testing.assert_array_equal(loaded.predict_proba(features), head.predict_proba(features))
+    inner = loaded.network.head
+    assert inner.second.weight is inner.first.weight
