@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -92,6 +92,19 @@ class TrainData:
         same = self.valid is self.train
         valid = train if same else replace(self.valid, features=self.valid.features.part(use))
         return replace(self, spec=use, train=train, valid=valid)
+
+
+class RowOptions(TypedDict, total=False):
+    """Which rows to train and to validate on, and what of them, as :func:`load_examples` takes it."""
+
+    valid: Source | None
+    valid_fraction: float | None
+    label_column: str | Sequence[str]
+    task: str | None
+    """One of :data:`engine.tasks.TASKS`; it follows from the label columns where they leave no doubt."""
+    use: FeatureSpec | None
+    batches: str | None
+    """One of :data:`store.batches.MODES`; chosen by the available memory unless given."""
 
 
 def load_examples(

@@ -90,6 +90,14 @@ class TextFeatures:
         self.done[finished] = True
 
 
+def half_of(batch: TokenBatch, device: object, error: Exception) -> int:
+    """Tokens a batch to go on with where this one did not fit the memory. Raises ModelError where it was a single text."""
+    rows, length = batch.input_ids.shape
+    if rows == 1:
+        raise ModelError(f"a single text of {length} tokens does not fit the memory of {device}; lower --max-length") from error
+    return max(length, rows * length // 2)
+
+
 def stored(values: np.ndarray, spec: FeatureSpec) -> np.ndarray:
     """Computed features as they are stored: in the setting's dtype, token features padded to max_length.
 

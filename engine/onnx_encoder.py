@@ -10,7 +10,7 @@ import torch
 
 from ..store import ModelError
 from .checkpoint import Checkpoint
-from .encoder import stored
+from .encoder import half_of, stored
 from .models import cache_folder
 from .onnx_export import cached_export
 from .tokens import TokenBatch, Tokens
@@ -67,12 +67,7 @@ class OnnxEncoder:
         except Exception as error:  # onnxruntime's errors have no base class of their own
             if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
                 raise
-            rows, length = batch.input_ids.shape
-            if rows == 1:
-                raise ModelError(
-                    f"a single text of {length} tokens does not fit the memory of {self._session.kind}; lower --max-length"
-                ) from error
-        self.tokens_per_batch = max(length, rows * length // 2)
+            self.tokens_per_batch = half_of(batch, self._session.kind, error)
         return np.concatenate([self._features(half) for half in batch.halves()])
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pyarrow as pa
 from torch.nn import Module
 
-from ..store import DivergedError, FeatureSpec, FeatureTable, Source, SourceError
+from ..store import DivergedError, FeatureTable, Source, SourceError
 from .compare import Compared, Found, compared_settings, require_complete, table_of_runs
 from .config import TrainConfig
-from .data import SetSummary, TrainData, load_examples
+from .data import RowOptions, SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
 from .grid import Run, runs_of
@@ -30,15 +30,10 @@ def search(
     seeds: int = 1,
     folds: int = 0,
     ensemble: bool = False,
-    valid: Source | None = None,
-    valid_fraction: float | None = None,
-    label_column: str | Sequence[str] = "label",
-    task: str | None = None,
-    use: FeatureSpec | None = None,
-    batches: str | None = None,
     config: TrainConfig | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    **rows: Unpack[RowOptions],
 ) -> Found:
     """Train every combination of ``grid`` (see :func:`engine.grid.parse_sweep`), seeds and folds; keep the best.
 
@@ -52,13 +47,11 @@ def search(
     if ensemble and seeds < 2:
         raise SourceError("an ensemble is of several seeds: pass --seeds 5 with --ensemble")
     runs = runs_of(config, grid, seeds=seeds, folds=folds)
-    parts = {run.use: select_parts(table.spec, run.use) if run.use else use or table.spec for run in runs}
+    parts = {run.use: select_parts(table.spec, run.use) if run.use else rows.get("use") or table.spec for run in runs}
     named = {part: name for name, part in reversed(parts.items())}
     runs = [run for run in runs if run.use in named.values()]  # the same parts by another name are the same setting
-    data = load_examples(
-        train, table, valid=valid, valid_fraction=valid_fraction, label_column=label_column, task=task,
-        use=next(iter(parts.values())), batches=batches, seed=config.seed, cross_validate=folds > 0,
-    )  # fmt: skip
+    rows["use"] = next(iter(parts.values()))
+    data = load_examples(train, table, seed=config.seed, cross_validate=folds > 0, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None

@@ -1,12 +1,12 @@
 """Cross-validation of the path of :func:`engine.solve.solve`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
-from ..store import FeatureSpec, FeatureTable, Source, SourceError
+from ..store import FeatureTable, Source, SourceError
 from .compare import Found, compared_settings, require_complete, table_of_runs
 from .config import TrainConfig
-from .data import SetSummary, load_examples
+from .data import RowOptions, SetSummary, load_examples
 from .folds import fold_of_rows, holding_out, out_of_fold, out_of_fold_table
 from .grid import Run
 from .metrics import compute, metric_names, require_metric
@@ -21,15 +21,10 @@ def search_path(
     *,
     folds: int,
     l2: Sequence[float] = L2_PATH,
-    valid: Source | None = None,
-    valid_fraction: float | None = None,
-    label_column: str | Sequence[str] = "label",
-    task: str | None = None,
-    use: FeatureSpec | None = None,
-    batches: str | None = None,
     config: TrainConfig | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
+    **rows: Unpack[RowOptions],
 ) -> Found:
     """Walk the path of ``l2`` once for each fold held out, and solve for the best of them on all rows.
 
@@ -39,10 +34,7 @@ def search_path(
     config = config or TrainConfig()
     if folds < 2:
         raise SourceError(f"folds count from 2, not {folds}")
-    data = load_examples(
-        train, table, valid=valid, valid_fraction=valid_fraction, label_column=label_column, task=task,
-        use=use, batches=batches, seed=config.seed, cross_validate=True,
-    )  # fmt: skip
+    data = load_examples(train, table, seed=config.seed, cross_validate=True, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     watched, names = config.metric or data.task.metric, metric_names(data.task, data.outputs)

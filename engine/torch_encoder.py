@@ -8,7 +8,7 @@ import torch
 
 from ..store import ModelError
 from .checkpoint import Checkpoint
-from .encoder import stored
+from .encoder import half_of, stored
 from .tokens import TokenBatch, Tokens
 from .varlen import load_unpadded, suits
 
@@ -57,12 +57,7 @@ class TorchEncoder:
                 features = self._network(*tensors)
             return features.cpu().numpy()
         except torch.OutOfMemoryError as error:
-            rows, length = batch.input_ids.shape
-            if rows == 1:
-                raise ModelError(
-                    f"a single text of {length} tokens does not fit the memory of {self.device}; lower --max-length"
-                ) from error
-        self.tokens_per_batch = max(length, rows * length // 2)
+            self.tokens_per_batch = half_of(batch, self.device, error)
         torch.cuda.empty_cache()
         return np.concatenate([self._features(half) for half in batch.halves()])
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 import numpy as np
 import torch
 
-from ..store import DivergedError, FeatureSpec, FeatureTable, HeadError, Source, SourceError
+from ..store import DivergedError, FeatureTable, HeadError, Source, SourceError
 from .config import TrainConfig, learning_rate_factor
-from .data import Examples, SetSummary, TrainData, load_examples
+from .data import Examples, RowOptions, SetSummary, TrainData, load_examples
 from .ensemble import Ensemble
 from .heads import Standardized, head_class, make_head
 from .metrics import METRICS, Predicted, compute, confusion_matrix, is_better, metric_names, require_metric
@@ -55,38 +55,22 @@ def train_head(
     train: Source,
     table: FeatureTable,
     *,
-    valid: Source | None = None,
-    valid_fraction: float | None = None,
-    label_column: str | Sequence[str] = "label",
-    task: str | None = None,
-    use: FeatureSpec | None = None,
-    batches: str | None = None,
     config: TrainConfig | None = None,
     solver: Callable[..., Head] | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     on_epoch: Callable[[Any], None] | None = None,
+    **rows: Unpack[RowOptions],
 ) -> Head:
     """Train a head on the features of ``table``, or on those of their parts that ``use`` names.
 
-    For the data see :func:`engine.data.load_examples`, for ``task`` :data:`engine.tasks.TASKS`; it
-    follows from the label columns where they leave no doubt. The last epoch's weights are the result,
-    or with ``config.metric`` or ``config.early_stopping`` the best epoch's. The same seed gives the
-    same bits on the same machine. ``solver`` is another way from data to a head, called like :func:`fit`,
-    such as :func:`engine.solve.solve`.
+    For ``rows``, such as ``valid`` and ``label_column``, see :func:`engine.data.load_examples`. The last epoch's
+    weights are the result, or with ``config.metric`` or ``config.early_stopping`` the best epoch's. The same
+    seed gives the same bits on the same machine. ``solver`` is another way from data to a head, called
+    like :func:`fit`, such as :func:`engine.solve.solve`.
     """
-    config, spec = config or TrainConfig(), use or table.spec
+    config, spec = config or TrainConfig(), rows.get("use") or table.spec
     head_class(config.head, config.head_args, tokens=len(spec.shape) == 2)  # a misspelt head should not wait for the data
-    data = load_examples(
-        train,
-        table,
-        valid=valid,
-        valid_fraction=valid_fraction,
-        label_column=label_column,
-        task=task,
-        use=use,
-        batches=batches,
-        seed=config.seed,
-    )
+    data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     return (solver or fit)(data, config, on_epoch=on_epoch)
