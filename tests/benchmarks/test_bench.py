@@ -158,5 +158,6 @@ def test_bench_of_the_tutorials_job(tiny_bert, write, tmp_path):
     result = CliRunner().invoke(main, ["bench", "heads", str(path), *options])
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert [m["name"] for m in saved["measurements"]] == ["the tutorial's loop", "enc, from texts", "enc, the next head"]
+    ours = ["enc, from texts, on a machine new to the model", "enc, from texts", "enc, the next head"]
+    assert [m["name"] for m in saved["measurements"]] == ["the tutorial's loop", *ours]
     assert all(m["median"] > 0 for m in saved["measurements"])
