@@ -243,12 +243,12 @@ def test_frozen_layers_stay_as_they_are(tune, tiny_bert):
         tune("--freeze_layers 3", "more")
 
 
-def test_layers_learn_at_rates_of_their_own(tiny_bert):
+def test_layers_learn_at_rates_of_their_own(tiny_bert, tmp_path):
     from enc.engine.trainer import FineTuneTrainer
     from transformers import TrainingArguments
 
     model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
-    arguments = TrainingArguments(output_dir="unused", learning_rate=1.0, weight_decay=0.1, use_cpu=True)
+    arguments = TrainingArguments(output_dir=str(tmp_path), learning_rate=1.0, weight_decay=0.1, use_cpu=True)
     optimizer = FineTuneTrainer(model=model, args=arguments, layer_decay=0.5).create_optimizer()
     depths = layer_depths(model)
     assert depths["bert.encoder.layer.1.output.dense.weight"] == 2
