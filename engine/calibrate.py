@@ -97,8 +97,9 @@ class AutoEncoder:
         elif len(options) > 1 and self._default_seconds(sample, texts) >= WORTHWHILE_SECONDS:
             likely = options if self._device.startswith("cuda") else likely_fastest(options)
             self.measure(sample, likely)
-            if all(c.problem for c in self.measured[1:]):
-                self.measure(sample, [c for c in options if c not in likely[1:]])
+            others = [c for c in options if c not in likely]
+            if others and all(c.problem for c in self.measured[1:]):
+                self.measure(sample, [options[0], *others])
         else:
             self._use(self._default())
 
