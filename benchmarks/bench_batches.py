@@ -54,18 +54,26 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
                 measurement.remarks["opened in"] = f"{time.perf_counter() - started:.2f} s"
                 contenders[-1] = measurement, _timed(epoch, rows, measurement, stop=stop)
             except Exception as error:  # a peer may fail in any way, and the others go on
-                measurement.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                measurement.problem = (
+                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                )
             say(f"opened {name}" if not measurement.problem else f"{name}: {measurement.problem}")
 
         copies = np.ones((2, rows, data.spec.row_bytes), np.uint8)
-        contend("the machine's own copy of the features, unshuffled", lambda: lambda _: _copied(copies, batch_size))
+        contend(
+            "the machine's own copy of the features, unshuffled",
+            lambda: lambda _: _copied(copies, batch_size),
+        )
         for mode in MODES:
             contend(f"enc {mode}", lambda mode=mode: _enc(data, mode, batch_size), order=_ORDERS[mode])
         files = folder / "peers"
         files.mkdir()
         contend(BASELINE, lambda: _duckdb_lists(data, files, batch_size), stop=False, order="all rows")
         contend(
-            "DuckDB, ORDER BY hash over enc's binary column", lambda: _duckdb_binary(data, batch_size), stop=False, order="all rows"
+            "DuckDB, ORDER BY hash over enc's binary column",
+            lambda: _duckdb_binary(data, batch_size),
+            stop=False,
+            order="all rows",
         )
         for style in ("numpy", "arrow"):
             contend(
@@ -75,9 +83,15 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
             )
         buffered = f"shards, then {HF_BUFFER_ROWS:,} rows at a time"
         contend(
-            "datasets, iterable, shuffle buffer, arrow format", lambda: _datasets_iterable(data, files, batch_size), order=buffered
+            "datasets, iterable, shuffle buffer, arrow format",
+            lambda: _datasets_iterable(data, files, batch_size),
+            order=buffered,
         )
-        contend("torch DataLoader over a mapped npy file", lambda: _loader(data, files, batch_size), order="all rows")
+        contend(
+            "torch DataLoader over a mapped npy file",
+            lambda: _loader(data, files, batch_size),
+            order="all rows",
+        )
         contend("Lance, take", lambda: _lance(data, files, batch_size), order="all rows")
         in_turn(contenders, repetitions, say)
     finally:
@@ -90,7 +104,9 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
         "repetitions": repetitions,
         "contenders other than DuckDB stopped after": f"{SECONDS:.0f} s",
     }
-    return Results("batches", BASELINE, settings, [m for m, _ in contenders], machine(["datasets", "pylance"]))
+    return Results(
+        "batches", BASELINE, settings, [m for m, _ in contenders], machine(["datasets", "pylance"])
+    )
 
 
 _ORDERS = {
@@ -118,11 +134,15 @@ def write_features(folder: Path, *, tokens: bool, rows: int) -> Data:
     """A feature set of normal random numbers in ``SHARDS`` shards."""
     pooling = ("tokens",) if tokens else ("mean",)
     digest = "0" * 64
-    spec = FeatureSpec("random", digest, digest, hidden_size=HIDDEN, layers=(1,), pooling=pooling, max_length=TOKENS)
+    spec = FeatureSpec(
+        "random", digest, digest, hidden_size=HIDDEN, layers=(1,), pooling=pooling, max_length=TOKENS
+    )
     table, rng = FeatureTable.create(folder, spec), np.random.default_rng(0)
     sizes = [len(part) for part in np.array_split(np.arange(rows), SHARDS)]
     for size in sizes:
-        keys = pa.FixedSizeBinaryArray.from_buffers(pa.binary(32), size, [None, pa.py_buffer(rng.bytes(32 * size))])
+        keys = pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(32), size, [None, pa.py_buffer(rng.bytes(32 * size))]
+        )
         with table.writer() as writer:  # a shard each
             features = rng.standard_normal((size, *spec.shape), dtype=np.float32).astype(np.float16)
             writer.write(keys, np.full(size, TOKENS, np.int32), np.zeros(size, bool), features)
@@ -172,12 +192,16 @@ def _enc(data: Data, mode: str, batch_size: int) -> Epoch:
 def _duckdb_lists(data: Data, files: Path, batch_size: int) -> Epoch:
     for number, block in enumerate(data.blocks()):
         values = pa.array(block.reshape(-1).astype(np.float32))  # DuckDB has no float16
-        features = pa.ListArray.from_arrays(pa.array(np.arange(0, block.size + 1, block.shape[1]), pa.int32()), values)
+        features = pa.ListArray.from_arrays(
+            pa.array(np.arange(0, block.size + 1, block.shape[1]), pa.int32()), values
+        )
         rows = pa.array(np.arange(len(block)) * SHARDS + number)
         table = pa.table({"row": rows, "features": features})
         pq.write_table(table, files / f"{number}.parquet", compression="none", use_dictionary=False)
     return _duckdb(
-        f"SELECT features FROM read_parquet('{files}/*.parquet') ORDER BY hash(row + {{epoch}})", batch_size, _from_lists
+        f"SELECT features FROM read_parquet('{files}/*.parquet') ORDER BY hash(row + {{epoch}})",
+        batch_size,
+        _from_lists,
     )
 
 
@@ -186,7 +210,9 @@ def _duckdb_binary(data: Data, batch_size: int) -> Epoch:
         return np.stack([np.frombuffer(value, np.float16) for value in column.to_pylist()])
 
     shards = ", ".join(f"'{shard}'" for shard in data.shards)
-    return _duckdb(f"SELECT features FROM read_parquet([{shards}]) ORDER BY hash(key, {{epoch}})", batch_size, convert)
+    return _duckdb(
+        f"SELECT features FROM read_parquet([{shards}]) ORDER BY hash(key, {{epoch}})", batch_size, convert
+    )
 
 
 def _duckdb(query: str, batch_size: int, convert: Callable[[pa.Array], np.ndarray]) -> Epoch:
@@ -211,7 +237,9 @@ def _from_lists(column: Any) -> np.ndarray:
 
 
 def _lists(block: np.ndarray) -> pa.Table:
-    return pa.table({"features": pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1])})
+    return pa.table(
+        {"features": pa.FixedSizeListArray.from_arrays(pa.array(block.reshape(-1)), block.shape[1])}
+    )
 
 
 def _arrow_files(data: Data, files: Path) -> Any:

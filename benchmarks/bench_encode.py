@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ..engine import build_features, encode_texts, load_encoder
-from ..engine.checkpoint import quiet
-from ..engine.encoder import Encoder
-from ..engine.models import model_folder
-from ..engine.torch_encoder import cpu_has_bf16
+from ..engine.encode.checkpoint import quiet
+from ..engine.encode.devices import cpu_has_bf16
+from ..engine.encode.encoder import Encoder
+from ..engine.encode.model_files import model_folder
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
@@ -62,30 +62,49 @@ def run(
         try:
             contenders.append((measurement, make()))
         except Exception as error:  # a peer may fail in any way, and the others go on
-            measurement.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            measurement.problem = (
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            )
             contenders.append((measurement, lambda: 0.0))
         say(f"loaded {name}" if not measurement.problem else f"{name}: {measurement.problem}")
         return measurement
 
-    reference = encode_texts(load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample)
+    reference = encode_texts(
+        load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample
+    )
     mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
     for name, encoder in ours.items():
-        measurement = contend(name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample)))
+        measurement = contend(
+            name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample))
+        )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
     if int8_model:  # another feature set, so that it is no choice for the rows below
         small = load_encoder(int8_model, max_length=max_length)
-        measurement = contend("enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(small, sample)))
+        measurement = contend(
+            "enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(small, sample))
+        )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(small, sample), reference):.5f}"
-    fastest = max(ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample)))
+    fastest = max(
+        ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample))
+    )
     tokens = fastest.tokenize(sample)
     batches = [tokens.batch(rows) for rows in tokens.batches(fastest.tokens_per_batch)]
-    contend("kernel alone, tokenized and packed before", lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))))
+    contend(
+        "kernel alone, tokenized and packed before",
+        lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))),
+    )
     contend("enc build-features, to the committed table", lambda: lambda: _built(sample, fastest))
     folder = model_folder(model)
     contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
-    contend("sentence-transformers encode and np.save", lambda: _sentence_transformers(folder, sample, max_length, save=True))
+    contend(
+        "sentence-transformers encode and np.save",
+        lambda: _sentence_transformers(folder, sample, max_length, save=True),
+    )
     contend("transformers pipeline, batches of 32", lambda: _pipeline(folder, sample, max_length))
-    contend("transformers, one text at a time", lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length))
+    contend(
+        "transformers, one text at a time",
+        lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length),
+    )
     with Peers(model, sample, max_length, peer_pythons) as peers:
         for name in PEERS:
             measurement = contend(name, lambda name=name: peers.start(name))
@@ -146,18 +165,24 @@ def _built(sample: list[str], encoder: Encoder) -> float:
     folder = Path(tempfile.mkdtemp())
     try:
         pq.write_table(pa.table({"text": sample}), folder / "texts.parquet")
-        return _timed(len(sample), lambda: build_features(Source(folder / "texts.parquet"), folder / "store", encoder))
+        return _timed(
+            len(sample), lambda: build_features(Source(folder / "texts.parquet"), folder / "store", encoder)
+        )
     finally:
         shutil.rmtree(folder)
 
 
-def _sentence_transformers(folder: Path, sample: list[str], max_length: int, *, save: bool = False) -> Callable[[], float]:
+def _sentence_transformers(
+    folder: Path, sample: list[str], max_length: int, *, save: bool = False
+) -> Callable[[], float]:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
     with quiet():
         transformer = Transformer(str(folder), max_seq_length=max_length)
-        model = SentenceTransformer(modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")])
+        model = SentenceTransformer(
+            modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")]
+        )
     model.encode(sample[:64])
 
     def encode() -> None:
@@ -174,7 +199,11 @@ def _pipeline(folder: Path, sample: list[str], max_length: int) -> Callable[[], 
 
     with quiet():
         extract = transformers.pipeline("feature-extraction", model=str(folder), tokenizer=str(folder))
-    options = {"tokenize_kwargs": {"truncation": True, "max_length": max_length}, "return_tensors": True, "batch_size": 32}
+    options = {
+        "tokenize_kwargs": {"truncation": True, "max_length": max_length},
+        "return_tensors": True,
+        "batch_size": 32,
+    }
     by_length = sorted(sample, key=len, reverse=True)
 
     def encode() -> list[np.ndarray]:
@@ -189,12 +218,17 @@ def _one_by_one(folder: Path, sample: list[str], max_length: int) -> Callable[[]
     import transformers
 
     with quiet():
-        tokenizer, model = transformers.AutoTokenizer.from_pretrained(folder), transformers.AutoModel.from_pretrained(folder)
+        tokenizer, model = (
+            transformers.AutoTokenizer.from_pretrained(folder),
+            transformers.AutoModel.from_pretrained(folder),
+        )
     model.eval()
 
     @torch.inference_mode()
     def encode() -> list[np.ndarray]:
-        inputs = (tokenizer(text, truncation=True, max_length=max_length, return_tensors="pt") for text in sample)
+        inputs = (
+            tokenizer(text, truncation=True, max_length=max_length, return_tensors="pt") for text in sample
+        )
         return [model(**one).last_hidden_state[0].mean(0).numpy() for one in inputs]
 
     encode()

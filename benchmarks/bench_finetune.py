@@ -17,16 +17,16 @@ import numpy as np
 import torch
 
 from ..engine import TrainConfig, build_features, load_encoder
-from ..engine.checkpoint import checkpoint_of, quiet
-from ..engine.data import load_examples
-from ..engine.finetune import fine_tune
-from ..engine.finetune_data import FineTuneData, read_sets
-from ..engine.finetune_options import FineTuneOptions, parse_options
-from ..engine.layers import select_parts
-from ..engine.models import model_folder
-from ..engine.solve import L2_PATH, solve
+from ..engine.encode.checkpoint import checkpoint_of, quiet
+from ..engine.encode.model_files import model_folder
+from ..engine.finetune.options import FineTuneOptions, parse_options
+from ..engine.finetune.run import fine_tune
+from ..engine.finetune.text_sets import FineTuneData, read_sets
+from ..engine.train.examples import load_examples
+from ..engine.train.solve import L2_PATH, solve
 from ..store import Source, open_feature_set
 from ..store.duck import workspace
+from ..store.parts import select_parts
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "transformers Trainer, batches padded to their longest text"
@@ -39,7 +39,9 @@ CONTENDERS = {"enc": ENC, "plain": BASELINE, "padded": PADDED, "frozen": FROZEN}
 _HELD_OUT = 0.2
 
 
-def run(arguments: list[str], *, contenders: list[str], repetitions: int, say: Callable[[str], None]) -> Results:
+def run(
+    arguments: list[str], *, contenders: list[str], repetitions: int, say: Callable[[str], None]
+) -> Results:
     """Do the job of a command line of `enc fine-tune`, which needs no --output_dir, by each of the contenders named."""
     figures: dict[str, dict[str, float]] = {}
     read = _read(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
@@ -49,7 +51,9 @@ def run(arguments: list[str], *, contenders: list[str], repetitions: int, say: C
     ) -> tuple[Measurement, Callable[[], float]]:
         def one() -> float:
             with tempfile.TemporaryDirectory(prefix="enc-bench-") as folder:
-                options = parse_options([*arguments, "--do_train", "--do_eval", "--save_strategy", "no", "--output_dir", folder])
+                options = parse_options(
+                    [*arguments, "--do_train", "--do_eval", "--save_strategy", "no", "--output_dir", folder]
+                )
                 started = time.perf_counter()
                 figures[name] = job(options, Path(folder), read)
                 return 3600 / (time.perf_counter() - started)
@@ -61,7 +65,11 @@ def run(arguments: list[str], *, contenders: list[str], repetitions: int, say: C
     in_turn(field, repetitions, say)
     for measurement, _ in field:
         if measurement.rates:
-            shown = {name: f"{value:.4f}" for name, value in figures[measurement.name].items() if np.isfinite(value)}
+            shown = {
+                name: f"{value:.4f}"
+                for name, value in figures[measurement.name].items()
+                if np.isfinite(value)
+            }
             measurement.remarks |= {"seconds": f"{3600 / measurement.median:.1f}", **shown}
     title = " ".join(word for word in arguments if word != "--overwrite_output_dir")
     baseline = BASELINE if BASELINE in contenders else ENC
@@ -111,11 +119,16 @@ def _plain(options: FineTuneOptions, folder: Path, read: _Read, *, pad_all: bool
         )
     rows = {}
     for name, columns in texts.items():
-        encoded = tokenizer(*columns, truncation=True, max_length=length, padding="max_length" if pad_all else False)
+        encoded = tokenizer(
+            *columns, truncation=True, max_length=length, padding="max_length" if pad_all else False
+        )
         targets = data.sets[name].targets
         assert targets is not None
         keys = list(encoded)
-        rows[name] = [{**{key: encoded[key][i] for key in keys}, "labels": target} for i, target in enumerate(targets.tolist())]
+        rows[name] = [
+            {**{key: encoded[key][i] for key in keys}, "labels": target}
+            for i, target in enumerate(targets.tolist())
+        ]
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -141,7 +154,11 @@ def _plain(options: FineTuneOptions, folder: Path, read: _Read, *, pad_all: bool
     )
     trainer.train()
     found = trainer.evaluate()
-    return {name: found[f"eval_{name}"] for name in (*data.classes.metrics, "combined_score") if f"eval_{name}" in found}
+    return {
+        name: found[f"eval_{name}"]
+        for name in (*data.classes.metrics, "combined_score")
+        if f"eval_{name}" in found
+    }
 
 
 def _read(options: FineTuneOptions) -> _Read:
@@ -160,9 +177,13 @@ def _read(options: FineTuneOptions) -> _Read:
         )
         texts = {}
         for name, rows in data.sets.items():
-            table = con.sql(f"SELECT text, pair, row FROM {rows.stage.name} WHERE key IS NOT NULL ORDER BY row").to_arrow_table()
+            table = con.sql(
+                f"SELECT text, pair, row FROM {rows.stage.name} WHERE key IS NOT NULL ORDER BY row"
+            ).to_arrow_table()
             kept = table.filter(np.isin(table["row"].to_numpy(), rows.rows))
-            texts[name] = [kept[column].to_pylist() for column in ("text", "pair")[: 2 if data.pair_column else 1]]
+            texts[name] = [
+                kept[column].to_pylist() for column in ("text", "pair")[: 2 if data.pair_column else 1]
+            ]
     return texts, data
 
 
@@ -172,16 +193,24 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Read) -> dict[str, fl
     sources = [_source(data, name) for name in ("train", "validation")]
     label = data.sets["train"].stage.label_columns[0]
     kind = "single-label" if data.classes.names else "regression"
-    encoder = load_encoder(str(path), layers="all", max_length=options.data.max_seq_length, pooling="mean,cls")
+    encoder = load_encoder(
+        str(path), layers="all", max_length=options.data.max_seq_length, pooling="mean,cls"
+    )
     for source in sources:
         build_features(source, folder / "features", encoder, name="all")
     table, config = open_feature_set(folder / "features", "all"), TrainConfig()
     highest = encoder.layer_count
-    parts = [f"layers={highest},pooling=mean", f"layers={max(1, highest - 2)}-{highest},pooling=mean", f"layers={highest}"]
+    parts = [
+        f"layers={highest},pooling=mean",
+        f"layers={max(1, highest - 2)}-{highest},pooling=mean",
+        f"layers={highest}",
+    ]
     tried: list[tuple[float, float, Any]] = []
     for part in parts:
         use = select_parts(table.spec, part)
-        held = load_examples(sources[0], table, valid_fraction=_HELD_OUT, label_column=label, task=kind, use=use)
+        held = load_examples(
+            sources[0], table, valid_fraction=_HELD_OUT, label_column=label, task=kind, use=use
+        )
         head = solve(held, config, l2=L2_PATH)
         tried.append((float(head.metrics["loss"]), float(head.record["l2"]), use))
     _, l2, use = min(tried, key=lambda one: one[0])
@@ -199,4 +228,8 @@ def _source(data: FineTuneData, name: str) -> Source:
     rows = data.sets[name]
     source = rows.stage.source
     last = int(rows.rows.max())
-    return replace(source, where=None) if last >= rows.stage.rows else replace(source, where=f"enc_row <= {last}")
+    return (
+        replace(source, where=None)
+        if last >= rows.stage.rows
+        else replace(source, where=f"enc_row <= {last}")
+    )

@@ -24,17 +24,17 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..engine import build_features, load_encoder, train_head
-from ..engine.checkpoint import quiet
-from ..engine.config import RECIPES as TRAIN_RECIPES
-from ..engine.config import TrainConfig
-from ..engine.data import Examples, SetSummary, TrainData
-from ..engine.grid import runs_of
-from ..engine.labels import Labels
-from ..engine.models import model_folder
-from ..engine.solve import solve
-from ..engine.sweep import train_runs
-from ..engine.tasks import SINGLE_LABEL
-from ..engine.train import fit
+from ..engine.encode.checkpoint import quiet
+from ..engine.encode.model_files import model_folder
+from ..engine.heads.labels import Labels
+from ..engine.heads.tasks import SINGLE_LABEL
+from ..engine.sweep.grid import runs_of
+from ..engine.sweep.runs import train_runs
+from ..engine.train.config import RECIPES as TRAIN_RECIPES
+from ..engine.train.config import TrainConfig
+from ..engine.train.examples import Examples, SetSummary, TrainData
+from ..engine.train.fit import fit
+from ..engine.train.solve import solve
 from ..store import RECIPES, Source, open_feature_set
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace
@@ -50,11 +50,16 @@ _VALID_ROWS = 1000
 _Run = Callable[[], float]
 
 
-def run(*, rows: int, token_rows: int, batch_size: int, repetitions: int, say: Callable[[str], None]) -> Results:
+def run(
+    *, rows: int, token_rows: int, batch_size: int, repetitions: int, say: Callable[[str], None]
+) -> Results:
     """One epoch of each kind of head, sweeps, and logistic regression to convergence."""
     folder = Path(tempfile.mkdtemp(prefix="enc-bench-"))
     try:
-        pooled, tokens = (_data(folder / name, name == "tokens", n) for name, n in (("pooled", rows), ("tokens", token_rows)))
+        pooled, tokens = (
+            _data(folder / name, name == "tokens", n)
+            for name, n in (("pooled", rows), ("tokens", token_rows))
+        )
         say(f"wrote {rows:,} pooled rows and {token_rows:,} of tokens")
         values, targets = _standardized(pooled.train), pooled.train.targets
         for data in (pooled, tokens):
@@ -66,7 +71,9 @@ def run(*, rows: int, token_rows: int, batch_size: int, repetitions: int, say: C
             contenders.append((measurement, lambda: _rate(trained, lambda: work(measurement))))
 
         def config(head: str = "linear", **changes: Any) -> TrainConfig:
-            return TrainConfig(head=head, optimizer="sgd", learning_rate=0.01, epochs=1, batch_size=batch_size, **changes)
+            return TrainConfig(
+                head=head, optimizer="sgd", learning_rate=0.01, epochs=1, batch_size=batch_size, **changes
+            )
 
         contend("enc linear", lambda _: fit(pooled, config()), rows)
         contend("enc mlp", lambda _: fit(pooled, config("mlp")), rows)
@@ -74,22 +81,41 @@ def run(*, rows: int, token_rows: int, batch_size: int, repetitions: int, say: C
         grid = {"learning_rate": [0.001 * 2**i for i in range(HEADS // 2)], "weight_decay": [0.0, 0.01]}
         runs = runs_of(config(), grid)
         contend(f"enc sweep of {HEADS} linear heads", lambda _: train_runs(pooled, runs), HEADS * rows)
-        contend(f"enc linear, {HEADS} one after another", lambda _: [fit(pooled, one.config) for one in runs], HEADS * rows)
+        contend(
+            f"enc linear, {HEADS} one after another",
+            lambda _: [fit(pooled, one.config) for one in runs],
+            HEADS * rows,
+        )
         contend(BASELINE, lambda _: _sgd_classifier(values, targets), rows)
         contend("torch loop over a DataLoader", lambda _: _loader(values, targets, batch_size), rows)
         contend("enc lbfgs, to convergence", lambda m: _lbfgs(pooled, values, m), rows)
-        contend("scikit-learn LogisticRegression, to convergence", lambda m: _logistic(values, targets, m), rows)
+        contend(
+            "scikit-learn LogisticRegression, to convergence", lambda m: _logistic(values, targets, m), rows
+        )
         prepared = "scikit-learn LogisticRegression, features read and standardized too"
         contend(prepared, lambda m: _logistic(_standardized(pooled.train), targets, m), rows)
         in_turn(contenders, repetitions, say)
     finally:
         shutil.rmtree(folder)
-    settings = {"rows": f"{rows:,} x 384", "token rows": f"{token_rows:,} x 32 x 384", "batch size": batch_size, "l2": L2}
-    return Results("heads", BASELINE, settings | {"repetitions": repetitions}, [m for m, _ in contenders], machine())
+    settings = {
+        "rows": f"{rows:,} x 384",
+        "token rows": f"{token_rows:,} x 32 x 384",
+        "batch size": batch_size,
+        "l2": L2,
+    }
+    return Results(
+        "heads", BASELINE, settings | {"repetitions": repetitions}, [m for m, _ in contenders], machine()
+    )
 
 
 def run_tutorial(
-    train: Source, valid: Source, *, model: str, label_column: str, repetitions: int, say: Callable[[str], None]
+    train: Source,
+    valid: Source,
+    *,
+    model: str,
+    label_column: str,
+    repetitions: int,
+    say: Callable[[str], None],
 ) -> Results:
     """The tutorial's job, from texts to a trained head: as it does it, with enc the first time, and the next head."""
     config, titles = TrainConfig(**TRAIN_RECIPES["flat32"]), set()
@@ -105,7 +131,9 @@ def run_tutorial(
         head(store)
 
     def head(store: Path) -> None:
-        train_head(train, open_feature_set(store, "flat32"), valid=valid, label_column=label_column, config=config)
+        train_head(
+            train, open_feature_set(store, "flat32"), valid=valid, label_column=label_column, config=config
+        )
 
     def on_a_new_machine() -> None:
         """Nothing is known of the model: backends are converted to and measured."""
@@ -119,10 +147,19 @@ def run_tutorial(
     try:
         afresh()
         contenders = [
-            (Measurement(TUTORIAL, "jobs/hour"), lambda: _rate(3600, lambda: _tutorial(model, texts, targets))),
-            (Measurement("enc, from texts, on a machine new to the model", "jobs/hour"), lambda: _rate(3600, on_a_new_machine)),
+            (
+                Measurement(TUTORIAL, "jobs/hour"),
+                lambda: _rate(3600, lambda: _tutorial(model, texts, targets)),
+            ),
+            (
+                Measurement("enc, from texts, on a machine new to the model", "jobs/hour"),
+                lambda: _rate(3600, on_a_new_machine),
+            ),
             (Measurement("enc, from texts", "jobs/hour"), lambda: _rate(3600, afresh)),
-            (Measurement("enc, the next head", "jobs/hour"), lambda: _rate(3600, lambda: head(folder / "kept"))),
+            (
+                Measurement("enc, the next head", "jobs/hour"),
+                lambda: _rate(3600, lambda: head(folder / "kept")),
+            ),
         ]
         in_turn(contenders, repetitions, say)
     finally:
@@ -152,12 +189,21 @@ def _data(folder: Path, tokens: bool, rows: int) -> TrainData:
     features = PlannedFeatures(written.shards, written.spec, written.locations)
     rng = np.random.default_rng(1)
     rule = rng.standard_normal(int(np.prod(written.spec.shape)), dtype=np.float32)
-    scores = np.concatenate([block.reshape(len(block), -1).astype(np.float32) @ rule for block in features.blocks(4096)])
+    scores = np.concatenate(
+        [block.reshape(len(block), -1).astype(np.float32) @ rule for block in features.blocks(4096)]
+    )
     targets = (scores / scores.std() + rng.standard_normal(rows) > 0).astype(np.int64)
     summary = SetSummary("train", rows, {}, None, 0, 0)
     train = Examples(features, targets, summary)
     return TrainData(
-        SINGLE_LABEL, Labels((0, 1)), written.spec, train, train.subset(np.arange(min(_VALID_ROWS, rows))), "b", "text", None
+        SINGLE_LABEL,
+        Labels((0, 1)),
+        written.spec,
+        train,
+        train.subset(np.arange(min(_VALID_ROWS, rows))),
+        "b",
+        "text",
+        None,
     )
 
 
@@ -177,7 +223,9 @@ def _loader(values: np.ndarray, targets: np.ndarray, batch_size: int) -> None:
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
     dataset = TensorDataset(torch.from_numpy(values), torch.from_numpy(targets))
-    loader = DataLoader(dataset, batch_size=None, sampler=BatchSampler(RandomSampler(dataset), batch_size, drop_last=False))
+    loader = DataLoader(
+        dataset, batch_size=None, sampler=BatchSampler(RandomSampler(dataset), batch_size, drop_last=False)
+    )
     network = torch.nn.Linear(values.shape[1], 2)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     for features, target in loader:
@@ -209,7 +257,9 @@ def _logistic(values: np.ndarray, targets: np.ndarray, measurement: Measurement)
 def _texts(source: Source, label_column: str) -> tuple[list[str], np.ndarray]:
     with workspace() as con:
         stage = stage_source(con, source, label_column=label_column)
-        rows = con.sql(f"SELECT text, label::INT FROM {stage.name} WHERE key IS NOT NULL ORDER BY source, row").fetchall()
+        rows = con.sql(
+            f"SELECT text, label::INT FROM {stage.name} WHERE key IS NOT NULL ORDER BY source, row"
+        ).fetchall()
     return [text for text, _ in rows], np.array([label for _, label in rows], np.int64)
 
 
@@ -226,7 +276,9 @@ def _tutorial(model: str, texts: tuple[list[str], list[str]], targets: tuple[np.
     rng = np.random.default_rng(0)
 
     def encoded(rows: np.ndarray, side: int) -> torch.Tensor:
-        ids = [tokenizer.convert_tokens_to_ids(tokenizer.tokenize(texts[side][row][:32]))[-32:] for row in rows]
+        ids = [
+            tokenizer.convert_tokens_to_ids(tokenizer.tokenize(texts[side][row][:32]))[-32:] for row in rows
+        ]
         with torch.inference_mode():
             states = bert(torch.tensor([[0] * (32 - len(one)) + one for one in ids])).last_hidden_state
         return states.flatten(1).clone()

@@ -30,7 +30,13 @@ def make_tiny_bert(folder: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(Path(package.submodule_search_locations[0]) / "model")
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
 

@@ -19,14 +19,26 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = {
-    "sentence-transformers encode, onnx": ("optimum-onnx", "sentence-transformers", "transformers", "onnxruntime"),
-    "sentence-transformers encode, openvino": ("optimum-intel", "sentence-transformers", "transformers", "openvino"),
+    "sentence-transformers encode, onnx": (
+        "optimum-onnx",
+        "sentence-transformers",
+        "transformers",
+        "onnxruntime",
+    ),
+    "sentence-transformers encode, openvino": (
+        "optimum-intel",
+        "sentence-transformers",
+        "transformers",
+        "openvino",
+    ),
     "fastembed": ("fastembed", "onnxruntime"),
 }
 """By the beginning of a peer's name: the package that makes it run, and others whose release matters."""
 
 
-def sentence_transformers(folder: str, max_length: int, backend: str, **options: Any) -> Callable[[list[str]], Any]:
+def sentence_transformers(
+    folder: str, max_length: int, backend: str, **options: Any
+) -> Callable[[list[str]], Any]:
     """``encode`` with a backend of its own; it sorts by length itself."""
     import sentence_transformers as st
     from sentence_transformers import models
@@ -48,7 +60,9 @@ def onnx(folder: str, max_length: int, convert: str = "") -> Callable[[list[str]
 
     export = export_optimized_onnx_model if convert == "O3" else export_dynamic_quantized_onnx_model
     transformer = models.Transformer(folder, backend="onnx", model_args={"export": True, **options})
-    plain = st.SentenceTransformer(modules=[transformer, models.Pooling(_hidden_size(folder), "mean")], device="cpu")
+    plain = st.SentenceTransformer(
+        modules=[transformer, models.Pooling(_hidden_size(folder), "mean")], device="cpu"
+    )
     target = tempfile.mkdtemp()
     plain.save_pretrained(target)
     export(plain, convert, target)
@@ -68,10 +82,17 @@ def fastembed(folder: str, max_length: int) -> Callable[[list[str]], Any]:
 
     source = ModelSource(hf="local/model")
     TextEmbedding.add_custom_model(
-        "local/model", PoolingType.MEAN, normalization=False, sources=source, dim=_hidden_size(folder), model_file="model.onnx"
+        "local/model",
+        PoolingType.MEAN,
+        normalization=False,
+        sources=source,
+        dim=_hidden_size(folder),
+        model_file="model.onnx",
     )
     threads = int(os.environ["OMP_NUM_THREADS"])
-    model = TextEmbedding("local/model", specific_model_path=folder, threads=threads, providers=["CPUExecutionProvider"])
+    model = TextEmbedding(
+        "local/model", specific_model_path=folder, threads=threads, providers=["CPUExecutionProvider"]
+    )
 
     def encode(texts: list[str]) -> Any:
         # Sorted and in batches of 32, as sentence-transformers does: its own default, 256 as they come, pads more.
@@ -89,7 +110,9 @@ PEERS: dict[str, Callable[[str, int], Callable[[list[str]], Any]]] = {
     "sentence-transformers encode, onnx O3": lambda folder, length: onnx(folder, length, "O3"),
     "sentence-transformers encode, onnx int8": lambda folder, length: onnx(folder, length, "avx512_vnni"),
     "sentence-transformers encode, openvino": openvino,
-    "sentence-transformers encode, openvino bf16": lambda folder, length: openvino(folder, length, INFERENCE_PRECISION_HINT="bf16"),
+    "sentence-transformers encode, openvino bf16": lambda folder, length: openvino(
+        folder, length, INFERENCE_PRECISION_HINT="bf16"
+    ),
     "fastembed": fastembed,
 }
 
@@ -103,17 +126,25 @@ def main() -> None:
         print(json.dumps(values), file=answers, flush=True)
 
     request = json.loads(sys.stdin.readline())
-    os.environ |= {"OMP_NUM_THREADS": str(request["threads"]), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    os.environ |= {
+        "OMP_NUM_THREADS": str(request["threads"]),
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+    }
     texts = json.loads(Path(request["texts"]).read_text(encoding="utf-8"))
     packages = next(names for beginning, names in PACKAGES.items() if request["peer"].startswith(beginning))
     if _version(packages[0]) is None:
-        answer(problem=f"{packages[0]} is not installed; benchmarks/peers-*.txt list environments that have it, for --peer-python")
+        answer(
+            problem=f"{packages[0]} is not installed; benchmarks/peers-*.txt list environments that have it, for --peer-python"
+        )
         return
     try:
         encode = PEERS[request["peer"]](request["folder"], request["max_length"])
         encode(texts[:64])
     except Exception as error:  # a peer may fail in any way
-        answer(problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}")
+        answer(
+            problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        )
         return
     answer(versions={name: _version(name) for name in packages if _version(name)})
     for line in sys.stdin:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine.checkpoint import checkpoint_of, quiet
-from ..engine.models import model_folder
-from ..engine.onnx_export import export_onnx
+from ..engine.encode.checkpoint import checkpoint_of, quiet
+from ..engine.encode.model_files import model_folder
+from ..engine.export import export_onnx
 
 WORKER = Path(__file__).with_name("peer_worker.py")
 
@@ -50,7 +50,12 @@ class Peers:
         model = model_folder(self._model)
         if name == "fastembed":
             model = fastembed_folder(self._model, Path(self._folder.name) / "fastembed", self._max_length)
-        request = {"peer": name, "folder": str(model), "texts": str(self._texts), "max_length": self._max_length}
+        request = {
+            "peer": name,
+            "folder": str(model),
+            "texts": str(self._texts),
+            "max_length": self._max_length,
+        }
         problems = []
         for python in self._pythons:
             try:
@@ -63,7 +68,11 @@ class Peers:
 
     def remarks(self, name: str) -> dict[str, str]:
         """The releases that a peer ran with, as a remark of its measurement."""
-        return {"with": ", ".join(f"{package} {version}" for package, version in self._running[name].versions.items())}
+        return {
+            "with": ", ".join(
+                f"{package} {version}" for package, version in self._running[name].versions.items()
+            )
+        }
 
     def features(self, name: str) -> np.ndarray:
         """Float32 [texts, hidden]."""
@@ -76,7 +85,11 @@ class _Peer:
     def __init__(self, python: str, request: dict[str, Any]):
         try:
             self._process = subprocess.Popen(
-                [python, WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                [python, WORKER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
         except OSError as error:
             raise PeerError(f"cannot run {python}") from error
@@ -117,5 +130,7 @@ def fastembed_folder(model: str, target: Path, max_length: int) -> Path:
         tokenizer.save_pretrained(target)
     path = target / "special_tokens_map.json"
     if not path.exists():  # newer transformers keep them in one file
-        path.write_text(json.dumps({k: str(v) for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)}))
+        path.write_text(
+            json.dumps({k: str(v) for k, v in tokenizer.special_tokens_map.items() if isinstance(v, str)})
+        )
     return target

@@ -11,7 +11,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("enc-features", "torch", "transformers", "openvino", "onnxruntime-gpu", "sentence-transformers", "duckdb", "pyarrow")
+PACKAGES = (
+    "enc-features",
+    "torch",
+    "transformers",
+    "openvino",
+    "onnxruntime-gpu",
+    "sentence-transformers",
+    "duckdb",
+    "pyarrow",
+)
 
 
 @dataclass
@@ -46,7 +55,10 @@ class Results:
     def as_dict(self) -> dict[str, Any]:
         """Everything, with medians and ratios to the baseline."""
         base = next(m for m in self.measurements if m.name == self.baseline).median
-        rows = [asdict(m) | {"median": m.median, "ratio": m.median / base if base else None} for m in self.measurements]
+        rows = [
+            asdict(m) | {"median": m.median, "ratio": m.median / base if base else None}
+            for m in self.measurements
+        ]
         return asdict(self) | {"measurements": rows}
 
 
@@ -71,7 +83,11 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def in_turn(contenders: Sequence[tuple[Measurement, Callable[[], float]]], repetitions: int, say: Callable[[str], None]) -> None:
+def in_turn(
+    contenders: Sequence[tuple[Measurement, Callable[[], float]]],
+    repetitions: int,
+    say: Callable[[str], None],
+) -> None:
     """Measure all contenders once, then all again: a machine that slows down slows all of them down.
 
     A contender is a function that gives the rate of one run; an exception takes it out of the field.
@@ -83,8 +99,14 @@ def in_turn(contenders: Sequence[tuple[Measurement, Callable[[], float]]], repet
             try:
                 measurement.rates.append(run())
             except Exception as error:  # a peer may fail in any way, and the others go on
-                measurement.problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            rate = f"{measurement.rates[-1]:,.0f} {measurement.unit}" if not measurement.problem else measurement.problem
+                measurement.problem = (
+                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                )
+            rate = (
+                f"{measurement.rates[-1]:,.0f} {measurement.unit}"
+                if not measurement.problem
+                else measurement.problem
+            )
             say(f"[{repetition}/{repetitions}] {measurement.name}: {rate}")
 
 
@@ -93,7 +115,9 @@ def write_report(results: Results, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     values = results.as_dict()
-    (folder / "results.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / "results.json").write_text(
+        json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     measured = sorted((m for m in values["measurements"] if not m["problem"]), key=lambda m: -m["median"])
     remarks = list(dict.fromkeys(name for m in measured for name in m["remarks"]))
     repetitions = max((len(m["rates"]) for m in measured), default=0)
@@ -110,7 +134,9 @@ def write_report(results: Results, folder: str | Path) -> Path:
         cells = [m["name"], f"{m['ratio']:.2f}x", f"{m['median']:,.0f} {m['unit']}", spread]
         lines.append("| " + " | ".join(cells + [str(m["remarks"].get(name, "")) for name in remarks]) + " |")
     missing = [m for m in values["measurements"] if m["problem"]]
-    lines += ["", "Not measured:", "", *(f"* {m['name']}: {m['problem']}" for m in missing)] if missing else []
+    lines += (
+        ["", "Not measured:", "", *(f"* {m['name']}: {m['problem']}" for m in missing)] if missing else []
+    )
     lines += ["", "Settings: " + ", ".join(f"{k} {v}" for k, v in results.settings.items()) + "."]
     info = results.machine
     versions = ", ".join(f"{k} {v}" for k, v in info["versions"].items() if v)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import common
+from ..cli import common
 
 if TYPE_CHECKING:
     from ..benchmarks.results import Results
@@ -21,10 +21,30 @@ def command() -> None:
 @command.command("encode", cls=common.EncCommand)
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @common.source_options
-@click.option("--model", default="minilm", show_default=True, metavar="NAME", help="A local folder, a hub id, or minilm.")
-@click.option("--max-length", type=int, default=128, show_default=True, help="Tokens kept of a text, by all alike.")
-@click.option("--texts", type=click.IntRange(1), default=2000, show_default=True, help="Texts to encode, drawn from SOURCE….")
-@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
+@click.option(
+    "--model",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="A local folder, a hub id, or minilm.",
+)
+@click.option(
+    "--max-length", type=int, default=128, show_default=True, help="Tokens kept of a text, by all alike."
+)
+@click.option(
+    "--texts",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Texts to encode, drawn from SOURCE….",
+)
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Of each, in turn; medians are reported.",
+)
 @click.option(
     "--peer-python",
     "peer_pythons",
@@ -33,8 +53,15 @@ def command() -> None:
     metavar="PYTHON",
     help="Look for peers in this interpreter's environment, too; see benchmarks/peers-*.txt.",
 )
-@click.option("--int8-model", type=click.Path(), metavar="DIR", help="Measure this, too: MODEL as `enc calibrate` quantized it.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@click.option(
+    "--int8-model",
+    type=click.Path(),
+    metavar="DIR",
+    help="Measure this, too: MODEL as `enc calibrate` quantized it.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
+)
 @common.json_option
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Texts to features: enc against transformers and sentence-transformers, as far as they are installed."""
@@ -54,15 +81,35 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
 
 
 @command.command("batches", cls=common.EncCommand)
-@click.option("--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384.")
 @click.option(
-    "--rows", type=click.IntRange(100), metavar="N", help="Rows in the store.  [default: 1000000, or 40000 with --tokens]"
+    "--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384."
 )
-@click.option("--batch-size", type=click.IntRange(1), metavar="N", help="Rows in a batch.  [default: 4096, or 256 with --tokens]")
-@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@click.option(
+    "--rows",
+    type=click.IntRange(100),
+    metavar="N",
+    help="Rows in the store.  [default: 1000000, or 40000 with --tokens]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Rows in a batch.  [default: 4096, or 256 with --tokens]",
+)
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Of each, in turn; medians are reported.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
+)
 @common.json_option
-def batches(tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool) -> None:
+def batches(
+    tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool
+) -> None:
     """A shuffled epoch of random features from disk: enc against DuckDB, datasets, Lance and a torch DataLoader, as installed."""
     from ..benchmarks.bench_batches import run
 
@@ -75,15 +122,45 @@ def batches(tokens: bool, rows: int | None, batch_size: int | None, repetitions:
 @click.argument("sources", nargs=-1, metavar="[TRAIN]…")
 @common.source_options
 @click.option("--valid", multiple=True, metavar="FILE", help="With TRAIN: validation rows.")
-@click.option("--label-column", default="label", show_default=True, metavar="NAME", help="With TRAIN: column of the 0/1 label.")
 @click.option(
-    "--model", default="minilm", show_default=True, metavar="NAME", help="With TRAIN: a local folder, a hub id, or minilm."
+    "--label-column",
+    default="label",
+    show_default=True,
+    metavar="NAME",
+    help="With TRAIN: column of the 0/1 label.",
 )
-@click.option("--rows", type=click.IntRange(100), default=200_000, show_default=True, help="Rows of random pooled features.")
-@click.option("--token-rows", type=click.IntRange(100), default=10_000, show_default=True, help="Rows of random token features.")
+@click.option(
+    "--model",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="With TRAIN: a local folder, a hub id, or minilm.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(100),
+    default=200_000,
+    show_default=True,
+    help="Rows of random pooled features.",
+)
+@click.option(
+    "--token-rows",
+    type=click.IntRange(100),
+    default=10_000,
+    show_default=True,
+    help="Rows of random token features.",
+)
 @click.option("--batch-size", type=click.IntRange(1), default=1024, show_default=True, help="Rows a step.")
-@click.option("--repetitions", type=click.IntRange(1), default=3, show_default=True, help="Of each, in turn; medians are reported.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Of each, in turn; medians are reported.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
+)
 @common.json_option
 def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Training heads on random features: enc against scikit-learn and a plain torch loop, as installed.
@@ -112,12 +189,27 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
 
 
 @command.command("fine-tune", cls=common.EncCommand, context_settings={"ignore_unknown_options": True})
-@click.option("--repetitions", type=click.IntRange(1), default=1, show_default=True, help="Of each, in turn; medians are reported.")
-@click.option("--only", multiple=True, type=click.Choice(["enc", "plain", "padded", "frozen"]), help="Leave out the others.")
-@click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md.")
+@click.option(
+    "--repetitions",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Of each, in turn; medians are reported.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(["enc", "plain", "padded", "frozen"]),
+    help="Leave out the others.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
+)
 @common.json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
-def fine_tune(arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool) -> None:
+def fine_tune(
+    arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool
+) -> None:
     """A job of `enc fine-tune`, against a plain Trainer script and the best linear head on frozen features.
 
     \b

@@ -10,26 +10,43 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import common
+from ..cli import common
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
 
 
-@click.command("build-features", cls=common.EncCommand, short_help="Encode texts once and keep their features.")
+@click.command(
+    "build-features", cls=common.EncCommand, short_help="Encode texts once and keep their features."
+)
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
 @common.store_option
 @common.source_options
-@click.option("--model", metavar="NAME", help="minilm (English, comes with enc), a local folder, or a hub id.  [default: minilm]")
+@click.option(
+    "--model",
+    metavar="NAME",
+    help="minilm (English, comes with enc), a local folder, or a hub id.  [default: minilm]",
+)
 @common.setting_options
 @click.option(
-    "--name", metavar="NAME", help="The feature set's name; one that exists gives its setting too.  [default: by setting]"
+    "--name",
+    metavar="NAME",
+    help="The feature set's name; one that exists gives its setting too.  [default: by setting]",
 )
-@click.option("--tokens-per-batch", type=click.IntRange(1), help="Batch size in tokens, padding included.  [default: by device]")
+@click.option(
+    "--tokens-per-batch",
+    type=click.IntRange(1),
+    help="Batch size in tokens, padding included.  [default: by device]",
+)
 @common.backend_options
 @common.json_option
 def command(
-    sources: tuple[str, ...], store: str, name: str | None, tokens_per_batch: int | None, as_json: bool, **values: Any
+    sources: tuple[str, ...],
+    store: str,
+    name: str | None,
+    tokens_per_batch: int | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Encode the texts of SOURCE… once, and keep their features in a store.
 
@@ -43,17 +60,25 @@ def command(
     common.note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
     from ..engine import build_features
-    from ..engine.calibrate import AutoEncoder
+    from ..engine.backends.calibrate import AutoEncoder
 
     try:
         with common.progress_bar("encoding") as progress:
-            summary = build_features(source, store, encoder, name=name, tokens_per_batch=tokens_per_batch, progress=progress)
+            summary = build_features(
+                source, store, encoder, name=name, tokens_per_batch=tokens_per_batch, progress=progress
+            )
     except KeyboardInterrupt:
-        common.note(f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}")
+        common.note(
+            f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}"
+        )
         raise SystemExit(130) from None
     if isinstance(encoder, AutoEncoder) and encoder.measured:
         common.note(f"chose {encoder.explain()}")
-    click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary, store))
+    click.echo(
+        json.dumps(dataclasses.asdict(summary), ensure_ascii=False)
+        if as_json
+        else summary_text(summary, store)
+    )
 
 
 def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
@@ -80,13 +105,23 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
         ("rows read", f"{summary.rows:,}", ""),
         ("distinct texts", f"{summary.distinct:,}", ""),
         ("in the store", f"{summary.cached:,}", ""),
-        ("encoded", f"{summary.encoded:,}", f"{summary.texts_per_second:,.0f} texts/s" if summary.encoded else ""),
+        (
+            "encoded",
+            f"{summary.encoded:,}",
+            f"{summary.texts_per_second:,.0f} texts/s" if summary.encoded else "",
+        ),
         ("truncated", f"{summary.truncated:,}", hint),
         ("rejected", f"{summary.rejected:,}", rejected),
         ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
     ]
     if summary.encoder:
-        lines.append(("encoder busy", f"{summary.encoder_busy:.0%}", f"{summary.encoder}; padding {summary.padding:.1%}"))
+        lines.append(
+            (
+                "encoder busy",
+                f"{summary.encoder_busy:.0%}",
+                f"{summary.encoder}; padding {summary.padding:.1%}",
+            )
+        )
     text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{common.rows_of(lines)}"
     if summary.rejected:
         text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"

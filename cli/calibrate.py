@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import common
+from ..cli import common
 
 if TYPE_CHECKING:
+    from ..engine.backends.measure import Candidate
     from ..engine.gate import Judged
-    from ..engine.measure import Candidate
     from ..store import Source
 
 
@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
 @common.source_options
 @common.setting_options
-@click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), help="Measure this precision only.")
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), help="Measure this precision only."
+)
 @common.device_option
 @click.option("--label-column", metavar="NAME", help="For int8: column of the label.")
-@click.option("--valid", multiple=True, metavar="FILE", help="For int8: validation rows; may be given several times.")
-@click.option("--valid-fraction", type=float, help="For int8: hold out this share of SOURCE's texts.  [default: 0.2]")
+@click.option(
+    "--valid", multiple=True, metavar="FILE", help="For int8: validation rows; may be given several times."
+)
+@click.option(
+    "--valid-fraction", type=float, help="For int8: hold out this share of SOURCE's texts.  [default: 0.2]"
+)
 @click.option("--output", type=click.Path(), metavar="DIR", help="For int8: folder for the quantized model.")
 @common.json_option
 @click.pass_context
@@ -39,13 +45,15 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
     source = common.source_of(sources, values)
     if values["precision"] == "int8":
         judged = _judge(model, source, values)
-        click.echo(json.dumps(dataclasses.asdict(judged)) if as_json else _judged_text(judged, values["output"]))
+        click.echo(
+            json.dumps(dataclasses.asdict(judged)) if as_json else _judged_text(judged, values["output"])
+        )
         if not judged.passed:
             ctx.exit(1)
         return
     from ..engine import load_encoder
-    from ..engine.calibrate import AutoEncoder
-    from ..engine.measure import sample_of
+    from ..engine.backends.calibrate import AutoEncoder
+    from ..engine.backends.measure import sample_of
     from ..store import ModelError
 
     setting = common.setting_values(values)
@@ -82,10 +90,10 @@ def _table(results: "list[Candidate]", baseline: float | None = None) -> str:
     baseline = baseline or results[0].texts_per_second or 1.0
     lines = []
     for c in results:
-        figures = (
-            f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  {c.tokens_per_batch:>6,} tokens a batch"
+        figures = f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  {c.tokens_per_batch:>6,} tokens a batch"
+        lines.append(
+            f"{c.name:<14}{figures if c.texts_per_second else '':<56}  {c.problem or f'cosine {c.cosine:.5f}'}"
         )
-        lines.append(f"{c.name:<14}{figures if c.texts_per_second else '':<56}  {c.problem or f'cosine {c.cosine:.5f}'}")
     return "\n".join(lines)
 
 

@@ -26,7 +26,13 @@ class EncCommand(click.Command):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.params.append(
-            click.Option(["--debug"], is_flag=True, expose_value=False, callback=_remember, help="Show the traceback of an error.")
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember,
+                help="Show the traceback of an error.",
+            )
         )
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -71,24 +77,44 @@ source_options = options(
     click.option("--query", metavar="SQL", help="A SELECT that gives the rows, in place of files."),
     click.option("--where", metavar="SQL", help="Use only the rows for which this condition holds."),
     click.option(
-        "--format", type=click.Choice(["tsv", "csv", "jsonl", "parquet"]), help="Format of the files.  [default: by ending]"
+        "--format",
+        type=click.Choice(["tsv", "csv", "jsonl", "parquet"]),
+        help="Format of the files.  [default: by ending]",
     ),
 )
 setting_options = options(
-    click.option("--recipe", type=click.Choice(["flat32"]), help="A setting with a name; what is given beside it goes first."),
-    click.option("--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]"),
-    click.option("--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"),
-    click.option("--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]"),
+    click.option(
+        "--recipe",
+        type=click.Choice(["flat32"]),
+        help="A setting with a name; what is given beside it goes first.",
+    ),
+    click.option(
+        "--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]"
+    ),
+    click.option(
+        "--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"
+    ),
+    click.option(
+        "--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]"
+    ),
     click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models."),
     click.option(
         "--long-text",
         type=click.Choice(["truncate", "windows"]),
         help="Cut texts at max-length, or encode all of them in windows of that length and pool these.  [default: truncate]",
     ),
-    click.option("--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"),
-    click.option("--dtype", type=click.Choice(["float16", "float32"]), help="How features are stored.  [default: float16]"),
+    click.option(
+        "--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float16", "float32"]),
+        help="How features are stored.  [default: float16]",
+    ),
 )
-store_option = click.option("--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets.")
+store_option = click.option(
+    "--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets."
+)
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
 )
@@ -107,20 +133,24 @@ backend_options = options(
     ),
     device_option,
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."
+)
 
 
 classifier_options = options(
     click.option("--head", type=click.Path(), metavar="DIR", help="A head made by train-head."),
     click.option(
-        "--model", metavar="DIR", help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved."
+        "--model",
+        metavar="DIR",
+        help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
     ),
 )
 
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
     """What the values of `classifier_options` name, and the folder that its encoder has moved to, if it has."""
-    from ..engine.tuned import load_classifier as load
+    from ..engine.finetune.tuned import load_classifier as load
     from ..store import SourceError
 
     if not (values["head"] or values["model"]):
@@ -164,7 +194,11 @@ def key_values(items: Sequence[str], flag: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for item in items:
         try:
-            parsed = json.loads(item) if item.lstrip().startswith("{") else dict(map(_pair, re.split(r",(?=[^,=\[\]]+=)", item)))
+            parsed = (
+                json.loads(item)
+                if item.lstrip().startswith("{")
+                else dict(map(_pair, re.split(r",(?=[^,=\[\]]+=)", item)))
+            )
         except ValueError as error:
             raise click.BadParameter(
                 f"cannot read '{item}'; write name=value,name=value or a JSON object", param_hint=flag
@@ -199,7 +233,9 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         yield _progress_lines(label)
         return
     rate = TextColumn("{task.fields[rate]}")
-    with Progress(TextColumn(label), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), console=console) as bar:
+    with Progress(
+        TextColumn(label), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), console=console
+    ) as bar:
         task = bar.add_task(label, total=None, rate="", visible=False)
         started = time.monotonic()
 
@@ -207,7 +243,13 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
             nonlocal started
             started = started if done else time.monotonic()
             per_second = done / max(time.monotonic() - started, 1e-9)
-            bar.update(task, completed=done, total=total, visible=True, rate=f"{per_second:,.0f} texts/s" if done else "")
+            bar.update(
+                task,
+                completed=done,
+                total=total,
+                visible=True,
+                rate=f"{per_second:,.0f} texts/s" if done else "",
+            )
 
         yield update
 
@@ -231,7 +273,9 @@ def rows_of(pairs: Sequence[tuple[str, str, str]]) -> str:
     """Lines of name, right-aligned figure and remark."""
     names = max(len(name) for name, _, _ in pairs)
     figures = max(len(figure) for _, figure, _ in pairs)
-    return "\n".join(f"  {name:<{names}}  {figure:>{figures}}  {remark}".rstrip() for name, figure, remark in pairs)
+    return "\n".join(
+        f"  {name:<{names}}  {figure:>{figures}}  {remark}".rstrip() for name, figure, remark in pairs
+    )
 
 
 def seconds_line(seconds: dict[str, float]) -> str:

@@ -4,10 +4,12 @@ import json
 
 import click
 
-from . import common
+from ..cli import common
 
 
-@click.command("export-head", cls=common.EncCommand, short_help="Write a head's weights as a torch state_dict.")
+@click.command(
+    "export-head", cls=common.EncCommand, short_help="Write a head's weights as a torch state_dict."
+)
 @click.argument("head_folder", metavar="HEAD")
 @click.argument("output", metavar="OUT.pth")
 @common.json_option
@@ -17,12 +19,18 @@ def command(head_folder: str, output: str, as_json: bool) -> None:
     `torch.load(OUT.pth, weights_only=True)` reads it.
     """
     from ..engine import Head
-    from ..engine.state_dict import export_state_dict
+    from ..engine.heads.state_dict import export_state_dict
 
     common.find_local_modules()
     head = Head.load(head_folder)
     names = export_state_dict(head, output)
     if as_json:
-        click.echo(json.dumps({"output": output, "names": names, "labels": list(head.labels.values)}, ensure_ascii=False))
+        click.echo(
+            json.dumps(
+                {"output": output, "names": names, "labels": list(head.labels.values)}, ensure_ascii=False
+            )
+        )
     else:
-        click.echo(f"written: {output} with {', '.join(names)}; outputs in the order {', '.join(map(str, head.labels.values))}")
+        click.echo(
+            f"written: {output} with {', '.join(names)}; outputs in the order {', '.join(map(str, head.labels.values))}"
+        )

@@ -6,13 +6,17 @@ from typing import Any
 
 import click
 
-from . import common
+from ..cli import common
 
 
 @click.command("export-onnx", cls=common.EncCommand, short_help="Write an encoder as one ONNX file.")
 @click.argument("names", nargs=-1, metavar="[MODEL] OUTPUT.onnx")
 @click.option(
-    "--head", "head_folder", type=click.Path(), metavar="DIR", help="Export this head with its encoder, in place of MODEL."
+    "--head",
+    "head_folder",
+    type=click.Path(),
+    metavar="DIR",
+    help="Export this head with its encoder, in place of MODEL.",
 )
 @common.setting_options
 @click.option(
@@ -29,7 +33,12 @@ from . import common
 )
 @common.json_option
 def command(
-    names: tuple[str, ...], head_folder: str | None, precision: str, target: str | None, as_json: bool, **values: Any
+    names: tuple[str, ...],
+    head_folder: str | None,
+    precision: str,
+    target: str | None,
+    as_json: bool,
+    **values: Any,
 ) -> None:
     """Write MODEL as one ONNX graph: token ids in, pooled features out; checked against torch.
 
@@ -39,9 +48,9 @@ def command(
     """
     import dataclasses
 
-    from ..engine.checkpoint import checkpoint_of
-    from ..engine.onnx_export import export_onnx
-    from ..engine.tuned import load_classifier
+    from ..engine.encode.checkpoint import checkpoint_of
+    from ..engine.export import export_onnx
+    from ..engine.finetune.tuned import load_classifier
     from ..store import ModelError
 
     if len(names) != (1 if head_folder else 2):
@@ -53,7 +62,9 @@ def command(
         spec = head.spec
         checkpoint = checkpoint_of(spec.model, **spec.setting)
         if checkpoint.spec.weights != spec.weights:
-            raise ModelError(f"model '{spec.model}' is not the one the head was trained with; its weights have changed")
+            raise ModelError(
+                f"model '{spec.model}' is not the one the head was trained with; its weights have changed"
+            )
     else:
         checkpoint = checkpoint_of(model, **common.setting_values(values))
     target = target or ("cuda" if precision == "fp16" else "any")
@@ -63,7 +74,11 @@ def command(
         click.echo(json.dumps({"output": output, "bytes": size} | dataclasses.asdict(export)))
         return
     click.echo(f"written: {output}, {size / 1e6:.1f} MB, {precision}")
-    click.echo(f"differs from torch by {export.difference:.1e} at the most (fp32 there); mean cosine {export.cosine:.5f}")
+    click.echo(
+        f"differs from torch by {export.difference:.1e} at the most (fp32 there); mean cosine {export.cosine:.5f}"
+    )
     if target != "any":
         fusions = ", ".join(f"{count} {name}" for name, count in export.fused.items())
-        click.echo(f"fused for ONNX Runtime on {target}: {fusions or 'nothing was found to fuse; these are plain operators'}")
+        click.echo(
+            f"fused for ONNX Runtime on {target}: {fusions or 'nothing was found to fuse; these are plain operators'}"
+        )

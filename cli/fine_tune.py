@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from . import common
+from ..cli import common
 
 
 class _PassingCommand(common.EncCommand):
@@ -19,7 +19,11 @@ class _PassingCommand(common.EncCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take --debug out, where it is not the option of that name that transformers has, which takes a value."""
-        alone = [i for i, word in enumerate(args) if word == "--debug" and (args[i + 1 :] or ["--"])[0].startswith("--")]
+        alone = [
+            i
+            for i, word in enumerate(args)
+            if word == "--debug" and (args[i + 1 :] or ["--"])[0].startswith("--")
+        ]
         common.set_debug(ctx, bool(alone))
         return super().parse_args(ctx, [word for i, word in enumerate(args) if i not in alone])
 
@@ -30,7 +34,9 @@ class _PassingCommand(common.EncCommand):
     short_help="Train the whole model, as run_glue.py does.",
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
-@click.option("--all-options", is_flag=True, help="List the options, but for those of transformers' TrainingArguments.")
+@click.option(
+    "--all-options", is_flag=True, help="List the options, but for those of transformers' TrainingArguments."
+)
 @common.json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[RUN_GLUE OPTIONS]…")
 def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> None:
@@ -51,8 +57,8 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     A run that was killed goes on from its last checkpoint when it is started again.
     Several processes: torchrun --standalone --nproc_per_node 2 --no-python enc fine-tune …
     """
-    from ..engine.finetune import fine_tune
-    from ..engine.finetune_options import is_main_process, option_names, parse_options
+    from ..engine.finetune.options import is_main_process, option_names, parse_options
+    from ..engine.finetune.run import fine_tune
 
     if all_options:
         for group, options in option_names().items():
@@ -61,14 +67,18 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
         return
     options = parse_options(arguments)
     common.find_local_modules()
-    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():  # the trainer prints
+    with (
+        contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    ):  # the trainer prints
         result = fine_tune(options, say=common.note)
     if not is_main_process(options.training):
         return
     if as_json:
         click.echo(json.dumps({"output_dir": result.output_dir, **result.metrics}))
         return
-    figures = {key.removeprefix("eval_"): value for key, value in result.metrics.items() if key.startswith("eval_")}
+    figures = {
+        key.removeprefix("eval_"): value for key, value in result.metrics.items() if key.startswith("eval_")
+    }
     shown = [
         f"{key} {value:.4f}"
         for key, value in figures.items()
@@ -79,7 +89,9 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     for path in result.predictions:
         click.echo(f"predictions are in '{path}'")
     if options.training.do_train:
-        click.echo(f"model saved in '{result.output_dir}'; `enc score … --model {result.output_dir}` scores Parquet files with it")
+        click.echo(
+            f"model saved in '{result.output_dir}'; `enc score … --model {result.output_dir}` scores Parquet files with it"
+        )
     if result.feature_set:
         click.echo(
             f"feature set '{result.feature_set}' registered; fill it with `enc build-features … --model {result.output_dir} "

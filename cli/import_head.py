@@ -5,18 +5,40 @@ from pathlib import Path
 
 import click
 
-from . import common
+from ..cli import common
 
 
 @click.command("import-head", cls=common.EncCommand, short_help="Make a head of a torch state_dict.")
 @click.argument("weights", metavar="IN.pth")
 @click.argument("output", metavar="HEAD")
 @common.store_option
-@click.option("--features", metavar="NAME", help="Feature set whose features the weights take.  [default: the only one]")
-@click.option("--labels", required=True, metavar="LIST", help="Labels in the order of the outputs, such as 0,1.")
-@click.option("--text-column", default="sentence", show_default=True, metavar="NAME", help="Column of the text in what is scored.")
-@click.option("--head", "kind", default="linear", show_default=True, metavar="KIND", help="Kind of head that the weights are of.")
-@click.option("--head-args", multiple=True, metavar="ARGS", help="Its arguments: hidden=256,dropout=0.2 or a JSON object.")
+@click.option(
+    "--features", metavar="NAME", help="Feature set whose features the weights take.  [default: the only one]"
+)
+@click.option(
+    "--labels", required=True, metavar="LIST", help="Labels in the order of the outputs, such as 0,1."
+)
+@click.option(
+    "--text-column",
+    default="sentence",
+    show_default=True,
+    metavar="NAME",
+    help="Column of the text in what is scored.",
+)
+@click.option(
+    "--head",
+    "kind",
+    default="linear",
+    show_default=True,
+    metavar="KIND",
+    help="Kind of head that the weights are of.",
+)
+@click.option(
+    "--head-args",
+    multiple=True,
+    metavar="ARGS",
+    help="Its arguments: hidden=256,dropout=0.2 or a JSON object.",
+)
 @common.json_option
 def command(
     weights: str,
@@ -33,9 +55,9 @@ def command(
 
     Only tensors are read from the file, never code.
     """
-    from ..engine.labels import Labels
-    from ..engine.model import require_replaceable
-    from ..engine.state_dict import import_state_dict
+    from ..engine.heads.head import require_replaceable
+    from ..engine.heads.labels import Labels
+    from ..engine.heads.state_dict import import_state_dict
     from ..store import open_feature_set
 
     common.find_local_modules()
@@ -54,4 +76,6 @@ def command(
     if as_json:
         click.echo(json.dumps({"output": output, "labels": list(head.labels.values)}, ensure_ascii=False))
     else:
-        click.echo(f"head saved in '{output}': {kind}, labels {', '.join(map(str, head.labels.values))}, features '{table.name}'")
+        click.echo(
+            f"head saved in '{output}': {kind}, labels {', '.join(map(str, head.labels.values))}, features '{table.name}'"
+        )

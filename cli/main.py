@@ -31,7 +31,9 @@ class _LazyGroup(click.Group):
         return importlib.import_module(f".{COMMANDS[cmd_name]}", __package__).command
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="enc-features", prog_name="enc")
 def main() -> None:
     """Turn text into BERT features once, fast, and train on them ever after.

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import common
+from ..cli import common
 
 if TYPE_CHECKING:
     from ..engine.score import Prediction
@@ -14,8 +14,20 @@ if TYPE_CHECKING:
 @click.command("predict", cls=common.EncCommand, short_help="Try a head on texts.")
 @common.classifier_options
 @click.argument("texts", nargs=-1, metavar="[TEXT]…")
-@click.option("--tokens", "tokens_too", is_flag=True, help="Show the tokens, too, with their segment ids; of pairs they are shown.")
-@click.option("--pair", "pairs", nargs=2, multiple=True, metavar="TEXT TEXT", help="A pair of texts; may be given several times.")
+@click.option(
+    "--tokens",
+    "tokens_too",
+    is_flag=True,
+    help="Show the tokens, too, with their segment ids; of pairs they are shown.",
+)
+@click.option(
+    "--pair",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="TEXT TEXT",
+    help="A pair of texts; may be given several times.",
+)
 @common.backend_options
 @common.json_option
 def command(
@@ -27,14 +39,16 @@ def command(
 ) -> None:
     """Try a head on texts: the label (or labels, or number) and the probability of each class."""
     from ..engine import load_encoder_of, predict_texts
-    from ..engine.checkpoint import token_texts
+    from ..engine.encode.checkpoint import token_texts
     from ..store import SourceError
 
     if bool(texts) == bool(pairs):
         raise SourceError('give something to predict: texts ("…" "…"), or pairs (--pair "…" "…")')
     head, model = common.load_classifier(values)
     if bool(pairs) != bool(head.pair_column):
-        wanted = "pairs; pass --pair TEXT TEXT" if head.pair_column else "single texts; pass them without --pair"
+        wanted = (
+            "pairs; pass --pair TEXT TEXT" if head.pair_column else "single texts; pass them without --pair"
+        )
         raise SourceError(f"the head was trained on {wanted}")
     empty = [text for text in (texts or [a + b for a, b in pairs]) if not text.strip()]
     if empty:
@@ -42,7 +56,9 @@ def command(
     encoder = load_encoder_of(head.spec, model=model, **common.backend_values(values))
     firsts, seconds = (texts, None) if texts else zip(*pairs, strict=True)
     predictions = predict_texts(head, list(firsts), encoder, list(seconds) if seconds else None)
-    read = token_texts(model or head.spec.model, encoder.tokenize(list(firsts), list(seconds) if seconds else None))
+    read = token_texts(
+        model or head.spec.model, encoder.tokenize(list(firsts), list(seconds) if seconds else None)
+    )
     for number, prediction in enumerate(predictions):
         tokens, segment_ids = read[number] if pairs or tokens_too else ([], [])
         if as_json:
@@ -51,7 +67,11 @@ def command(
         else:
             value = prediction.value
             answer = (
-                f"{value:.4g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, list) else value
+                f"{value:.4g}"
+                if isinstance(value, float)
+                else ", ".join(map(str, value))
+                if isinstance(value, list)
+                else value
             )
             shown = "  ".join(f"{name} {share:.3f}" for name, share in list(prediction.proba.items())[:10])
             text = texts[number] if texts else " | ".join(pairs[number])
@@ -64,7 +84,9 @@ def _tokens_text(tokens: list[str], segment_ids: list[int]) -> str:
     """Tokens with the segment of each below it."""
     from rich.cells import cell_len
 
-    widths = [max(cell_len(token), len(str(segment))) for token, segment in zip(tokens, segment_ids, strict=True)]
+    widths = [
+        max(cell_len(token), len(str(segment))) for token, segment in zip(tokens, segment_ids, strict=True)
+    ]
     padded = [token + " " * (width - cell_len(token)) for token, width in zip(tokens, widths, strict=True)]
     below = [str(segment).ljust(width) for segment, width in zip(segment_ids, widths, strict=True)]
     return f"  tokens    {' '.join(padded)}".rstrip() + f"\n  segments  {' '.join(below)}".rstrip()
@@ -75,6 +97,10 @@ def _as_json(prediction: "Prediction") -> dict[str, Any]:
     if not prediction.proba:
         return {"prediction": prediction.value}
     several = isinstance(prediction.value, list)
-    score = [prediction.proba[label] for label in prediction.value] if several else prediction.proba[prediction.value]
+    score = (
+        [prediction.proba[label] for label in prediction.value]
+        if several
+        else prediction.proba[prediction.value]
+    )
     shares = {str(name): share for name, share in prediction.proba.items()}
     return {"prediction": prediction.value, "score": score, "proba": shares}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import common
+from ..cli import common
 
 if TYPE_CHECKING:
     from ..engine import Encoder, ScoreSummary
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
 @click.argument("input", metavar="INPUT.parquet")
 @click.argument("output", metavar="OUTPUT.parquet")
 @common.classifier_options
-@click.option("--store", type=click.Path(), metavar="DIR", help="Folder of the feature sets; without it, nothing is kept.")
+@click.option(
+    "--store",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of the feature sets; without it, nothing is kept.",
+)
 @common.text_options
 @click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
-@click.option("--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns.")
+@click.option(
+    "--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns."
+)
 @common.backend_options
 @common.json_option
 def command(
@@ -64,7 +71,9 @@ def command(
             load=load,
             progress=progress,
         )
-    click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else _summary_text(summary))
+    click.echo(
+        json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else _summary_text(summary)
+    )
 
 
 def _summary_text(summary: "ScoreSummary") -> str:

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from . import common
+from ..cli import common
 
 
 @click.group("store")
@@ -22,7 +22,11 @@ def list_sets(store: str, as_json: bool) -> None:
 
     tables = [open_feature_set(store, name) for name in feature_set_names(store)]
     if as_json:
-        click.echo(json.dumps([{"name": t.name, "rows": t.rows, "bytes": t.bytes, "version": t.version} for t in tables]))
+        click.echo(
+            json.dumps(
+                [{"name": t.name, "rows": t.rows, "bytes": t.bytes, "version": t.version} for t in tables]
+            )
+        )
         return
     from rich import box
     from rich.console import Console
@@ -30,12 +34,16 @@ def list_sets(store: str, as_json: bool) -> None:
 
     listing = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("name", "rows", "size", "version", "shape"):
-        listing.add_column(title, justify="right" if title in ("rows", "size", "version") else "left", no_wrap=True)
+        listing.add_column(
+            title, justify="right" if title in ("rows", "size", "version") else "left", no_wrap=True
+        )
     listing.add_column("dtype")
     listing.add_column("model", overflow="fold")
     for t in tables:
         shape = " x ".join(map(str, t.spec.shape))
-        listing.add_row(t.name, f"{t.rows:,}", size_text(t.bytes), str(t.version), shape, t.spec.dtype, t.spec.model)
+        listing.add_row(
+            t.name, f"{t.rows:,}", size_text(t.bytes), str(t.version), shape, t.spec.dtype, t.spec.model
+        )
     Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(listing)
 
 
@@ -53,7 +61,13 @@ def show(store: str, name: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(
                 json.dumps(
-                    {"name": table.name, "rows": table.rows, "bytes": table.bytes, "version": table.version, "spec": setting}
+                    {
+                        "name": table.name,
+                        "rows": table.rows,
+                        "bytes": table.bytes,
+                        "version": table.version,
+                        "spec": setting,
+                    }
                 )
             )
             continue

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..engine.compare import Compared, Found
+    from ..engine.sweep.comparison import Compared, Found
     from ..store import FeatureTable, Source
 
 _SHOWN = 20
@@ -18,12 +18,16 @@ def is_sweep(values: dict[str, Any]) -> bool:
 
 
 def search_for(
-    train: "Source", table: "FeatureTable", values: dict[str, Any], data: dict[str, Any], say: Callable[[str], None]
+    train: "Source",
+    table: "FeatureTable",
+    values: dict[str, Any],
+    data: dict[str, Any],
+    say: Callable[[str], None],
 ) -> "Found":
     """Train them all, and print the table."""
-    from ..engine.grid import parse_sweep
-    from ..engine.search import search
-    from ..engine.solve_folds import search_path
+    from ..engine.sweep.grid import parse_sweep
+    from ..engine.sweep.search import search
+    from ..engine.sweep.search_path import search_path
     from ..store import SourceError
 
     if values["solver"] == "lbfgs":
@@ -35,7 +39,9 @@ def search_for(
         found = search_path(train, table, folds=values["folds"], l2=path_of_l2(values), say=say, **data)
     else:
         if values["l2"]:
-            raise SourceError("--l2 is for --solver lbfgs; with gradient descent there is --sweep weight_decay=0.1,0.01")
+            raise SourceError(
+                "--l2 is for --solver lbfgs; with gradient descent there is --sweep weight_decay=0.1,0.01"
+            )
         grid = parse_sweep(values["sweep"])
         options = {name: values[name] for name in ("seeds", "folds", "ensemble")}
         found = search(train, table, grid=grid, say=say, **options, **data)
@@ -45,12 +51,14 @@ def search_for(
 
 def path_of_l2(values: dict[str, Any]) -> Sequence[float]:
     """The strengths of regularisation that ``--l2`` names, or the usual ones."""
-    from ..engine.solve import L2_PATH
+    from ..engine.train.solve import L2_PATH
 
     try:
         return [float(part) for part in values["l2"].split(",")] if values["l2"] else L2_PATH
     except ValueError as error:
-        raise click.BadParameter(f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2") from error
+        raise click.BadParameter(
+            f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2"
+        ) from error
 
 
 def sweep_text(found: "Found") -> str:
@@ -62,7 +70,9 @@ def sweep_text(found: "Found") -> str:
         mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
         rows.append([*(_shown(compared.setting[name]) for name in names), mean, _runs_text(compared)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     if len(found.compared) > _SHOWN:
         lines.append(f"… {len(found.compared) - _SHOWN} more in sweep.parquet")
     return "\n".join(lines)

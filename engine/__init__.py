@@ -1,14 +1,14 @@
 """What computes: encoders, building features, training heads, scoring."""
 
-from .build import BuildSummary, build_features
-from .config import TrainConfig
-from .dataset import FeatureDataset, to_device
-from .encoder import Encoder, encode_texts
-from .labels import Labels
-from .load import load_encoder, load_encoder_of
-from .model import Head
+from .backends.load import load_encoder, load_encoder_of
+from .encode.build import BuildSummary, build_features
+from .encode.encoder import Encoder, encode_texts
+from .heads.head import Head
+from .heads.labels import Labels
 from .score import Prediction, ScoreSummary, predict_texts, score_parquet
-from .train import train_head
+from .train.config import TrainConfig
+from .train.fit import train_head
+from .train.torch_dataset import FeatureDataset, to_device
 
 __all__ = [
     "BuildSummary",

@@ -10,17 +10,17 @@ from typing import Unpack
 import numpy as np
 
 from ..store import ModelError, Setting, Source, open_feature_set
-from .build import build_features
-from .calibrate import AutoEncoder
-from .checkpoint import checkpoint_of
-from .encoder import Encoder
-from .folders import replaced, require_replaceable
-from .int8 import RECIPES, Recipe, quantize, require_packages
-from .load import load_encoder
-from .measure import Candidate, measure_one, sample_of
-from .models import INT8_RECORD
-from .openvino_encoder import OpenVinoEncoder
-from .train import TrainConfig, train_head
+from ..store.files import replaced, require_replaceable
+from .backends.calibrate import AutoEncoder
+from .backends.int8 import RECIPES, Recipe, quantize, require_packages
+from .backends.load import load_encoder
+from .backends.measure import Candidate, measure_one, sample_of
+from .backends.openvino_backend import OpenVinoEncoder
+from .encode.build import build_features
+from .encode.checkpoint import checkpoint_of
+from .encode.encoder import Encoder
+from .encode.model_files import INT8_RECORD
+from .train.fit import TrainConfig, train_head
 
 MAX_LOSS = 0.005
 """Accuracy that int8 may cost, as a share: half a point."""
@@ -92,7 +92,10 @@ def judge_int8(
                 build_features(source, Path(work, "store"), encoder, name=encoder.spec.precision)
             table = open_feature_set(Path(work, "store"), encoder.spec.precision)
             options = {"valid": valid, "valid_fraction": valid_fraction, "label_column": label_column}
-            heads = [train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options) for seed in SEEDS]
+            heads = [
+                train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options)
+                for seed in SEEDS
+            ]
             return float(np.mean([head.metrics["accuracy"] for head in heads]))
 
         say("encoding in full precision …")

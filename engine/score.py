@@ -27,11 +27,11 @@ from ..store.batches import MappedFeatures
 from ..store.catalog import feature_set_names
 from ..store.duck import workspace
 from ..store.stage import Stage, stage_source
-from .build import Progress, Stopwatch, encode_missing, find_missing
-from .encoder import Encoder, encode_texts
-from .load import load_encoder_of
-from .model import Head
-from .tasks import MULTI_LABEL
+from .backends.load import load_encoder_of
+from .encode.build import Progress, Stopwatch, encode_missing, find_missing
+from .encode.encoder import Encoder, encode_texts
+from .heads.head import Head
+from .heads.tasks import MULTI_LABEL
 
 BATCH_ROWS = 65536
 BATCH_BYTES = 64 << 20  # of features at a time
@@ -94,7 +94,10 @@ def score_parquet(
     if output.resolve() == input.resolve():
         raise SourceError(f"'{output}' is the input itself; choose another output")
     source = Source(
-        input, format="parquet", text_column=text_column or head.text_column or None, pair_column=pair_column or head.pair_column
+        input,
+        format="parquet",
+        text_column=text_column or head.text_column or None,
+        pair_column=pair_column or head.pair_column,
     )
     clock = Stopwatch()
     with clock("total"), workspace() as con, tempfile.TemporaryDirectory(prefix="enc-") as scratch:
@@ -157,20 +160,31 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
     return create_feature_set(store, head.feature_set, head.spec) if create else None
 
 
-def predict_texts(head: Head, texts: Sequence[str], encoder: Encoder, pairs: Sequence[str] | None = None) -> list[Prediction]:
+def predict_texts(
+    head: Head, texts: Sequence[str], encoder: Encoder, pairs: Sequence[str] | None = None
+) -> list[Prediction]:
     """What the head makes of each text (or pair); encodes every time."""
     head.require(encoder.spec)
     outputs = head.outputs(encode_texts(encoder, texts, pairs))
     shares: list[dict[Any, float]] = [{} for _ in outputs]
     if head.task.has_classes:
-        shares = [dict(sorted(zip(head.labels.values, row, strict=True), key=lambda p: -p[1])) for row in outputs.tolist()]
-    return [Prediction(value, proba) for value, proba in zip(head.decided(outputs).to_pylist(), shares, strict=True)]
+        shares = [
+            dict(sorted(zip(head.labels.values, row, strict=True), key=lambda p: -p[1]))
+            for row in outputs.tolist()
+        ]
+    return [
+        Prediction(value, proba)
+        for value, proba in zip(head.decided(outputs).to_pylist(), shares, strict=True)
+    ]
 
 
 def _added_fields(head: Head, prefix: str, proba: bool) -> list[pa.Field]:
     if proba and not head.task.has_classes:
         raise HeadError("a regression has no probabilities; leave out --proba")
-    answer, several = head.decided(np.zeros((0, len(head.labels) or 1), np.float32)).type, head.task is MULTI_LABEL
+    answer, several = (
+        head.decided(np.zeros((0, len(head.labels) or 1), np.float32)).type,
+        head.task is MULTI_LABEL,
+    )
     fields = [pa.field(f"{prefix}prediction", answer)]
     if head.task.has_classes:
         fields.append(pa.field(f"{prefix}score", pa.list_(pa.float32()) if several else pa.float32()))
@@ -190,17 +204,28 @@ def _input_schema(input: Path, added: list[pa.Field]) -> pa.Schema:
         ) from error
     taken = [field.name for field in added if field.name in schema.names]
     if taken:
-        raise SourceError(f"'{input}' already has a column '{taken[0]}'; pass --column-prefix for other names")
+        raise SourceError(
+            f"'{input}' already has a column '{taken[0]}'; pass --column-prefix for other names"
+        )
     for field in added:
         schema = schema.append(field)
     return schema
 
 
 def _write_scored(
-    input: Path, output: Path, schema: pa.Schema, added: list[pa.Field], head: Head, stage: Stage, tables: list[FeatureTable]
+    input: Path,
+    output: Path,
+    schema: pa.Schema,
+    added: list[pa.Field],
+    head: Head,
+    stage: Stage,
+    tables: list[FeatureTable],
 ) -> tuple[int, dict[str, int]]:
     """Returns the number of scored rows, and rows by predicted label."""
-    shards, spec = [shard for table in tables for shard in table.shards], tables[0].spec if tables else head.spec
+    shards, spec = (
+        [shard for table in tables for shard in table.shards],
+        tables[0].spec if tables else head.spec,
+    )
     features = MappedFeatures(shards, spec, head.spec)
     scored, counts = 0, np.zeros(len(head.labels), np.int64)
     batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // spec.row_bytes))
@@ -240,7 +265,9 @@ def _counts(head: Head, outputs: np.ndarray) -> np.ndarray:
     decided = head.task.decide(torch.from_numpy(outputs)).numpy()
     if head.task is MULTI_LABEL:
         return decided.sum(0, dtype=np.float64).astype(np.int64)
-    return np.bincount(decided, minlength=len(head.labels)) if head.task.has_classes else np.zeros(0, np.int64)
+    return (
+        np.bincount(decided, minlength=len(head.labels)) if head.task.has_classes else np.zeros(0, np.int64)
+    )
 
 
 def _in_step(reader: pa.RecordBatchReader) -> Generator[pa.Array, int, None]:

@@ -35,7 +35,9 @@ def main() -> None:
     rows = f"SELECT *, row_number() OVER () % 5 = 0 AS held_out FROM read_csv('{sample}', delim='\t', quote='', header=true)"
     training = str(OUTPUT / "train.parquet")
     for path, condition in ((training, "NOT held_out"), (held_out, "held_out")):
-        duckdb.execute(f"COPY (SELECT sentence, label FROM ({rows}) WHERE {condition}) TO '{path}' (FORMAT parquet)")
+        duckdb.execute(
+            f"COPY (SELECT sentence, label FROM ({rows}) WHERE {condition}) TO '{path}' (FORMAT parquet)"
+        )
 
     print("1. Each text is turned into features once, and they are kept.")
     run("enc", "build-features", sample, "--store", store, "--model", model)
@@ -46,12 +48,21 @@ def main() -> None:
     print("\n4. A Parquet file of the held-out rows is scored.")
     run("enc", "score", held_out, scored, "--head", head, "--store", store, "--proba")
     print("\n5. Any text can be tried.")
-    run("enc", "predict", "--head", head, "Spotless room, friendly staff and a great breakfast.", "Never again.")
+    run(
+        "enc",
+        "predict",
+        "--head",
+        head,
+        "Spotless room, friendly staff and a great breakfast.",
+        "Never again.",
+    )
 
     right, majority, total = duckdb.sql(
         f"SELECT count(*) FILTER (prediction = label), greatest(sum(label), sum(1 - label)), count(*) FROM '{scored}'"
     ).fetchall()[0]
-    print(f"\nheld-out accuracy {right / total:.3f} on {total} rows (always guessing the larger class: {majority / total:.3f})")
+    print(
+        f"\nheld-out accuracy {right / total:.3f} on {total} rows (always guessing the larger class: {majority / total:.3f})"
+    )
     print(f"scored rows: {scored}")
 
 

@@ -1,7 +1,17 @@
 """What remembers: keys, shards, feature tables and query plans. Imports neither torch nor transformers."""
 
 from .catalog import create_feature_set, default_name, feature_set_names, open_feature_set
-from .errors import DivergedError, EncError, HeadError, LabelError, MissingFeatures, ModelError, SourceError, SpecError, StoreError
+from .errors import (
+    DivergedError,
+    EncError,
+    HeadError,
+    LabelError,
+    MissingFeatures,
+    ModelError,
+    SourceError,
+    SpecError,
+    StoreError,
+)
 from .source import Source
 from .spec import RECIPES, FeatureSpec, Setting
 from .table import FeatureTable

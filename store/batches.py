@@ -64,7 +64,9 @@ class PlannedFeatures:
             self._offsets = self._shards.offsets(locations)
         else:
             self._stored = self._by_place()
-            self._spare: list[np.ndarray] = []  # buffers between epochs: fresh memory costs more time than reading into it
+            self._spare: list[
+                np.ndarray
+            ] = []  # buffers between epochs: fresh memory costs more time than reading into it
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the shards itself, in the same order, instead of being sent the rows held here.
@@ -120,7 +122,9 @@ class PlannedFeatures:
         rows, and leaves out the first ``start`` of them. All batches but the last are full.
         """
         if batch_size < 1 or not 0 <= rank < world_size:
-            raise ValueError(f"no batches of {batch_size} rows for rank {rank} of {world_size}; ranks count from 0")
+            raise ValueError(
+                f"no batches of {batch_size} rows for rank {rank} of {world_size}; ranks count from 0"
+            )
         first, stop = share(self.rows, rank, world_size)
         if not 0 <= start <= stop - first:
             raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
@@ -136,7 +140,9 @@ class PlannedFeatures:
         chunk = batch_size * max(1, _GATHER_BYTES // (batch_size * self.spec.row_bytes))
         chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
         threads = min(_GATHER_THREADS, os.cpu_count() or 1, len(chunks) - 1)
-        with closing(computed_ahead(self._gather, self._rooms(chunks), "enc-gather", threads=threads)) as taken:
+        with closing(
+            computed_ahead(self._gather, self._rooms(chunks), "enc-gather", threads=threads)
+        ) as taken:
             for positions, features in zip(chunks, taken, strict=True):
                 for start in range(0, len(positions), batch_size):
                     yield positions[start : start + batch_size], features[start : start + batch_size]
@@ -146,7 +152,10 @@ class PlannedFeatures:
 
         What other threads give back to the system costs more time to get again than to fill.
         """
-        return ((positions, self._shards.empty(len(positions)) if self.mode == "ram" else None) for positions in chunks)
+        return (
+            (positions, self._shards.empty(len(positions)) if self.mode == "ram" else None)
+            for positions in chunks
+        )
 
     def _gather(self, chunk: tuple[np.ndarray, np.ndarray | None]) -> np.ndarray:
         positions, room = chunk
@@ -158,11 +167,20 @@ class PlannedFeatures:
         self, seed: int, epoch: int, batch_size: int, start: int, rank: int, world_size: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         empty = self._shards.empty
-        buffers = [self._spare.pop() if self._spare else empty(min(self._buffer_rows, self.rows)) for _ in range(2)]
+        buffers = [
+            self._spare.pop() if self._spare else empty(min(self._buffer_rows, self.rows)) for _ in range(2)
+        ]
 
         def fills() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
             orders = block_shuffle(
-                self.rows, self._block_rows, self._buffer_rows, seed, epoch, start=start, rank=rank, world_size=world_size
+                self.rows,
+                self._block_rows,
+                self._buffer_rows,
+                seed,
+                epoch,
+                start=start,
+                rank=rank,
+                world_size=world_size,
             )
             for number, (places, order) in enumerate(orders):
                 positions, features = self._stored[places], buffers[number % 2][: len(places)]
@@ -179,7 +197,9 @@ class PlannedFeatures:
                         chosen = order[done : done + batch_size - filled]
                         stop = filled + len(chosen)
                         batch[0][filled:stop] = positions[chosen]
-                        np.take(features, chosen, axis=0, out=batch[1][filled:stop], mode="clip")  # other modes copy twice
+                        np.take(
+                            features, chosen, axis=0, out=batch[1][filled:stop], mode="clip"
+                        )  # other modes copy twice
                         done, filled = done + len(chosen), stop
                         if filled == batch_size:
                             yield batch
@@ -191,7 +211,9 @@ class PlannedFeatures:
 
     def _by_place(self) -> np.ndarray:
         """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
-        return np.argsort(self._locations, kind="stable").astype(np.uint32 if self.rows < 1 << 32 else np.int64)
+        return np.argsort(self._locations, kind="stable").astype(
+            np.uint32 if self.rows < 1 << 32 else np.int64
+        )
 
     def _load(self) -> np.ndarray:
         held, stored = self._shards.empty(self.rows), self._by_place()
@@ -214,4 +236,10 @@ class PlannedFeatures:
 def _mode_for(size: int) -> str:
     """The quickest way to serve so many bytes with the memory that is available."""
     available = available_memory()
-    return "ram" if size <= available * _RAM_SHARE else "mapped" if size <= available * _CACHE_SHARE else "streamed"
+    return (
+        "ram"
+        if size <= available * _RAM_SHARE
+        else "mapped"
+        if size <= available * _CACHE_SHARE
+        else "streamed"
+    )

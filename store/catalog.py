@@ -15,7 +15,9 @@ def feature_set_names(store: str | Path) -> list[str]:
         raise StoreError(f"there is no store at '{store}'; `enc build-features … --store {store}` makes one")
     names = sorted(path.parent.name for path in store.glob("*/_delta_log"))
     if not names:
-        raise StoreError(f"'{store}' is not a store: no feature set is in it; `enc build-features … --store DIR` makes one")
+        raise StoreError(
+            f"'{store}' is not a store: no feature set is in it; `enc build-features … --store DIR` makes one"
+        )
     return names
 
 
@@ -25,7 +27,11 @@ def open_feature_set(store: str | Path, name: str | None = None) -> FeatureTable
     if name is None and len(names) == 1:
         name = names[0]
     if name not in names:
-        problem = f"'{store}' has several feature sets" if name is None else f"there is no feature set '{name}' in '{store}'"
+        problem = (
+            f"'{store}' has several feature sets"
+            if name is None
+            else f"there is no feature set '{name}' in '{store}'"
+        )
         raise StoreError(f"{problem} (it has: {', '.join(names)}); pass one of them with --features")
     return FeatureTable(Path(store) / name)
 

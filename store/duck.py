@@ -22,7 +22,10 @@ _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
 @contextmanager
 def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection over a database file in the temporary folder, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="enc-") as folder, duckdb.connect(f"{folder}/stage.duckdb") as con:
+    with (
+        tempfile.TemporaryDirectory(prefix="enc-") as folder,
+        duckdb.connect(f"{folder}/stage.duckdb") as con,
+    ):
         con.execute("SET enable_progress_bar=false")
         _limit(con, _threads(con) * BYTES_PER_THREAD)
         yield con
@@ -70,7 +73,11 @@ def available_memory() -> int:
 def _room_in_groups(mount: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> list[int]:
     """What the limits of this process's control group (version 2) and of those around it leave; page cache counts as free."""
     try:
-        own = next(line[3:].strip() for line in Path(membership).read_text("ascii").splitlines() if line.startswith("0::"))
+        own = next(
+            line[3:].strip()
+            for line in Path(membership).read_text("ascii").splitlines()
+            if line.startswith("0::")
+        )
     except (OSError, StopIteration):
         return []
     rooms, group = [], Path(mount, own.lstrip("/"))
@@ -80,7 +87,9 @@ def _room_in_groups(mount: str = "/sys/fs/cgroup", membership: str = "/proc/self
         try:
             limit = int((folder / "memory.max").read_text("ascii"))
             used = int((folder / "memory.current").read_text("ascii"))
-            cache = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())["file"]
+            cache = dict(line.split() for line in (folder / "memory.stat").read_text("ascii").splitlines())[
+                "file"
+            ]
         except (OSError, ValueError, KeyError):  # no such group, or "max": no limit
             continue
         rooms.append(limit - used + int(cache))

@@ -27,9 +27,14 @@ class MappedFeatures:
         self._paths, self._stored = list(shards), spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
-        if len(self.spec.shape) == 2 and len(self._pieces) == 1:  # numpy lets other threads run from 500 pieces on
+        if (
+            len(self.spec.shape) == 2 and len(self._pieces) == 1
+        ):  # numpy lets other threads run from 500 pieces on
             vector = self.spec.row_bytes // self.spec.shape[0]
-            self._gather_pieces, self._gather_type = np.arange(self.spec.shape[0]) * vector, np.dtype((np.void, vector))
+            self._gather_pieces, self._gather_type = (
+                np.arange(self.spec.shape[0]) * vector,
+                np.dtype((np.void, vector)),
+            )
         self._shards: dict[int, Shard] = {}
         self._maps: dict[int, pa.Buffer] = {}
         self._is_mapped = np.zeros(len(self._paths), bool)
@@ -47,15 +52,23 @@ class MappedFeatures:
             self._map(np.unique(numbers))
         group = np.searchsorted(self._starts, locations, side="right") - 1
         if (locations >= self._stops[group]).any():  # the view would give memory that is not the shard's
-            raise StoreError("the plan has rows that the shards have not; make it anew from the table's shards")
+            raise StoreError(
+                "the plan has rows that the shards have not; make it anew from the table's shards"
+            )
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
 
     def gather(self, offsets: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of :meth:`offsets`."""
         if not len(offsets):
             return self.empty(0)
-        rows = self._view[offsets[:, None] + self._gather_pieces if len(self._gather_pieces) > 1 else offsets + self._gather_pieces]
-        return rows.reshape(len(offsets), -1).view(self.spec.numpy_dtype).reshape(len(offsets), *self.spec.shape)
+        rows = self._view[
+            offsets[:, None] + self._gather_pieces
+            if len(self._gather_pieces) > 1
+            else offsets + self._gather_pieces
+        ]
+        return (
+            rows.reshape(len(offsets), -1).view(self.spec.numpy_dtype).reshape(len(offsets), *self.spec.shape)
+        )
 
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
         """The same into ``out`` [n, *shape], by reading instead of mapping; quickest for ascending locations."""
@@ -82,11 +95,15 @@ class MappedFeatures:
         row groups of mapped shards may be used with it.
         """
         self._maps |= {n: self._shard(n).map() for n in numbers.tolist() if n not in self._maps}
-        maps = [(number << ROW_BITS, self._shards[number], self._maps[number]) for number in sorted(self._maps)]
+        maps = [
+            (number << ROW_BITS, self._shards[number], self._maps[number]) for number in sorted(self._maps)
+        ]
         base = min(data.address for _, _, data in maps)
         size = max(data.address + data.size for _, _, data in maps) - base
         self._view = at_every_byte((ctypes.c_char * size).from_address(base), size, self._gather_type)
         self._starts = np.concatenate([first + shard.first_rows for first, shard, _ in maps])
-        self._stops = np.concatenate([first + np.append(shard.first_rows[1:], shard.rows) for first, shard, _ in maps])
+        self._stops = np.concatenate(
+            [first + np.append(shard.first_rows[1:], shard.rows) for first, shard, _ in maps]
+        )
         self._bytes = np.concatenate([data.address - base + shard.first_bytes for _, shard, data in maps])
         self._is_mapped[numbers] = True

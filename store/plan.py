@@ -41,9 +41,7 @@ def reason_sql(text: str, pair: str | None, invalid: str, null_reason: str = "te
     # One side of a pair may be empty: GLUE-like data has such rows, and BERT encodes them.
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
     empty = blank(text) if pair is None else f"{blank(text)} AND {blank(pair)}"
-    return (
-        f"CASE WHEN {invalid} THEN 'invalid UTF-8' WHEN {nulls} THEN {literal(null_reason)} WHEN {empty} THEN 'text is empty' END"
-    )
+    return f"CASE WHEN {invalid} THEN 'invalid UTF-8' WHEN {nulls} THEN {literal(null_reason)} WHEN {empty} THEN 'text is empty' END"
 
 
 def label_sql(columns: Sequence[str], *, is_list: bool = False) -> str:
@@ -75,7 +73,9 @@ def rows_sql(
     expression (see :func:`label_sql`). Columns in ``blobs``
     hold bytes: they are decoded, and a row whose text is not UTF-8 has that as its reason.
     """
-    invalid = " OR ".join(f"({quoted(c)} IS NOT NULL AND TRY(decode({quoted(c)})) IS NULL)" for c in texts if c in blobs)
+    invalid = " OR ".join(
+        f"({quoted(c)} IS NOT NULL AND TRY(decode({quoted(c)})) IS NULL)" for c in texts if c in blobs
+    )
     decoded = ", ".join(f"TRY(decode({quoted(c)})) AS {quoted(c)}" for c in blobs)
     columns = f"* REPLACE ({decoded})" if decoded else "*"
     text = f"{quoted(texts[0])}::VARCHAR AS enc_text"
@@ -165,9 +165,7 @@ def labelled_sql(stage: str, shards: Sequence[str], label_ids: str, condition: s
 def targets_sql(stage: str, shards: Sequence[str], value: str, condition: str = "true") -> str:
     """``location, target`` of a stage's usable rows with a label, in the source's order; ``value`` is an expression over label."""
     rows = f"SELECT source, row, key, {value} AS target FROM {stage} WHERE key IS NOT NULL AND label IS NOT NULL AND {condition}"
-    return (
-        f"SELECT i.location, s.target FROM ({rows}) s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
-    )
+    return f"SELECT i.location, s.target FROM ({rows}) s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
 
 
 def source_rows_sql(stage: str) -> str:
@@ -207,7 +205,15 @@ def share(rows: int, rank: int, world_size: int) -> tuple[int, int]:
 
 
 def block_shuffle(
-    rows: int, block_rows: int, buffer_rows: int, seed: int, epoch: int, *, start: int = 0, rank: int = 0, world_size: int = 1
+    rows: int,
+    block_rows: int,
+    buffer_rows: int,
+    seed: int,
+    epoch: int,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """An order of an epoch's rows that reads storage in blocks: ``(places, order)`` of one buffer-full after the other.
 
@@ -225,7 +231,9 @@ def block_shuffle(
         begin = first + number * buffer_rows
         end = min(begin + buffer_rows, stop)
         held = slice(np.searchsorted(ends, begin, side="right"), np.searchsorted(ends, end) + 1)
-        skipped = np.maximum(begin - (ends[held] - sizes[held]), 0)  # of a block that the buffer before has the first rows of
+        skipped = np.maximum(
+            begin - (ends[held] - sizes[held]), 0
+        )  # of a block that the buffer before has the first rows of
         lengths = np.minimum(ends[held], end) - (ends[held] - sizes[held]) - skipped
         starts = blocks[held] * block_rows + skipped
         ascending = np.argsort(starts)  # each file of a buffer is then read once, and forwards

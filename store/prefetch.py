@@ -23,7 +23,9 @@ def prefetched(items: Iterator[T], name: str) -> Generator[T, None, None]:
             yield cast("T", item)
 
 
-def computed_ahead(function: Callable[[S], T], items: Iterable[S], name: str, *, threads: int) -> Generator[T, None, None]:
+def computed_ahead(
+    function: Callable[[S], T], items: Iterable[S], name: str, *, threads: int
+) -> Generator[T, None, None]:
     """``function`` of each item, in their order, by so many threads, each at most one item ahead; without any, none is.
 
     An exception in a thread is raised here, in its turn. The threads end with this generator, as that of :func:`prefetched`.

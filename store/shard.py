@@ -36,7 +36,11 @@ def shard_schema(spec: FeatureSpec) -> pa.Schema:
             pa.field("truncated", pa.bool_(), nullable=False),
             pa.field("features", pa.binary(spec.row_bytes), nullable=False),
         ],
-        metadata={"enc.shape": ",".join(map(str, spec.shape)), "enc.dtype": spec.dtype, "enc.spec": spec.digest},
+        metadata={
+            "enc.shape": ",".join(map(str, spec.shape)),
+            "enc.dtype": spec.dtype,
+            "enc.spec": spec.digest,
+        },
     )
 
 
@@ -60,17 +64,23 @@ class ShardWriter:
             write_page_checksum=True,
         )
 
-    def write(self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray) -> None:
+    def write(
+        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
+    ) -> None:
         """Append rows: keys of 32 bytes, n_tokens int32 [n], truncated bool [n], features [n, *shape]."""
         rows = len(keys)
         if features.shape != (rows, *self._spec.shape):
-            raise ValueError(f"features have shape {features.shape}, the setting wants {(rows, *self._spec.shape)}")
+            raise ValueError(
+                f"features have shape {features.shape}, the setting wants {(rows, *self._spec.shape)}"
+            )
         block = np.ascontiguousarray(features, dtype=self._spec.numpy_dtype)
         columns = [
             keys.cast(pa.binary(KEY_BYTES)),
             pa.array(n_tokens, pa.int32()),
             pa.array(truncated, pa.bool_()),
-            pa.FixedSizeBinaryArray.from_buffers(pa.binary(self._spec.row_bytes), rows, [None, pa.py_buffer(block)]),
+            pa.FixedSizeBinaryArray.from_buffers(
+                pa.binary(self._spec.row_bytes), rows, [None, pa.py_buffer(block)]
+            ),
         ]
         self._pending.append(pa.Table.from_arrays(columns, schema=self._schema))
         self._pending_rows += rows
@@ -126,11 +136,19 @@ class Shard:
         column = metadata.schema.to_arrow_schema().get_field_index("features")
         if column < 0:
             raise StoreError(f"shard {self.path} has no column 'features'")
-        pages = _plain_pages(self.path, [g.column(column) for g in groups], sizes * self._width) if self.rows else None
+        pages = (
+            _plain_pages(self.path, [g.column(column) for g in groups], sizes * self._width)
+            if self.rows
+            else None
+        )
         self.plain = pages is not None
         if pages is None:
             self._decoded = _decode(self.path, self._width)
-            self._data, pages, sizes = f"/dev/fd/{self._decoded.fileno()}", np.zeros(1, np.int64), np.array([self.rows])
+            self._data, pages, sizes = (
+                f"/dev/fd/{self._decoded.fileno()}",
+                np.zeros(1, np.int64),
+                np.array([self.rows]),
+            )
         else:
             self._data = self.path
         self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, pages
@@ -159,14 +177,22 @@ class Shard:
         skips = np.concatenate([[0], np.cumsum(steps != width)])
         gapless = skips[begins] == skips[ends - 1]
         try:
-            with open(self._data, "rb", buffering=0) as file:  # reads are large: a buffer would only copy them once more
-                for begin, end, start, stop, whole in np.stack([begins, ends, low, high, gapless], axis=1).tolist():
+            with open(
+                self._data, "rb", buffering=0
+            ) as file:  # reads are large: a buffer would only copy them once more
+                for begin, end, start, stop, whole in np.stack(
+                    [begins, ends, low, high, gapless], axis=1
+                ).tolist():
                     target = out[begin:end] if whole else np.empty(stop - start, np.uint8)
                     file.seek(start)
                     if file.readinto(target.view(np.uint8).data) < stop - start:
-                        raise StoreError(f"shard {self.path} ends before its rows do; restore it, or build the features again")
+                        raise StoreError(
+                            f"shard {self.path} ends before its rows do; restore it, or build the features again"
+                        )
                     if not whole:
-                        out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[offsets[begin:end] - start]
+                        out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[
+                            offsets[begin:end] - start
+                        ]
         except OSError as error:
             raise StoreError(f"shard {self.path} cannot be read: {error}") from error
 

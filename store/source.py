@@ -7,7 +7,12 @@ from pathlib import Path
 
 from .errors import SourceError
 
-FORMATS = {"tsv": (".tsv", ".tab"), "csv": (".csv",), "jsonl": (".jsonl", ".ndjson", ".json"), "parquet": (".parquet", ".pq")}
+FORMATS = {
+    "tsv": (".tsv", ".tab"),
+    "csv": (".csv",),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "parquet": (".parquet", ".pq"),
+}
 _COMPRESSIONS = (".gz", ".zst")
 
 
@@ -57,7 +62,11 @@ class Source:
             path = Path(name)
             if path.is_dir():
                 raise SourceError(f"'{name}' is a folder; name its files, for example '{path / '*.parquet'}'")
-            matches = [name] if path.is_file() else sorted(filter(lambda p: Path(p).is_file(), glob.glob(name, recursive=True)))
+            matches = (
+                [name]
+                if path.is_file()
+                else sorted(filter(lambda p: Path(p).is_file(), glob.glob(name, recursive=True)))
+            )
             if not matches:
                 raise SourceError(f"no file '{name}'")
             found.update(dict.fromkeys(matches))
@@ -71,7 +80,9 @@ class Source:
         for name, endings in FORMATS.items():
             if suffixes and suffixes[-1] in endings:
                 return name
-        raise SourceError(f"cannot tell the format of '{file}' from its ending; pass --format {'|'.join(FORMATS)}")
+        raise SourceError(
+            f"cannot tell the format of '{file}' from its ending; pass --format {'|'.join(FORMATS)}"
+        )
 
 
 def pick_text_column(asked: str | None, columns: Sequence[str], title: str) -> str:
@@ -79,7 +90,9 @@ def pick_text_column(asked: str | None, columns: Sequence[str], title: str) -> s
     if asked is None:
         asked = next((name for name in ("sentence", "text") if name in columns), None)
         if asked is None:
-            raise SourceError(f"which column of {title} is the text? it has: {', '.join(columns)}; pass --text-column")
+            raise SourceError(
+                f"which column of {title} is the text? it has: {', '.join(columns)}; pass --text-column"
+            )
     return require_column(asked, columns, title, "--text-column")
 
 

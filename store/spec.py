@@ -100,15 +100,24 @@ class FeatureSpec:
         if not self.pooling or len(set(self.pooling)) != len(self.pooling):
             raise SpecError(f"poolings must be named once each, got '{','.join(self.pooling)}'")
         if "tokens" in self.pooling and len(self.pooling) > 1:
-            raise SpecError("pooling 'tokens' cannot be combined with others: its shape differs; build two feature sets")
+            raise SpecError(
+                "pooling 'tokens' cannot be combined with others: its shape differs; build two feature sets"
+            )
         if not self.layers or len(set(self.layers)) != len(self.layers) or min(self.layers) < 1:
             raise SpecError(f"layers must be distinct numbers from 1 up, got {list(self.layers)}")
-        known = (("dtype", DTYPES), ("precision", PRECISIONS), ("long_text", LONG_TEXT), ("padding_side", PADDING_SIDES))
+        known = (
+            ("dtype", DTYPES),
+            ("precision", PRECISIONS),
+            ("long_text", LONG_TEXT),
+            ("padding_side", PADDING_SIDES),
+        )
         for name, values in known:
             if getattr(self, name) not in values:
                 raise SpecError(f"unknown {name} '{getattr(self, name)}'; there are {', '.join(values)}")
         if self.max_length < 3:
-            raise SpecError(f"max_length is {self.max_length}; it must leave room for special tokens and text")
+            raise SpecError(
+                f"max_length is {self.max_length}; it must leave room for special tokens and text"
+            )
         self._check_windows()
 
     def _check_windows(self) -> None:
@@ -117,11 +126,15 @@ class FeatureSpec:
                 raise SpecError("stride is for windows: pass --long-text windows with it")
             return
         if self.pooling == ("tokens",):
-            raise SpecError("long_text 'windows' needs features that can be pooled; pooling 'tokens' keeps max_length tokens")
+            raise SpecError(
+                "long_text 'windows' needs features that can be pooled; pooling 'tokens' keeps max_length tokens"
+            )
         if self.padding_side != "right" or not self.attention_mask:
             raise SpecError("long_text 'windows' goes with padding on the right and an attention mask")
         if not 0 <= self.stride <= self.max_length // 2:
-            raise SpecError(f"stride is {self.stride}; windows of {self.max_length} tokens can share 0 to {self.max_length // 2}")
+            raise SpecError(
+                f"stride is {self.stride}; windows of {self.max_length} tokens can share 0 to {self.max_length // 2}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,7 +148,9 @@ class FeatureSpec:
         """(layer, pooling) of each ``hidden``-wide slice of the last axis, in stored order."""
         return tuple((layer, pooling) for layer in self.layers for pooling in self.pooling)
 
-    def select(self, layers: Sequence[int] | None = None, pooling: Sequence[str] | None = None) -> "FeatureSpec":
+    def select(
+        self, layers: Sequence[int] | None = None, pooling: Sequence[str] | None = None
+    ) -> "FeatureSpec":
         """The setting with only these of its layers and poolings, in the given order; None stands for all.
 
         Raises SpecError, naming what is not stored and what is.
@@ -160,7 +175,9 @@ class FeatureSpec:
         """
         differences = self.select(use.layers, use.pooling).differences(use)
         if differences:
-            raise SpecError(f"the setting asked for is not a part of the stored one ({'; '.join(differences)})")
+            raise SpecError(
+                f"the setting asked for is not a part of the stored one ({'; '.join(differences)})"
+            )
         slices: list[slice] = []
         for part in use.parts:
             start = self.parts.index(part) * self.hidden_size
@@ -197,14 +214,20 @@ class FeatureSpec:
 
     def covers(self, other: "FeatureSpec") -> bool:
         """Whether the features of another setting are parts of this one's."""
-        return all(part in self.parts for part in other.parts) and not self.select(other.layers, other.pooling).differences(other)
+        return all(part in self.parts for part in other.parts) and not self.select(
+            other.layers, other.pooling
+        ).differences(other)
 
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Fields in which two settings differ, as ``name: this, not other``; empty if the digests agree."""
         if self.digest == other.digest:
             return []
-        pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.name != "model")
-        return [f"{name}: {_show(mine)}, not {_show(theirs)}" for name, mine, theirs in pairs if mine != theirs]
+        pairs = (
+            (f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self) if f.name != "model"
+        )
+        return [
+            f"{name}: {_show(mine)}, not {_show(theirs)}" for name, mine, theirs in pairs if mine != theirs
+        ]
 
     def to_json(self) -> str:
         """The setting with its digest, for people and for :meth:`from_json`."""

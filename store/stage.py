@@ -59,7 +59,11 @@ class Stage:
     def reasons(self) -> dict[str, int]:
         """How many rows were rejected for which reason, the most frequent first; line numbers are left out."""
         kind = "regexp_replace(reason, '^line \\d+ is malformed', 'malformed line')"
-        return dict(self.con.sql(f"SELECT {kind}, count(*) FROM {self.name}_rejects GROUP BY 1 ORDER BY 2 DESC, 1").fetchall())
+        return dict(
+            self.con.sql(
+                f"SELECT {kind}, count(*) FROM {self.name}_rejects GROUP BY 1 ORDER BY 2 DESC, 1"
+            ).fetchall()
+        )
 
     def first_reject(self) -> str:
         """Where the first rejected row is and why: ``file, row 3: text is empty``."""
@@ -103,17 +107,25 @@ def stage_source(
         con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
         try:
-            text, label_type = _stage_file(con, name, number, file, source, labels=labels, keep_text=keep_text)
+            text, label_type = _stage_file(
+                con, name, number, file, source, labels=labels, keep_text=keep_text
+            )
         except duckdb.Error as error:
             raise SourceError(f"{file} cannot be read: {_first_line(error)}") from error
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
-    return Stage(con, name, source, text, source.pair_column, labels, label_type, typed, usable + rejected, rejected)
+    return Stage(
+        con, name, source, text, source.pair_column, labels, label_type, typed, usable + rejected, rejected
+    )
 
 
 def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
     """The columns of a source, of its first file, with their DuckDB types; VARCHAR in TSV and CSV."""
     file = "" if source.query else source.files()[0]
-    scan = plan.query_sql(source.query) if source.query else plan.scan_sql(file, source.format_of(file), "enc", source.columns)
+    scan = (
+        plan.query_sql(source.query)
+        if source.query
+        else plan.scan_sql(file, source.format_of(file), "enc", source.columns)
+    )
     con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
     try:
         types = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
@@ -123,12 +135,21 @@ def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, 
 
 
 def _stage_file(
-    con: duckdb.DuckDBPyConnection, stage: str, number: int, file: str, source: Source, *, labels: Sequence[str], keep_text: bool
+    con: duckdb.DuckDBPyConnection,
+    stage: str,
+    number: int,
+    file: str,
+    source: Source,
+    *,
+    labels: Sequence[str],
+    keep_text: bool,
 ) -> tuple[str, str | None]:
     """Stage one file; returns its text column and the type of its label column."""
     con.execute("DROP TABLE IF EXISTS enc_errors; DROP TABLE IF EXISTS enc_scans")
     format = None if source.query else source.format_of(file)
-    scan = plan.scan_sql(file, format, "enc", source.columns) if format else plan.query_sql(source.query or "")
+    scan = (
+        plan.scan_sql(file, format, "enc", source.columns) if format else plan.query_sql(source.query or "")
+    )
     types: dict[str, str] = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
     columns = [c for c in types if c != "enc_row"]
     text = pick_text_column(source.text_column, columns, file)
@@ -141,8 +162,18 @@ def _stage_file(
     label = plan.label_sql(labels, is_list=bool(label_type and label_type.endswith("[]"))) if labels else None
 
     def insert(scan: str, blobs: list[str]) -> None:
-        rows = plan.rows_sql(scan, used, label, blobs, source.where, null_reason=_NULL_REASONS.get(format or "", "text is null"))
-        execute(con, f"INSERT INTO {stage} {plan.keyed_sql(rows, number, paired=len(used) > 1, keep_text=keep_text)}")
+        rows = plan.rows_sql(
+            scan,
+            used,
+            label,
+            blobs,
+            source.where,
+            null_reason=_NULL_REASONS.get(format or "", "text is null"),
+        )
+        execute(
+            con,
+            f"INSERT INTO {stage} {plan.keyed_sql(rows, number, paired=len(used) > 1, keep_text=keep_text)}",
+        )
 
     blobs = [c for c in used if types[c] == "BLOB"]
     try:
@@ -151,7 +182,11 @@ def _stage_file(
         if format != "parquet" or "encoding" not in str(error):
             raise
         # DuckDB refuses a Parquet file for one bad string. Arrow does not look; then we decode row by row.
-        strings = [f.name for f in pq.read_schema(file) if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        strings = [
+            f.name
+            for f in pq.read_schema(file)
+            if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+        ]
         con.register("enc_binary", _strings_as_binary(file, strings))
         insert(plan.query_sql("FROM enc_binary"), [*strings, *(b for b in blobs if b not in strings)])
         con.unregister("enc_binary")
@@ -173,7 +208,9 @@ def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:
 def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int, *, header_lines: int) -> None:
     """Add the lines that did not parse to the rejects, and count them into the numbers of those after them."""
     # DuckDB does not look into a file at all where the filter cannot hold, and then makes no table of errors.
-    con.execute("CREATE TEMP TABLE IF NOT EXISTS enc_errors (line UBIGINT, error_type VARCHAR, error_message VARCHAR)")
+    con.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS enc_errors (line UBIGINT, error_type VARCHAR, error_message VARCHAR)"
+    )
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - {header_lines} - nth AS parsed_before, nth, reason "
         "FROM ("

@@ -120,7 +120,9 @@ class FeatureTable:
     def commit(self, shard: Path, rows: int) -> None:
         """Make a finished shard part of the table. Appends never conflict, whoever else appends."""
         size = shard.stat().st_size
-        action = AddAction(shard.name, size, {}, int(time.time() * 1000), True, json.dumps({"numRecords": rows}))
+        action = AddAction(
+            shard.name, size, {}, int(time.time() * 1000), True, json.dumps({"numRecords": rows})
+        )
         self._delta.create_write_transaction([action], mode="append", schema=_DELTA_SCHEMA)
         self.refresh()  # a transaction leaves its own handle at the version before
 
@@ -137,7 +139,9 @@ class TableWriter:
         self._shard: ShardWriter | None = None
         self._started = 0.0
 
-    def write(self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray) -> None:
+    def write(
+        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
+    ) -> None:
         """Append rows; see :meth:`ShardWriter.write` for shapes."""
         if not len(keys):
             return
@@ -164,5 +168,7 @@ class TableWriter:
     def __enter__(self) -> "TableWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.commit()

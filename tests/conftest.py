@@ -8,7 +8,9 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-hypothesis.settings.register_profile("untimed", deadline=None)  # the machines are shared, and no test is timed
+hypothesis.settings.register_profile(
+    "untimed", deadline=None
+)  # the machines are shared, and no test is timed
 hypothesis.settings.load_profile("untimed")
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -49,13 +51,17 @@ def tiny_bert(tmp_path_factory) -> Path:
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    names = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=64, model_input_names=inputs, **names).save_pretrained(
-        folder
+    names = dict(
+        zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=True)
     )
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=64, model_input_names=inputs, **names
+    ).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -71,14 +77,22 @@ def tiny_model(tiny_bert, tmp_path_factory):
     import torch
     from transformers import AutoConfig, AutoModel
 
-    sizes = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=66)
+    sizes = dict(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=66,
+    )
 
     def make(model_type: str, **changes) -> Path:
         folder = tmp_path_factory.mktemp("models") / f"tiny-{model_type}"
         shutil.copytree(tiny_bert, folder, ignore=shutil.ignore_patterns("config.json", "*.safetensors"))
         vocabulary = json.loads((tiny_bert / "config.json").read_text())["vocab_size"]
         torch.manual_seed(0)
-        config = AutoConfig.for_model(model_type, **sizes | dict(vocab_size=vocabulary, pad_token_id=0) | changes)
+        config = AutoConfig.for_model(
+            model_type, **sizes | dict(vocab_size=vocabulary, pad_token_id=0) | changes
+        )
         AutoModel.from_config(config).save_pretrained(folder)
         return folder
 

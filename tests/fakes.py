@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-from enc.engine.encoder import stored
-from enc.engine.tokens import TokenBatch, Tokens
+from enc.engine.encode.encoder import stored
+from enc.engine.encode.tokens import TokenBatch, Tokens
 from enc.store import FeatureSpec
 
 TEXTS = [f"{'word ' * (i % 6)}{'x' * (1 + i % 7)}" for i in range(84)]
@@ -47,7 +47,9 @@ class FakeEncoder:
         flat = np.array([n for w in kept for n in w], np.int32)
         lengths = np.array([len(w) for w in kept], np.int32)
         n_tokens = np.array([len(w) for w in words], np.int32)
-        return Tokens(flat, np.zeros(len(flat), np.uint8), lengths, n_tokens, n_tokens > lengths, np.arange(len(words)))
+        return Tokens(
+            flat, np.zeros(len(flat), np.uint8), lengths, n_tokens, n_tokens > lengths, np.arange(len(words))
+        )
 
     title = "fake"
 

@@ -8,35 +8,75 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALLOWED = {
-    "store": {"store"},
-    "engine": {"engine", "store"},
-    "benchmarks": {"benchmarks", "engine", "store"},
-    "cli": {"cli", "benchmarks", "engine", "store"},
-}
+ARROWS = {
+    "store": set(),
+    "engine.encode": {"store"},
+    "engine.backends": {"engine.encode", "store"},
+    "engine.heads": {"store"},
+    "engine.train": {"engine.heads", "store"},
+    "engine.sweep": {"engine.heads", "engine.train", "store"},
+    "engine.finetune": {"engine.encode", "engine.heads", "store"},
+    "engine": {
+        "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep", "engine.finetune", "store",
+    },
+}  # fmt: skip
+"""The rooms that a room may import from, besides itself."""
+ARROWS["benchmarks"] = {*ARROWS["engine"], "engine"}
+ARROWS["cli"] = {*ARROWS["benchmarks"], "benchmarks"}
+ARROWS["enc"] = {*ARROWS["cli"], "cli"}
 HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "deltalake", "sklearn", "rich"}
+FOLDERS = ("benchmarks", "cli", "engine", "store")
+MODULES = [
+    ROOT / "__init__.py",
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))),
+]
 
 
-def imported_packages(path: Path) -> set[str]:
-    """First-party packages that a module imports, wherever in it the import stands."""
-    found = set()
+def room_of(module: tuple[str, ...], root: Path = ROOT) -> str:
+    """The room of a module, given by its path from the root: ``engine.heads`` of engine/heads/labels."""
+    if not module or not (root / module[0]).is_dir():
+        return "enc"
+    if module[0] == "engine" and len(module) > 1 and (root / "engine" / module[1]).is_dir():
+        return f"engine.{module[1]}"
+    return module[0]
+
+
+def imported_rooms(path: Path, root: Path = ROOT) -> set[str]:
+    """Rooms that a module imports from, wherever in it the import stands."""
+    place, rooms = path.relative_to(root).with_suffix("").parts, set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 2:
-            found.add((node.module or "").split(".")[0])
-        elif isinstance(node, ast.ImportFrom) and node.level == 1:
-            found.add(path.parent.name)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-            found |= {name.split(".")[1] for name in names if name.startswith("enc.")}
-    return found
+        if isinstance(node, ast.ImportFrom):
+            origin = tuple(node.module.split(".")) if node.module else ()
+            if node.level:
+                origin = (*place[: len(place) - node.level], *origin)
+            elif origin[0] == "enc":
+                origin = origin[1:]
+            else:
+                continue
+            rooms |= {room_of((*origin, name.name), root) for name in node.names}
+        elif isinstance(node, ast.Import):
+            names = [tuple(name.name.split(".")) for name in node.names]
+            rooms |= {room_of(name[1:], root) for name in names if name[0] == "enc"}
+    return rooms
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_imports_point_one_way(package):
-    modules = list((ROOT / package).glob("*.py"))
-    assert modules
-    for module in modules:
-        assert imported_packages(module) <= ALLOWED[package], module
+def test_every_folder_of_the_engine_is_a_room_of_the_table():
+    folders = {path.parent.relative_to(ROOT) for path in MODULES if path.parent != ROOT}
+    assert {".".join(folder.parts) for folder in folders} | {"enc"} == set(ARROWS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    room = room_of(path.relative_to(ROOT).with_suffix("").parts)
+    assert imported_rooms(path) <= {*ARROWS[room], room}
+
+
+def test_a_wrong_arrow_is_found(tmp_path):
+    for folder in ("engine/heads", "engine/encode"):
+        (tmp_path / folder).mkdir(parents=True)
+    module = tmp_path / "engine" / "heads" / "labels.py"
+    module.write_text("def f():\n    from ..encode import tokens\n")
+    assert imported_rooms(module, tmp_path) == {"engine.encode"}
 
 
 def loaded_modules(code: str) -> set[str]:
@@ -50,7 +90,11 @@ def test_store_works_without_torch():
 
 
 def test_training_a_head_needs_no_transformers():
-    assert not loaded_modules("import enc.engine, enc.engine.train") & {"transformers", "openvino", "onnxruntime"}
+    assert not loaded_modules("import enc.engine.train.fit") & {
+        "transformers",
+        "openvino",
+        "onnxruntime",
+    }
 
 
 def test_help_loads_nothing_heavy():

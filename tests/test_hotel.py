@@ -27,7 +27,9 @@ def store(shared, tmp_path_factory):
 
 def test_ten_new_rows_are_encoded(shared, store, tmp_path):
     more = tmp_path / "more.tsv"
-    rows = (shared / "data" / "hotel" / "dev.tsv").read_text(encoding="utf-8") + "".join(f"新的评论{i}\t1\n" for i in range(10))
+    rows = (shared / "data" / "hotel" / "dev.tsv").read_text(encoding="utf-8") + "".join(
+        f"新的评论{i}\t1\n" for i in range(10)
+    )
     more.write_text(rows, encoding="utf-8")
     summary = enc("build-features", more, "--store", store, "--name", "e5-small-zh-mean-128")
     assert (summary["encoded"], summary["cached"]) == (10, 1000)
@@ -35,7 +37,16 @@ def test_ten_new_rows_are_encoded(shared, store, tmp_path):
 
 def test_head_is_good_and_scores_as_it_was_validated(shared, store, tmp_path):
     data = shared / "data" / "hotel"
-    metrics = enc("train-head", data / "train.tsv", "--valid", data / "dev.tsv", "--store", store, "--output", tmp_path / "head")
+    metrics = enc(
+        "train-head",
+        data / "train.tsv",
+        "--valid",
+        data / "dev.tsv",
+        "--store",
+        store,
+        "--output",
+        tmp_path / "head",
+    )
     assert metrics["accuracy"] >= 0.85
 
     parquet, scored = tmp_path / "dev.parquet", tmp_path / "scored.parquet"

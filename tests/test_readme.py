@@ -23,6 +23,10 @@ def test_python_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_commands_of_the_readme_exist():
-    mentioned = set(re.findall(r"\benc ([a-z]+(?:-[a-z]+)?)\b", "\n".join(re.findall(r"^    (enc .*)", README, re.MULTILINE))))
+    mentioned = set(
+        re.findall(
+            r"\benc ([a-z]+(?:-[a-z]+)?)\b", "\n".join(re.findall(r"^    (enc .*)", README, re.MULTILINE))
+        )
+    )
     assert mentioned
     assert mentioned <= set(COMMANDS)

@@ -10,16 +10,17 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_wheel_holds_every_module_and_runs(tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True)
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT], check=True
+    )
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.endswith(".py")}
+        assert "enc/py.typed" in archive.namelist()
         archive.extractall(tmp_path / "site")
-    modules = {
-        f"enc/{package}/{path.name}"
-        for package in ("benchmarks", "cli", "engine", "store")
-        for path in (ROOT / package).glob("*.py")
-    }
+    folders = ("benchmarks", "cli", "engine", "store")
+    files = [ROOT / "__init__.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
+    modules = {f"enc/{path.relative_to(ROOT)}" for path in files}
     assert packed == modules
 
     code = (
@@ -27,7 +28,14 @@ def test_the_wheel_holds_every_module_and_runs(tmp_path):
         "m.main(['store', '--help'])"
     )
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     places = done.stdout.splitlines()
     assert all(place.startswith(str(tmp_path / "site")) for place in places[:3])
     assert "Look into a store." in done.stdout

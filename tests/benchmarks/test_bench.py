@@ -54,13 +54,19 @@ def texts(write):
 
 def test_bench_encode(texts, tiny_bert, tmp_path):
     options = ["--model", str(tiny_bert), "--max-length", "16", "--texts", "30", "--repetitions", "1"]
-    result = CliRunner().invoke(main, ["bench", "encode", str(texts), *options, "--output", str(tmp_path / "out")])
+    result = CliRunner().invoke(
+        main, ["bench", "encode", str(texts), *options, "--output", str(tmp_path / "out")]
+    )
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("# encode")
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     by_name = {m["name"]: m for m in saved["measurements"]}
     assert saved["settings"]["texts"] == 30
-    for name in ("enc torch fp32", "sentence-transformers encode", "enc build-features, to the committed table"):
+    for name in (
+        "enc torch fp32",
+        "sentence-transformers encode",
+        "enc build-features, to the committed table",
+    ):
         assert by_name[name]["median"] > 0, by_name[name]["problem"]
     assert float(by_name["enc torch fp32"]["remarks"]["cosine to fp32"]) > 0.9999
     for name in PEERS:  # present, or absent with the reason
@@ -104,7 +110,13 @@ def test_peers_of_other_environments(tiny_bert, write):
 def test_a_folder_for_fastembed(tiny_bert, tmp_path):
     pytest.importorskip("onnx", reason="onnx is an extra and not installed")
     folder = fastembed_folder(str(tiny_bert), tmp_path, 16)
-    names = ("model.onnx", "config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+    names = (
+        "model.onnx",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    )
     assert all((folder / name).is_file() for name in names)
     assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == 16
     assert json.loads((folder / "special_tokens_map.json").read_text())["pad_token"] == "[PAD]"
@@ -117,7 +129,13 @@ def test_bench_batches(tmp_path, options):
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     by_name = {m["name"]: m for m in saved["measurements"]}
-    for name in ("enc ram", "enc mapped", "enc streamed", saved["baseline"], "torch DataLoader over a mapped npy file"):
+    for name in (
+        "enc ram",
+        "enc mapped",
+        "enc streamed",
+        saved["baseline"],
+        "torch DataLoader over a mapped npy file",
+    ):
         assert by_name[name]["median"] > 0, by_name[name]["problem"]
 
 
@@ -148,13 +166,28 @@ def test_bench_heads(tmp_path):
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "out" / "results.json").read_text())
     assert all(m["median"] > 0 and not m["problem"] for m in saved["measurements"])
-    losses = {m["name"]: float(m["remarks"]["training loss"]) for m in saved["measurements"] if "training loss" in m["remarks"]}
-    assert losses["enc lbfgs, to convergence"] == pytest.approx(losses["scikit-learn LogisticRegression, to convergence"], rel=0.05)
+    losses = {
+        m["name"]: float(m["remarks"]["training loss"])
+        for m in saved["measurements"]
+        if "training loss" in m["remarks"]
+    }
+    assert losses["enc lbfgs, to convergence"] == pytest.approx(
+        losses["scikit-learn LogisticRegression, to convergence"], rel=0.05
+    )
 
 
 def test_bench_of_the_tutorials_job(tiny_bert, write, tmp_path):
     path = write("t.tsv", "sentence\tlabel\n" + "\n".join(f"good {i}\t{i % 2}" for i in range(40)) + "\n")
-    options = ["--valid", str(path), "--model", str(tiny_bert), "--repetitions", "1", "--output", str(tmp_path / "out")]
+    options = [
+        "--valid",
+        str(path),
+        "--model",
+        str(tiny_bert),
+        "--repetitions",
+        "1",
+        "--output",
+        str(tmp_path / "out"),
+    ]
     result = CliRunner().invoke(main, ["bench", "heads", str(path), *options])
     assert result.exit_code == 0, result.output
     saved = json.loads((tmp_path / "out" / "results.json").read_text())

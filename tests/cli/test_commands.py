@@ -18,25 +18,51 @@ def reviews(write):
 @pytest.fixture
 def built(enc, reviews, tiny_bert, tmp_path):
     store = tmp_path / "features"
-    enc("build-features", reviews, "--store", store, "--model", tiny_bert, "--max-length", 32, "--name", "tiny")
+    enc(
+        "build-features",
+        reviews,
+        "--store",
+        store,
+        "--model",
+        tiny_bert,
+        "--max-length",
+        32,
+        "--name",
+        "tiny",
+    )
     return store
 
 
 @pytest.fixture
 def head(enc, built, reviews, tmp_path):
-    enc("train-head", reviews, "--valid-fraction", 0.25, "--store", built, "--output", tmp_path / "head", "--epochs", 30)
+    enc(
+        "train-head",
+        reviews,
+        "--valid-fraction",
+        0.25,
+        "--store",
+        built,
+        "--output",
+        tmp_path / "head",
+        "--epochs",
+        30,
+    )
     return tmp_path / "head"
 
 
 @pytest.fixture
 def parquet(reviews, tmp_path):
     path = tmp_path / "new.parquet"
-    duckdb.sql(f"COPY (SELECT sentence, label::INT AS label FROM read_csv('{reviews}', delim='\t')) TO '{path}'")
+    duckdb.sql(
+        f"COPY (SELECT sentence, label::INT AS label FROM read_csv('{reviews}', delim='\t')) TO '{path}'"
+    )
     return path
 
 
 def test_build_prints_a_summary(enc, reviews, tiny_bert, tmp_path):
-    result = enc("build-features", reviews, "--store", tmp_path / "s", "--model", tiny_bert, "--max-length", 8)
+    result = enc(
+        "build-features", reviews, "--store", tmp_path / "s", "--model", tiny_bert, "--max-length", 8
+    )
     assert "feature set 'tiny-bert-mean-8'" in result.stdout
     lines = {" ".join(line.split()[:-1]): line.split()[-1] for line in result.stdout.splitlines()}
     assert (lines["rows read"], lines["distinct texts"], lines["in the store"]) == ("80", "80", "0")
@@ -51,14 +77,32 @@ def test_build_json_is_one_object_on_stdout(enc, reviews, tiny_bert, built):
         "rows", "distinct", "cached", "encoded", "truncated", "rejected", "seconds", "texts_per_second", "feature_set", "version",
     }  # fmt: skip
     # The name of an existing feature set brings its setting along.
-    assert (summary["cached"], summary["encoded"], summary["feature_set"], summary["version"]) == (80, 0, "tiny", 1)
+    assert (summary["cached"], summary["encoded"], summary["feature_set"], summary["version"]) == (
+        80,
+        0,
+        "tiny",
+        1,
+    )
 
 
 def test_build_from_a_query_and_a_filter(enc, reviews, built):
     query = f"SELECT sentence || '!' AS body FROM read_csv('{reviews}', delim='\t') WHERE label = 1"
-    result = enc("build-features", "--query", query, "--text-column", "body", "--store", built, "--name", "tiny", "--json")
+    result = enc(
+        "build-features",
+        "--query",
+        query,
+        "--text-column",
+        "body",
+        "--store",
+        built,
+        "--name",
+        "tiny",
+        "--json",
+    )
     assert json.loads(result.stdout)["encoded"] == 40
-    result = enc("build-features", reviews, "--where", "label = '0'", "--store", built, "--name", "tiny", "--json")
+    result = enc(
+        "build-features", reviews, "--where", "label = '0'", "--store", built, "--name", "tiny", "--json"
+    )
     assert json.loads(result.stdout)["rows"] == 40
 
 
@@ -72,7 +116,18 @@ def test_rejects_are_told(enc, built, write):
 
 def test_train_prints_counts_epochs_and_the_result(enc, built, reviews, tmp_path):
     result = enc(
-        "train-head", reviews, "--valid", reviews, "--store", built, "--features", "tiny", "--output", tmp_path / "h", "--epochs", 3
+        "train-head",
+        reviews,
+        "--valid",
+        reviews,
+        "--store",
+        built,
+        "--features",
+        "tiny",
+        "--output",
+        tmp_path / "h",
+        "--epochs",
+        3,
     )
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["train", "80", "rows", "(0:", "40,", "1:", "40)"]
@@ -119,7 +174,9 @@ def test_score_and_predict(enc, head, built, parquet, tmp_path):
     assert (summary["scored"], summary["encoded"]) == (80, 0)
     out = pq.read_table(tmp_path / "out.parquet")
     assert out.column("prediction").type == pa.int64()
-    right = sum(p == label for p, label in zip(out["prediction"].to_pylist(), out["label"].to_pylist(), strict=True))
+    right = sum(
+        p == label for p, label in zip(out["prediction"].to_pylist(), out["label"].to_pylist(), strict=True)
+    )
     assert right > 60
 
     texts = ("bad dirty loud room 3", "good clean calm room 3")
@@ -137,7 +194,19 @@ def test_pairs(enc, write, tiny_bert, tmp_path):
     columns = ("--text-column", "q", "--pair-column", "a")
     store, head = tmp_path / "s", tmp_path / "h"
     enc("build-features", path, "--store", store, *columns, "--model", tiny_bert, "--max-length", 32)
-    enc("train-head", path, "--valid-fraction", 0.5, "--store", store, *columns, "--output", head, "--epochs", 2)
+    enc(
+        "train-head",
+        path,
+        "--valid-fraction",
+        0.5,
+        "--store",
+        store,
+        *columns,
+        "--output",
+        head,
+        "--epochs",
+        2,
+    )
     line = enc("predict", "--head", head, "--pair", "a b 3", "b a 3").stdout
     assert line.split("\t")[0] in ("same", "other")
     assert "trained on pairs" in enc("predict", "--head", head, "a b", code=2).stderr
@@ -155,11 +224,16 @@ def test_store_ls_and_show(enc, built):
 
 def test_export_onnx(enc, head, tiny_bert, tmp_path):
     pytest.importorskip("onnx", reason="onnx is an extra and not installed")
-    assert "differs from torch by" in enc("export-onnx", tiny_bert, tmp_path / "model.onnx", "--max-length", 16).stdout
+    assert (
+        "differs from torch by"
+        in enc("export-onnx", tiny_bert, tmp_path / "model.onnx", "--max-length", 16).stdout
+    )
     summary = json.loads(enc("export-onnx", "--head", head, tmp_path / "head.onnx", "--json").stdout)
     assert summary["bytes"] == (tmp_path / "head.onnx").stat().st_size
     assert (summary["precision"], summary["target"], summary["fused"]) == ("fp32", "any", {})
-    half = enc("export-onnx", tiny_bert, tmp_path / "half.onnx", "--max-length", 16, "--precision", "fp16").stdout
+    half = enc(
+        "export-onnx", tiny_bert, tmp_path / "half.onnx", "--max-length", 16, "--precision", "fp16"
+    ).stdout
     assert "fused for ONNX Runtime on cuda: 1 EmbedLayerNormalization, 2 Attention" in half
     assert "give a MODEL and the OUTPUT" in enc("export-onnx", tmp_path / "x.onnx", code=2).stderr
 
@@ -167,31 +241,56 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("build-features", "{reviews}", "--store", "{store}", "--text-column", "x", "--name", "tiny"), "column 'x' is not in"),
+        (
+            ("build-features", "{reviews}", "--store", "{store}", "--text-column", "x", "--name", "tiny"),
+            "column 'x' is not in",
+        ),
         (
             ("build-features", "{reviews}", "--store", "{store}", "--name", "tiny", "--max-length", "9"),
             "has another setting (max_length: 32, not 9)",
         ),
         (("build-features", "nowhere.tsv", "--store", "{store}"), "no file 'nowhere.tsv'"),
         (("build-features", "--store", "{store}"), "give either files or a query"),
-        (("build-features", "{reviews}", "--store", "{store}", "--model", "no/such-model"), "a local folder or 'minilm' will do"),
+        (
+            ("build-features", "{reviews}", "--store", "{store}", "--model", "no/such-model"),
+            "a local folder or 'minilm' will do",
+        ),
         (
             ("train-head", "{reviews}", "--valid-fraction", ".1", "--store", "nowhere", "--output", "h"),
             "there is no store at 'nowhere'",
         ),
         (
-            ("train-head", "{reviews}", "--valid-fraction", ".1", "--store", "{store}", "--features", "x", "--output", "h"),
+            (
+                "train-head",
+                "{reviews}",
+                "--valid-fraction",
+                ".1",
+                "--store",
+                "{store}",
+                "--features",
+                "x",
+                "--output",
+                "h",
+            ),
             "(it has: tiny)",
         ),
-        (("score", "{reviews}", "out.parquet", "--head", "{head}", "--store", "{store}"), "is not a Parquet file"),
-        (("score", "{parquet}", "out.parquet", "--head", "nowhere", "--store", "{store}"), "no head in 'nowhere'"),
+        (
+            ("score", "{reviews}", "out.parquet", "--head", "{head}", "--store", "{store}"),
+            "is not a Parquet file",
+        ),
+        (
+            ("score", "{parquet}", "out.parquet", "--head", "nowhere", "--store", "{store}"),
+            "no head in 'nowhere'",
+        ),
         (("predict", "--head", "{head}"), "give something to predict"),
         (("predict", "--head", "{head}", " "), "a text is empty"),
         (("store", "ls", "nowhere"), "there is no store at 'nowhere'"),
         (("store", "show", "{store}", "x"), "no feature set 'x'"),
     ],
 )
-def test_errors_are_one_line_and_exit_2(enc, arguments, message, reviews, built, head, parquet, tmp_path, monkeypatch):
+def test_errors_are_one_line_and_exit_2(
+    enc, arguments, message, reviews, built, head, parquet, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     places = dict(reviews=reviews, store=built, head=head, parquet=parquet)
     result = enc(*(a.format(**places) for a in arguments), code=2)
@@ -214,12 +313,14 @@ def test_long_texts_in_windows_and_a_recipe(enc, reviews, tiny_bert, tmp_path):
     assert windows["feature_set"].endswith("mean-5-windows1")
     flat = json.loads(enc(*common, "--recipe", "flat32").stdout)
     assert flat["feature_set"].endswith("-flat32")
-    assert "windows" in enc("build-features", reviews, "--store", tmp_path / "s", "--stride", 3, code=2).stderr
+    assert (
+        "windows" in enc("build-features", reviews, "--store", tmp_path / "s", "--stride", 3, code=2).stderr
+    )
 
 
 def test_calibrate_judges_int8(enc, reviews, tiny_bert, tmp_path, monkeypatch, fresh_memory):
     pytest.importorskip("nncf", reason="quantizing needs nncf")
-    from enc.engine import measure
+    from enc.engine.backends import measure
 
     monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
     common = ("calibrate", tiny_bert, reviews, "--max-length", 32, "--precision", "int8")
@@ -228,5 +329,14 @@ def test_calibrate_judges_int8(enc, reviews, tiny_bert, tmp_path, monkeypatch, f
     result = enc(*common, "--label-column", "label", "--output", tmp_path / "small")
     assert "in full precision" in result.stdout
     assert f"use it with --model {tmp_path / 'small'}" in result.stdout
-    built = enc("build-features", reviews, "--store", tmp_path / "s", "--model", tmp_path / "small", "--precision", "int8")
+    built = enc(
+        "build-features",
+        reviews,
+        "--store",
+        tmp_path / "s",
+        "--model",
+        tmp_path / "small",
+        "--precision",
+        "int8",
+    )
     assert "openvino int8 on cpu" in built.stdout

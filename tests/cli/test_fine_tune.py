@@ -12,7 +12,10 @@ def pairs(tmp_path_factory):
     """A folder in MRPC's form, with a byte-order mark and a quote."""
     folder = tmp_path_factory.mktemp("MRPC")
     header = "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
-    rows = [f'{i % 2}\t{i}\t{i}\t{"abc"[i % 3]} "quoted {i}\t{"abc"[i % 3] if i % 2 else "xyz"[i % 3]} text\n' for i in range(40)]
+    rows = [
+        f'{i % 2}\t{i}\t{i}\t{"abc"[i % 3]} "quoted {i}\t{"abc"[i % 3] if i % 2 else "xyz"[i % 3]} text\n'
+        for i in range(40)
+    ]
     for name in ("train", "dev"):
         (folder / f"{name}.tsv").write_text(header + "".join(rows), encoding="utf-8")
     test = "index\t#1 ID\t#2 ID\t#1 String\t#2 String\n0\t1\t2\ta\tb\n1\t3\t4\ta\ta\n"
@@ -49,13 +52,42 @@ def test_its_model_is_scored_like_a_head(enc, tuned, tmp_path):
     parquet = tmp_path / "in.parquet"
     rows = "(VALUES ('a', 'b'), ('c', NULL), ('x', 'x')) t(\"#1 String\", \"#2 String\")"
     duckdb.sql(f"COPY (FROM {rows}) TO '{parquet}' (FORMAT parquet)")
-    result = enc("score", parquet, tmp_path / "out.parquet", "--model", folder, "--proba", "--json", "--backend", "torch")
+    result = enc(
+        "score",
+        parquet,
+        tmp_path / "out.parquet",
+        "--model",
+        folder,
+        "--proba",
+        "--json",
+        "--backend",
+        "torch",
+    )
     assert json.loads(result.stdout)["scored"] == 2
     scored = pq.read_table(tmp_path / "out.parquet").to_pylist()
     assert [row["prediction"] is None for row in scored] == [False, True, False]
-    enc("score", parquet, tmp_path / "again.parquet", "--model", folder, "--store", tmp_path / "store", "--backend", "torch")
+    enc(
+        "score",
+        parquet,
+        tmp_path / "again.parquet",
+        "--model",
+        folder,
+        "--store",
+        tmp_path / "store",
+        "--backend",
+        "torch",
+    )
     again = json.loads(
-        enc("score", parquet, tmp_path / "third.parquet", "--model", folder, "--store", tmp_path / "store", "--json").stdout
+        enc(
+            "score",
+            parquet,
+            tmp_path / "third.parquet",
+            "--model",
+            folder,
+            "--store",
+            tmp_path / "store",
+            "--json",
+        ).stdout
     )
     assert (again["cached"], again["encoded"]) == (2, 0)
     shown = enc("predict", "--model", folder, "--pair", "a", "b", "--json", "--backend", "torch")
@@ -72,14 +104,20 @@ def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):
     pytest.importorskip("onnx")
     folder, _ = tuned
     enc("export-onnx", "--head", folder, tmp_path / "tuned.onnx")
-    inputs = {"input_ids": [[2, 5, 3, 6, 3]], "attention_mask": [[1] * 5], "token_type_ids": [[0, 0, 0, 1, 1]]}
+    inputs = {
+        "input_ids": [[2, 5, 3, 6, 3]],
+        "attention_mask": [[1] * 5],
+        "token_type_ids": [[0, 0, 0, 1, 1]],
+    }
     session = onnxruntime.InferenceSession(tmp_path / "tuned.onnx", providers=["CPUExecutionProvider"])
     import torch
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.inference_mode():
-        expected = torch.softmax(model(**{name: torch.tensor(value) for name, value in inputs.items()}).logits, -1)
+        expected = torch.softmax(
+            model(**{name: torch.tensor(value) for name, value in inputs.items()}).logits, -1
+        )
     found = session.run(None, {name: torch.tensor(value).numpy() for name, value in inputs.items()})[0]
     assert found == pytest.approx(expected.numpy(), abs=1e-4)
 
@@ -90,7 +128,10 @@ def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):
         (["--model", "minilm", "--output_dir", "x", "--bogus"], "error: there is no option --bogus"),
         (["--model", "minilm", "--output_dir", "x", "--do_train"], "error: which data?"),
         (["--model", "minilm", "--output_dir", "x"], "error: nothing to do"),
-        (["--model", "no-such", "--output_dir", "x", "--do_eval", "--data_dir", "y"], "error: model 'no-such'"),
+        (
+            ["--model", "no-such", "--output_dir", "x", "--do_eval", "--data_dir", "y"],
+            "error: model 'no-such'",
+        ),
     ],
 )
 def test_mistakes_are_one_line(enc, arguments, message):

@@ -32,7 +32,9 @@ def test_every_command_and_option_has_help(path):
 
 @pytest.mark.parametrize("path", TREE, ids=" ".join)
 def test_help_is_what_it_was(path, golden):
-    result = CliRunner().invoke(main, [*path, "--help"], prog_name="enc", env={"COLUMNS": "100"}, terminal_width=100)
+    result = CliRunner().invoke(
+        main, [*path, "--help"], prog_name="enc", env={"COLUMNS": "100"}, terminal_width=100
+    )
     assert result.exit_code == 0
     golden(f"help{'-'.join(('', *path))}.txt", result.output.rstrip())
 

@@ -31,7 +31,17 @@ def reviews(tmp_path):
 @pytest.fixture
 def build(enc, reviews, tiny_bert, tmp_path):
     def build(*options):
-        enc("build-features", reviews, "--store", tmp_path / "store", "--model", tiny_bert, "--max-length", 16, *options)
+        enc(
+            "build-features",
+            reviews,
+            "--store",
+            tmp_path / "store",
+            "--model",
+            tiny_bert,
+            "--max-length",
+            16,
+            *options,
+        )
         return "--store", tmp_path / "store"
 
     return build
@@ -42,22 +52,42 @@ def outcome(enc, reviews, store, head, tmp_path, *options):
     return pq.read_table(tmp_path / "out.parquet")
 
 
-@pytest.mark.parametrize("columns", [("--label-column", "tags"), ("--label-column", "good", "--label-column", "bad")])
+@pytest.mark.parametrize(
+    "columns", [("--label-column", "tags"), ("--label-column", "good", "--label-column", "bad")]
+)
 def test_several_labels(enc, build, reviews, tmp_path, columns):
     store, head = build(), tmp_path / "head"
     result = enc(
-        "train-head", reviews, "--valid", reviews, *store, *columns, "--output", head, "--metric", "f1_micro", "--epochs", 4
+        "train-head",
+        reviews,
+        "--valid",
+        reviews,
+        *store,
+        *columns,
+        "--output",
+        head,
+        "--metric",
+        "f1_micro",
+        "--epochs",
+        4,
     )
     assert "rows (bad: 40, good: 45)" in " ".join(result.stdout.splitlines()[0].split()).replace(
         "good: 45, bad: 40", "bad: 40, good: 45"
     )
     assert "f1_micro" in next(line for line in result.stdout.splitlines() if line.startswith("epoch"))
     out = outcome(enc, reviews, store, head, tmp_path, "--proba")
-    for labels, scores, good in zip(*(out[name].to_pylist() for name in ("prediction", "score", "proba_good")), strict=True):
+    for labels, scores, good in zip(
+        *(out[name].to_pylist() for name in ("prediction", "score", "proba_good")), strict=True
+    ):
         assert len(labels) == len(scores)
         assert ("good" in labels) == (good > 0.5)
-    lines = [json.loads(line) for line in enc("predict", "--head", head, "good bad 1", "x", "--json").stdout.splitlines()]
-    assert all(set(line["prediction"]) == {name for name, p in line["proba"].items() if p > 0.5} for line in lines)
+    lines = [
+        json.loads(line)
+        for line in enc("predict", "--head", head, "good bad 1", "x", "--json").stdout.splitlines()
+    ]
+    assert all(
+        set(line["prediction"]) == {name for name, p in line["proba"].items() if p > 0.5} for line in lines
+    )
 
 
 def test_regression(enc, build, reviews, tmp_path):
@@ -79,10 +109,22 @@ def test_regression(enc, build, reviews, tmp_path):
     result = enc("train-head", reviews, "--valid", reviews, *options, "--task", "regression")
     assert "labels from 0 to 3.75" in result.stdout
     metrics = json.loads((head / "metrics.json").read_text())
-    assert metrics.keys() >= {"loss", "pearson", "spearman", "mse", "mae", "parameters", "train_rows", "valid_rows", "epoch"}
+    assert metrics.keys() >= {
+        "loss",
+        "pearson",
+        "spearman",
+        "mse",
+        "mae",
+        "parameters",
+        "train_rows",
+        "valid_rows",
+        "epoch",
+    }
     out = outcome(enc, reviews, store, head, tmp_path)
     assert out.column_names[-1] == "prediction"
-    assert np.corrcoef(out["prediction"], np.array(out["stars"], float))[0, 1] == pytest.approx(metrics["pearson"], abs=1e-4)
+    assert np.corrcoef(out["prediction"], np.array(out["stars"], float))[0, 1] == pytest.approx(
+        metrics["pearson"], abs=1e-4
+    )
     text = out["text"][7].as_py()
     answer = json.loads(enc("predict", "--head", head, text, "--json").stdout)
     assert answer == {"prediction": pytest.approx(out["prediction"][7].as_py(), abs=0.05)}
@@ -92,7 +134,17 @@ def test_regression(enc, build, reviews, tmp_path):
 def test_a_head_over_tokens(enc, build, reviews, tmp_path):
     store, head = build("--pooling", "tokens"), tmp_path / "head"
     options = ("--valid", reviews, *store, "--output", head, "--learning-rate", 0.01)
-    result = enc("train-head", reviews, *options, "--head", "attention", "--head-args", "hidden=8,heads=2", "--early-stopping", 2)
+    result = enc(
+        "train-head",
+        reviews,
+        *options,
+        "--head",
+        "attention",
+        "--head-args",
+        "hidden=8,heads=2",
+        "--early-stopping",
+        2,
+    )
     assert json.loads((head / "head.json").read_text())["arguments"] == {"hidden": 8, "heads": 2}
     lines = result.stdout.splitlines()
     assert "  true \\ predicted  False  True" in lines
@@ -104,14 +156,19 @@ def test_a_head_over_tokens(enc, build, reviews, tmp_path):
     assert "the rule of thumb is between 0.5 and 10: a smaller head" in large
     small = enc("train-head", reviews, *options[:4], "--valid-where", "true", *options[4:], "--head", "cnn", "--head-args",
                 '{"channels": 1, "kernel_sizes": [1]}', "--epochs", 1).stdout  # fmt: skip
-    assert "21 parameters for 60 training rows: 0.35 a row (the rule of thumb is between 0.5 and 10: a larger head" in small
+    assert (
+        "21 parameters for 60 training rows: 0.35 a row (the rule of thumb is between 0.5 and 10: a larger head"
+        in small
+    )
 
 
 def test_a_head_needs_its_features(enc, build, reviews, tmp_path):
     store = build()
     options = ("--valid", reviews, *store, "--output", tmp_path / "head")
     assert "--pooling tokens" in enc("train-head", reviews, *options, "--head", "lstm", code=2).stderr
-    error = enc("train-head", reviews, *options, "--head", "mlp", "--head-args", "depth=3", code=2).stderr.splitlines()[-1]
+    error = enc(
+        "train-head", reviews, *options, "--head", "mlp", "--head-args", "depth=3", code=2
+    ).stderr.splitlines()[-1]
     assert error == "error: head 'mlp' has no argument 'depth' (it takes: hidden, dropout); mend --head-args"
 
 
@@ -132,7 +189,17 @@ def test_parts_are_trained_on_and_scored_with(enc, build, reviews, tmp_path):
 
 def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkeypatch):
     store, head = build("--pooling", "tokens"), tmp_path / "head"
-    options = ("train-head", reviews, "--valid", reviews, *store, "--output", head, "--head", "gated_head:GatedHead")
+    options = (
+        "train-head",
+        reviews,
+        "--valid",
+        reviews,
+        *store,
+        "--output",
+        head,
+        "--head",
+        "gated_head:GatedHead",
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
     assert "run enc where gated_head lies" in enc(*options, code=2).stderr
@@ -143,12 +210,35 @@ def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkey
 
 
 def test_class_weights(enc, build, reviews, tmp_path):
-    options = ("train-head", reviews, "--valid", reviews, *build(), "--output", tmp_path / "head", "--epochs", 1)
-    for weights, saved in (("balanced", "balanced"), ("True=3,False=0.5", {"True": 3, "False": 0.5}), ('{"True": 3}', {"True": 3})):
+    options = (
+        "train-head",
+        reviews,
+        "--valid",
+        reviews,
+        *build(),
+        "--output",
+        tmp_path / "head",
+        "--epochs",
+        1,
+    )
+    for weights, saved in (
+        ("balanced", "balanced"),
+        ("True=3,False=0.5", {"True": 3, "False": 0.5}),
+        ('{"True": 3}', {"True": 3}),
+    ):
         enc(*options, "--class-weights", weights)
-        assert json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]["class_weights"] == saved
-    assert "class weight is given for label 'maybe'" in enc(*options, "--class-weights", "maybe=2", code=2).stderr
-    assert "Invalid value for --class-weights: cannot read 'much'" in enc(*options, "--class-weights", "much", code=2).stderr
+        assert (
+            json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]["class_weights"]
+            == saved
+        )
+    assert (
+        "class weight is given for label 'maybe'"
+        in enc(*options, "--class-weights", "maybe=2", code=2).stderr
+    )
+    assert (
+        "Invalid value for --class-weights: cannot read 'much'"
+        in enc(*options, "--class-weights", "much", code=2).stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,7 +276,17 @@ def test_lbfgs_walks_a_path(enc, build, reviews, tmp_path):
 
 
 def test_a_path_is_cross_validated(enc, build, reviews, tmp_path):
-    options = ("train-head", reviews, *build(), "--output", tmp_path / "head", "--solver", "lbfgs", "--folds", 3)
+    options = (
+        "train-head",
+        reviews,
+        *build(),
+        "--output",
+        tmp_path / "head",
+        "--solver",
+        "lbfgs",
+        "--folds",
+        3,
+    )
     lines = enc(*options, "--l2", "1,0.01,10").stdout.splitlines()
     at = next(i for i, line in enumerate(lines) if line.split() == ["l2", "accuracy", "runs"])
     best = lines[at + 1].split()[0]
@@ -200,7 +300,17 @@ def test_a_path_is_cross_validated(enc, build, reviews, tmp_path):
 def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_path):
     store = build("--layers", "1-2")
     options = ("train-head", reviews, *store, "--output", tmp_path / "head", "--epochs", 2)
-    result = enc(*options, "--valid", reviews, "--sweep", "lr=0.001,0.1", "--sweep", "use=layers=1,layers=2", "--seeds", 2)
+    result = enc(
+        *options,
+        "--valid",
+        reviews,
+        "--sweep",
+        "lr=0.001,0.1",
+        "--sweep",
+        "use=layers=1,layers=2",
+        "--seeds",
+        2,
+    )
     lines = result.stdout.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("learning_rate  use"))
     means = [float(line.split()[2]) for line in lines[at + 1 : at + 5]]
@@ -208,38 +318,91 @@ def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_pa
     assert pq.read_table(tmp_path / "head" / "sweep.parquet").num_rows == 8
     assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
     folded = json.loads(enc(*options, "--folds", 3, "--seeds", 2, "--ensemble", "--json").stdout)
-    assert (folded["watched"], folded["sweep"][0]["runs"], folded["sweep"][0]["diverged"]) == ("accuracy", 6, 0)
+    assert (folded["watched"], folded["sweep"][0]["runs"], folded["sweep"][0]["diverged"]) == (
+        "accuracy",
+        6,
+        0,
+    )
     assert pq.read_table(tmp_path / "head" / "out_of_fold.parquet").num_rows == 60
     assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
-    assert "--solver lbfgs has a path" in enc(*options, "--folds", 3, "--seeds", 2, "--solver", "lbfgs", code=2).stderr
+    assert (
+        "--solver lbfgs has a path"
+        in enc(*options, "--folds", 3, "--seeds", 2, "--solver", "lbfgs", code=2).stderr
+    )
     assert "--l2 is for --solver lbfgs" in enc(*options, "--folds", 3, "--l2", "1", code=2).stderr
     assert "pass --seeds" in enc(*options, "--valid", reviews, "--ensemble", code=2).stderr
 
 
 def test_a_sweep_tells_of_what_diverged_and_whose_the_figures_are(enc, build, reviews, tmp_path):
-    options = ("train-head", reviews, *build(), "--output", tmp_path / "head", "--epochs", 2, "--optimizer", "sgd", "--folds", 3)
+    options = (
+        "train-head",
+        reviews,
+        *build(),
+        "--output",
+        tmp_path / "head",
+        "--epochs",
+        2,
+        "--optimizer",
+        "sgd",
+        "--folds",
+        3,
+    )
     lines = enc(*options, "--sweep", "lr=1e38,0.001", "--seeds", 2).stdout.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("learning_rate"))
     assert lines[at + 2].split(maxsplit=2) == ["1e+38", "undefined", "6, 6 diverged"]
     assert "6 of 12 runs diverged: their loss is no number; a lower learning rate may help them" in lines
-    assert any(line.startswith("kept epoch 2: of the setting on 3 held-out folds, means of 2 seeds loss ") for line in lines)
+    assert any(
+        line.startswith("kept epoch 2: of the setting on 3 held-out folds, means of 2 seeds loss ")
+        for line in lines
+    )
     lines = enc(*options, "--seeds", 2, "--ensemble").stdout.splitlines()
-    assert any(line.startswith("kept epoch 2: of the ensemble of 2 seeds on 3 held-out folds loss ") for line in lines)
+    assert any(
+        line.startswith("kept epoch 2: of the ensemble of 2 seeds on 3 held-out folds loss ")
+        for line in lines
+    )
     error = enc(*options, "--sweep", "lr=1e38,1e37", code=2).stderr
     assert "no setting is left: their loss is no number; sweep learning rates below 1e+37" in error
 
 
 def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path):
     store = build("--recipe", "flat32", "--max-length", 32)
-    options = ("train-head", reviews, "--valid", reviews, *store, "--output", tmp_path / "head", "--recipe", "flat32")
+    options = (
+        "train-head",
+        reviews,
+        "--valid",
+        reviews,
+        *store,
+        "--output",
+        tmp_path / "head",
+        "--recipe",
+        "flat32",
+    )
     enc(*options, "--epochs", 2)
     config = json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]
-    assert (config["epochs"], config["batch_size"], config["optimizer"], config["standardize"]) == (2, 16, "sgd", False)
+    assert (config["epochs"], config["batch_size"], config["optimizer"], config["standardize"]) == (
+        2,
+        16,
+        "sgd",
+        False,
+    )
     result = enc("export-head", tmp_path / "head", tmp_path / "BERT_net.pth")
     assert "fc1.weight, fc1.bias; outputs in the order False, True" in result.stdout
-    enc("import-head", tmp_path / "BERT_net.pth", tmp_path / "again", *store, "--labels", "bad,good", "--text-column", "text")
+    enc(
+        "import-head",
+        tmp_path / "BERT_net.pth",
+        tmp_path / "again",
+        *store,
+        "--labels",
+        "bad,good",
+        "--text-column",
+        "text",
+    )
     before = outcome(enc, reviews, store, tmp_path / "head", tmp_path)["score"].to_numpy()
-    np.testing.assert_allclose(outcome(enc, reviews, store, tmp_path / "again", tmp_path)["score"].to_numpy(), before, atol=1e-6)
+    np.testing.assert_allclose(
+        outcome(enc, reviews, store, tmp_path / "again", tmp_path)["score"].to_numpy(), before, atol=1e-6
+    )
     assert "good" in enc("predict", "--head", tmp_path / "again", "good good").stdout
-    error = enc("import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2).stderr
+    error = enc(
+        "import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2
+    ).stderr
     assert "a linear head of 3 labels" in error

@@ -37,7 +37,9 @@ def source(tmp_path):
         f"{'good ' * (1 + i % 4)}{'x' * (i % 7)} {i}\t{'ab'[i % 4 > 1]}\t{i % 4 + i % 3 / 4}\t{i % 7 // 4}\t{i % 4 // 3}"
         for i in range(120)
     ]
-    (tmp_path / "t.tsv").write_text("text\tlabel\tstars\tletters\twords\n" + "\n".join([*rows, *rows[:9]]) + "\n")
+    (tmp_path / "t.tsv").write_text(
+        "text\tlabel\tstars\tletters\twords\n" + "\n".join([*rows, *rows[:9]]) + "\n"
+    )
     return Source(tmp_path / "t.tsv")
 
 

@@ -9,18 +9,34 @@ from fakes import FakeEncoder, fake_spec
 
 @pytest.fixture
 def trained(tmp_path, write):
-    lines = ["text\tlabel", *(f"{'word ' * (1 + 5 * (i % 2))}n{i}\t{'long' if i % 2 else 'short'}" for i in range(60))]
+    lines = [
+        "text\tlabel",
+        *(f"{'word ' * (1 + 5 * (i % 2))}n{i}\t{'long' if i % 2 else 'short'}" for i in range(60)),
+    ]
     path = write("train.tsv", "\n".join(lines) + "\n")
     store = tmp_path / "store"
     build_features(Source(path), store, FakeEncoder(), name="set")
-    head = train_head(Source(path), open_feature_set(store), valid=Source(path), config=TrainConfig(epochs=8, learning_rate=0.05))
+    head = train_head(
+        Source(path),
+        open_feature_set(store),
+        valid=Source(path),
+        config=TrainConfig(epochs=8, learning_rate=0.05),
+    )
     return head, store, path
 
 
 @pytest.fixture
 def parquet(tmp_path):
     """Known, new, null, empty and repeated texts, with columns of several types, in several row groups."""
-    texts = ["word n0", "brand new", None, "word word word word word word n1", " ", "brand new", "x y z x y z x"] * 3
+    texts = [
+        "word n0",
+        "brand new",
+        None,
+        "word word word word word word n1",
+        " ",
+        "brand new",
+        "x y z x y z x",
+    ] * 3
     rows = len(texts)
     table = pa.table(
         {
@@ -38,24 +54,45 @@ def test_predictions_stand_beside_all_input_columns(trained, parquet, tmp_path):
     head, store, _ = trained
     path, table = parquet
     encoder = FakeEncoder()
-    summary = score_parquet(path, tmp_path / "out.parquet", head, store, proba=True, load=lambda head: encoder)
+    summary = score_parquet(
+        path, tmp_path / "out.parquet", head, store, proba=True, load=lambda head: encoder
+    )
     out = pq.read_table(tmp_path / "out.parquet")
-    assert out.column_names == ["id", "text", "tags", "group", "prediction", "score", "proba_long", "proba_short"]
+    assert out.column_names == [
+        "id",
+        "text",
+        "tags",
+        "group",
+        "prediction",
+        "score",
+        "proba_long",
+        "proba_short",
+    ]
     assert out.schema.metadata[b"origin"] == b"test"
     assert out.select(["id", "text", "tags", "group"]).equals(table)
 
     usable = [bool(t and t.strip()) for t in table.column("text").to_pylist()]
     expected = head.predict_proba(
         encoder.features(
-            encoder.tokenize([t for t, u in zip(table["text"].to_pylist(), usable, strict=True) if u]).batch(np.arange(sum(usable)))
+            encoder.tokenize([t for t, u in zip(table["text"].to_pylist(), usable, strict=True) if u]).batch(
+                np.arange(sum(usable))
+            )
         )
     )
     kept = out.filter(pa.array(usable))
-    np.testing.assert_allclose(np.stack([kept["proba_long"], kept["proba_short"]], axis=1), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        np.stack([kept["proba_long"], kept["proba_short"]], axis=1), expected, rtol=1e-5
+    )
     assert kept["prediction"].to_pylist() == [head.labels.values[i] for i in expected.argmax(1)]
     np.testing.assert_allclose(kept["score"], expected.max(1), rtol=1e-5)
     nulls = out.filter(pa.array([not u for u in usable]))
-    assert nulls["prediction"].null_count == nulls["score"].null_count == nulls["proba_long"].null_count == len(nulls) == 6
+    assert (
+        nulls["prediction"].null_count
+        == nulls["score"].null_count
+        == nulls["proba_long"].null_count
+        == len(nulls)
+        == 6
+    )
     assert (summary.rows, summary.scored, summary.rejected) == (21, 15, 6)
     assert (summary.cached, summary.encoded) == (2, 2)
     assert sum(summary.predictions.values()) == 15
@@ -80,9 +117,18 @@ def test_new_texts_are_added_to_the_store_or_not(trained, parquet, tmp_path):
 def test_a_store_is_made_where_there_is_none(trained, parquet, tmp_path):
     head, _, _ = trained
     path, _ = parquet
-    summary = score_parquet(path, tmp_path / "out.parquet", head, tmp_path / "fresh", load=lambda head: FakeEncoder())
+    summary = score_parquet(
+        path, tmp_path / "out.parquet", head, tmp_path / "fresh", load=lambda head: FakeEncoder()
+    )
     assert (summary.cached, summary.encoded, FeatureTable(tmp_path / "fresh" / "set").rows) == (0, 4, 4)
-    score_parquet(path, tmp_path / "out2.parquet", head, tmp_path / "never", cache=False, load=lambda head: FakeEncoder())
+    score_parquet(
+        path,
+        tmp_path / "out2.parquet",
+        head,
+        tmp_path / "never",
+        cache=False,
+        load=lambda head: FakeEncoder(),
+    )
     assert not (tmp_path / "never").exists()
 
 
@@ -99,13 +145,21 @@ def test_a_renamed_feature_set_is_found_by_its_setting(trained, parquet, tmp_pat
     head, store, _ = trained
     (store / "set").rename(store / "renamed")
     FeatureTable.create(store / "another", fake_spec(max_length=7))
-    assert score_parquet(parquet[0], tmp_path / "out.parquet", head, store, load=lambda head: FakeEncoder()).cached == 2
+    assert (
+        score_parquet(
+            parquet[0], tmp_path / "out.parquet", head, store, load=lambda head: FakeEncoder()
+        ).cached
+        == 2
+    )
 
 
 def test_accuracy_agrees_with_training(trained, tmp_path):
     head, store, path = trained
     lines = [line.split("\t") for line in path.read_text().splitlines()[1:]]
-    pq.write_table(pa.table({"text": [t for t, _ in lines], "label": [label for _, label in lines]}), tmp_path / "dev.parquet")
+    pq.write_table(
+        pa.table({"text": [t for t, _ in lines], "label": [label for _, label in lines]}),
+        tmp_path / "dev.parquet",
+    )
     score_parquet(tmp_path / "dev.parquet", tmp_path / "out.parquet", head, store)
     out = pq.read_table(tmp_path / "out.parquet")
     assert np.mean(np.array(out["label"]) == np.array(out["prediction"])) == head.metrics["accuracy"]
@@ -132,7 +186,9 @@ def test_errors(trained, parquet, tmp_path):
         score_parquet(path, out, head, tmp_path)
 
     other = head.replace(spec=fake_spec(max_length=9))
-    with pytest.raises(SpecError, match=r"'set' .* not of the setting the head was trained on \(max_length: 8, not 9\)"):
+    with pytest.raises(
+        SpecError, match=r"'set' .* not of the setting the head was trained on \(max_length: 8, not 9\)"
+    ):
         score_parquet(path, out, other, store)
 
 

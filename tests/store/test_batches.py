@@ -65,7 +65,10 @@ def test_every_row_comes_once_with_its_features(small, mode, batch_size):
 
 def test_ram_and_mapped_have_the_same_order(small):
     paths, spec, locations, _ = small
-    orders = {mode: served(PlannedFeatures(paths, spec, locations, batches=mode).epoch(3, 2, 32))[0].tolist() for mode in MODES}
+    orders = {
+        mode: served(PlannedFeatures(paths, spec, locations, batches=mode).epoch(3, 2, 32))[0].tolist()
+        for mode in MODES
+    }
     assert orders["ram"] == orders["mapped"] == np.random.default_rng([3, 2]).permutation(250).tolist()
     assert orders["streamed"] != orders["ram"]
 

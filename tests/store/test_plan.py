@@ -15,7 +15,9 @@ CON = duckdb.connect()
 def key(*texts: str) -> bytes:
     sql = plan.key_sql("?", "?") if len(texts) == 2 else plan.key_sql("?")
     # The first text of a pair stands twice in the key's expression.
-    return CON.execute(f"SELECT {sql}", [texts[0], *texts] if len(texts) == 2 else list(texts)).fetchall()[0][0]
+    return CON.execute(f"SELECT {sql}", [texts[0], *texts] if len(texts) == 2 else list(texts)).fetchall()[0][
+        0
+    ]
 
 
 @given(TEXTS, TEXTS)
@@ -55,7 +57,13 @@ def test_reasons(text, reason):
 
 @pytest.mark.parametrize(
     ("pair", "reason"),
-    [(("a", "b"), None), (("a", ""), None), (("", "b"), None), (("", " "), "text is empty"), (("a", None), "text is null")],
+    [
+        (("a", "b"), None),
+        (("a", ""), None),
+        (("", "b"), None),
+        (("", " "), "text is empty"),
+        (("a", None), "text is null"),
+    ],
 )
 def test_one_side_of_a_pair_may_be_empty(pair, reason):
     sql = f"SELECT {plan.reason_sql('t', 'p', 'false')} FROM (SELECT ?::VARCHAR AS t, ?::VARCHAR AS p)"
@@ -77,7 +85,12 @@ def test_epoch_order_changes_with_seed_and_epoch():
 def test_held_out_share_is_about_right_and_changes_with_the_seed():
     def held_out(fraction, seed):
         keys = f"SELECT {plan.key_sql('i::VARCHAR')} AS key FROM range(10000) t(i)"
-        return {row[0] for row in CON.sql(f"SELECT key FROM ({keys}) WHERE {plan.held_out_sql(fraction, seed)}").fetchall()}
+        return {
+            row[0]
+            for row in CON.sql(
+                f"SELECT key FROM ({keys}) WHERE {plan.held_out_sql(fraction, seed)}"
+            ).fetchall()
+        }
 
     tenth = held_out(0.1, 1)
     assert 900 < len(tenth) < 1100
@@ -92,7 +105,10 @@ def test_sql_of_names_with_quotes():
 
 def test_sql_is_what_it_was(golden):
     golden("scan_tsv.sql", plan.scan_sql("it's.tsv", "tsv", "enc"))
-    golden("rows_pair.sql", plan.rows_sql("SELECT * FROM s", ["a", "b"], plan.label_sql(["label"]), ["b"], "x > 1"))
+    golden(
+        "rows_pair.sql",
+        plan.rows_sql("SELECT * FROM s", ["a", "b"], plan.label_sql(["label"]), ["b"], "x > 1"),
+    )
     golden("missing.sql", plan.missing_sql("first", ["p1.parquet", "p2.parquet"]))
     golden("labelled.sql", plan.labelled_sql("stage", ["p1.parquet"], "ids", "true"))
 
@@ -126,7 +142,12 @@ def test_block_shuffle_mixes_within_and_among_blocks():
     assert (np.diff(places) > 0).all()  # and forwards
     assert (np.diff(blocks[:, 0]) != 10).any()  # from all over the storage
     assert len(np.unique(places[order][:10] // 10)) > 3  # and are mixed
-    orders = {tuple(places[order]) for seed in range(5) for epoch in range(5) for places, order in [first_fill(seed, epoch)]}
+    orders = {
+        tuple(places[order])
+        for seed in range(5)
+        for epoch in range(5)
+        for places, order in [first_fill(seed, epoch)]
+    }
     assert len(orders) == 25
 
 

@@ -25,7 +25,9 @@ def write_shard(path, spec, features, *, blocks=1):
 
 def read(shard, spec, rows):
     out = np.empty((len(rows), *spec.shape), spec.numpy_dtype)
-    shard.read(rows, out.reshape(len(rows), -1).view(np.dtype((np.void, spec.row_bytes))) if len(rows) else out)
+    shard.read(
+        rows, out.reshape(len(rows), -1).view(np.dtype((np.void, spec.row_bytes))) if len(rows) else out
+    )
     return out
 
 
@@ -93,7 +95,9 @@ def test_variable_length_columns_are_read_too(tmp_path):
     table = pq.read_table(write_shard(tmp_path / "s.parquet", spec, features))
     column = table.column("features").cast(pa.binary())
     pq.write_table(table.set_column(3, "features", column), tmp_path / "variable.parquet")
-    np.testing.assert_array_equal(read(Shard(tmp_path / "variable.parquet", spec), spec, np.arange(5)), features)
+    np.testing.assert_array_equal(
+        read(Shard(tmp_path / "variable.parquet", spec), spec, np.arange(5)), features
+    )
 
 
 def test_wrong_width_or_file_is_an_error(tmp_path):

@@ -31,12 +31,16 @@ def test_tsv_is_read_as_glue_writes_it(con, write):
 
 
 def test_csv_is_read_with_quotes(con, write):
-    stage_source(con, Source(write("g.csv", 'text,label\n"a, ""b""",x\n"two\nlines",y\n')), label_column="label")
+    stage_source(
+        con, Source(write("g.csv", 'text,label\n"a, ""b""",x\n"two\nlines",y\n')), label_column="label"
+    )
     assert rows(con) == [(1, 'a, "b"', "x"), (2, "two\nlines", "y")]
 
 
 def test_unusable_rows_are_kept_with_their_row_and_reason(con, write, tmp_path):
-    bad = b"sentence\tlabel\nfine\t1\nonly one field\n\t1\ntoo\tmany\tfields\n\xff\xfe\t0\n \t0\nfine too\t0\n"
+    bad = (
+        b"sentence\tlabel\nfine\t1\nonly one field\n\t1\ntoo\tmany\tfields\n\xff\xfe\t0\n \t0\nfine too\t0\n"
+    )
     first, second = write("a.tsv", bad), write("b.tsv", b"sentence\tlabel\n\t1\n")
     stage = stage_source(con, Source([first, second]), label_column="label")
     assert (stage.rows, stage.rejected) == (8, 6)
@@ -51,12 +55,19 @@ def test_unusable_rows_are_kept_with_their_row_and_reason(con, write, tmp_path):
 
     path = stage.write_rejects(tmp_path / "out" / "r.parquet")
     written = pq.read_table(path).to_pylist()
-    assert [(r["source"], r["row"]) for r in written] == [(str(first), r) for r in range(2, 7)] + [(str(second), 1)]
+    assert [(r["source"], r["row"]) for r in written] == [(str(first), r) for r in range(2, 7)] + [
+        (str(second), 1)
+    ]
     assert [p.name for p in path.parent.iterdir()] == ["r.parquet"]
 
 
 def test_jsonl(con, write):
-    lines = [json.dumps({"text": "a", "label": 1}), "{broken", json.dumps({"text": None, "label": 2}), '{"text": "b\\u0020c"}']
+    lines = [
+        json.dumps({"text": "a", "label": 1}),
+        "{broken",
+        json.dumps({"text": None, "label": 2}),
+        '{"text": "b\\u0020c"}',
+    ]
     stage = stage_source(con, Source(write("x.jsonl", "\n".join(lines))), label_column="label")
     assert [r for r in rows(con) if r[1]] == [(1, "a", "1"), (4, "b c", None)]
     assert [(row, reason) for _, row, reason in rejects(con)] == [
@@ -74,7 +85,9 @@ def invalid_strings(*values: bytes) -> pa.Array:
 def test_parquet_with_invalid_utf8(con, tmp_path, as_bytes):
     texts = invalid_strings(b"good", b"\xff\xfe", "好".encode())
     other = invalid_strings(b"x", b"\xc3", b"z")
-    table = pa.table({"text": texts.view(pa.binary()) if as_bytes else texts, "other": other, "label": [1, 2, 3]})
+    table = pa.table(
+        {"text": texts.view(pa.binary()) if as_bytes else texts, "other": other, "label": [1, 2, 3]}
+    )
     pq.write_table(table, tmp_path / "t.parquet")
     stage = stage_source(con, Source(tmp_path / "t.parquet", where="label > 0"), label_column="label")
     assert [r for r in rows(con) if r[1]] == [(1, "good", "1"), (3, "好", "3")]
@@ -97,7 +110,9 @@ def test_a_filter_may_leave_no_row(con, write, where):
 
 def test_query(con, tmp_path):
     stage = stage_source(
-        con, Source(query="SELECT 'text ' || i AS body, i % 2 AS y FROM range(3) t(i)", text_column="body"), label_column="y"
+        con,
+        Source(query="SELECT 'text ' || i AS body, i % 2 AS y FROM range(3) t(i)", text_column="body"),
+        label_column="y",
     )
     assert rows(con) == [(1, "text 0", "0"), (2, "text 1", "1"), (3, "text 2", "0")]
     assert (stage.typed, stage.source.title) == (True, "the query")

@@ -43,7 +43,10 @@ def test_create_open_and_append(tmp_path):
 
 
 def test_stale_handles_both_append(tmp_path):
-    first, second = FeatureTable.create(tmp_path / "set", fake_spec()), FeatureTable.create(tmp_path / "set", fake_spec())
+    first, second = (
+        FeatureTable.create(tmp_path / "set", fake_spec()),
+        FeatureTable.create(tmp_path / "set", fake_spec()),
+    )
     add(first, 0, 5)
     add(second, 5, 5)
     assert first.refresh().rows == second.rows == 10
@@ -67,7 +70,9 @@ def test_another_setting_is_refused_by_name(tmp_path):
 def test_rows_written_before_an_exception_are_committed(tmp_path):
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     with pytest.raises(KeyboardInterrupt), feature_table.writer() as writer:
-        writer.write(pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4)))
+        writer.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+        )
         raise KeyboardInterrupt
     assert FeatureTable(tmp_path / "set").rows == 1
 
@@ -75,7 +80,9 @@ def test_rows_written_before_an_exception_are_committed(tmp_path):
 def test_a_shard_is_invisible_until_it_is_committed(tmp_path):
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     with feature_table.writer() as writer:
-        writer.write(pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4)))
+        writer.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+        )
         assert len(list((tmp_path / "set").glob("*.parquet"))) == 1
         assert FeatureTable(tmp_path / "set").rows == 0
     assert FeatureTable(tmp_path / "set").rows == 1
@@ -84,7 +91,9 @@ def test_a_shard_is_invisible_until_it_is_committed(tmp_path):
 def test_a_failed_write_leaves_no_shard(tmp_path):
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     with pytest.raises(ValueError, match="shape"), feature_table.writer() as writer:
-        writer.write(pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 3)))
+        writer.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 3))
+        )
     assert not list((tmp_path / "set").glob("*.parquet"))
     assert FeatureTable(tmp_path / "set").version == 0
 
@@ -95,7 +104,9 @@ def test_shards_are_committed_by_size_and_by_time(tmp_path, monkeypatch, limit, 
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     with feature_table.writer() as writer:
         for key in (b"a", b"b"):
-            writer.write(pa.array([key * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4)))
+            writer.write(
+                pa.array([key * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+            )
     assert (feature_table.version, len(feature_table.shards)) == (2, 2)
 
 
@@ -103,10 +114,17 @@ def test_features_are_found_by_location(tmp_path):
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     add(feature_table, 0, 5)
     add(feature_table, 5, 7)
-    starts = {int(MappedFeatures(feature_table.shards, fake_spec()).take(np.array([s << 40]))[0, 0]): s for s in range(2)}
-    locations = np.array([(starts[0] << 40) | 4, (starts[5] << 40) | 6, (starts[5] << 40) | 0, (starts[0] << 40) | 4])
+    starts = {
+        int(MappedFeatures(feature_table.shards, fake_spec()).take(np.array([s << 40]))[0, 0]): s
+        for s in range(2)
+    }
+    locations = np.array(
+        [(starts[0] << 40) | 4, (starts[5] << 40) | 6, (starts[5] << 40) | 0, (starts[0] << 40) | 4]
+    )
     expected = np.array([4, 11, 5, 4])
-    np.testing.assert_array_equal(MappedFeatures(feature_table.shards, fake_spec()).take(locations)[:, 2], expected)
+    np.testing.assert_array_equal(
+        MappedFeatures(feature_table.shards, fake_spec()).take(locations)[:, 2], expected
+    )
     for batches in ("ram", "mapped", "streamed"):
         planned = PlannedFeatures(feature_table.shards, fake_spec(), locations, batches=batches)
         np.testing.assert_array_equal(planned.take(np.array([3, 1]))[:, 0], expected[[3, 1]])
@@ -155,9 +173,17 @@ def test_what_is_no_store_is_refused(tmp_path):
     [
         (dict(model="minilm", max_length=128, dtype="float16"), 1, "minilm-mean-128"),
         (dict(model="/models/my bert/", pooling=("cls", "max")), 1, "my-bert-cls-max-8-float32"),
-        (dict(model="org/name", layers=(9, 10, 11, 12), prefix="query: "), 12, "name-mean-layers9to12-8-query-float32"),
+        (
+            dict(model="org/name", layers=(9, 10, 11, 12), prefix="query: "),
+            12,
+            "name-mean-layers9to12-8-query-float32",
+        ),
         (dict(model="m", layers=(3, 1)), 3, "m-mean-layers3_1-8-float32"),
-        (dict(model="m", long_text="windows", stride=2, precision="int8"), 1, "m-mean-8-windows2-int8-float32"),
+        (
+            dict(model="m", long_text="windows", stride=2, precision="int8"),
+            1,
+            "m-mean-8-windows2-int8-float32",
+        ),
         (dict(model="m", **RECIPES["flat32"], dtype="float16") | dict(layers=(1,)), 1, "m-flat32"),
         (dict(model="m", special_tokens=False), 1, "m-mean-8-bare-float32"),
     ],

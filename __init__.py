@@ -1,0 +1,1 @@
+"""enc: turn text into BERT features once, fast, and train on them ever after."""

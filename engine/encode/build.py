@@ -1,0 +1,277 @@
+"""Source to feature table: find what is missing, tokenize, encode, write, commit."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from ...store import FeatureTable, Source, create_feature_set, default_name, plan
+from ...store.duck import count, execute, scan_memory, workspace
+from ...store.prefetch import prefetched
+from ...store.stage import Stage, rejects_path, stage_source
+from .encoder import Encoder, TextFeatures
+from .tokens import Tokens
+
+READ_ROWS = 1024  # texts tokenized at a time
+READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
+WINDOW_ROWS = 16384  # texts sorted by length at a time, at the most: there is hardly any padding from here on
+WINDOW_BYTES = 64 << 20  # of features in a window; two are held, one of them being written
+WINDOW_SECONDS = (
+    60.0  # of encoding; a window is written when it is finished, and lost if the process is killed
+)
+WINDOW_TOKENS = 8 << 20  # the same, of tokens; long texts that are encoded whole have many
+FIRST_WINDOW_ROWS = 1024  # until the encoder's speed is known
+Progress = Callable[[int, int], None]
+"""Called with the texts encoded so far and those to encode in all."""
+
+
+@dataclass(frozen=True)
+class BuildSummary:
+    """What a run of :func:`build_features` did."""
+
+    rows: int
+    """Rows read, rejected ones included."""
+    distinct: int
+    """Distinct texts or pairs among them."""
+    cached: int
+    """Those that were in the store already."""
+    encoded: int
+    truncated: int
+    """Encoded texts longer than max_length."""
+    longest: int
+    """Tokens of the longest encoded text, before truncation."""
+    rejected: int
+    rejects: dict[str, int]
+    """Rejected rows by reason."""
+    first_reject: str
+    rejects_file: str | None
+    seconds: dict[str, float]
+    """Wall-clock time by stage: stage (read the source, hash, find what is missing), tokenize (in a
+    second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write (the same, for a window to be
+    written, which else goes on beside encode, or committed), total."""
+    texts_per_second: float
+    """Encoded texts over the whole run but for loading the model."""
+    encoder_busy: float
+    """Share of the time after the first batch was ready in which the encoder was at work: encode / (encode + wait + write)."""
+    padding: float
+    """Share of padding among the tokens that the encoder was given."""
+    encoder: str
+    """Backend, precision and device that encoded; empty if nothing was."""
+    feature_set: str
+    version: int
+
+
+class Stopwatch:
+    """Adds up seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a block for ``stage``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - start
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds by stage, to the millisecond."""
+        return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}
+
+
+def build_features(
+    source: Source,
+    store: str | Path,
+    encoder: Encoder,
+    *,
+    name: str | None = None,
+    tokens_per_batch: int | None = None,
+    progress: Progress | None = None,
+) -> BuildSummary:
+    """Encode the source's texts that the feature set does not hold yet, and commit them.
+
+    The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
+    encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
+    """
+    name = name or default_name(encoder.spec, encoder.layer_count)
+    clock = Stopwatch()
+    with clock("total"), workspace() as con:
+        with clock("stage"):
+            stage = stage_source(con, source)
+            table = create_feature_set(store, name, encoder.spec)
+            work = find_missing(stage, table.shards)
+        encode_missing(
+            stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
+        )
+        rejects = stage.write_rejects(rejects_path(store, name))
+        reasons, first_reject = stage.reasons(), stage.first_reject()
+    total = clock.seconds["total"]
+    return BuildSummary(
+        rows=stage.rows,
+        distinct=work.distinct,
+        cached=work.distinct - work.missing,
+        encoded=work.encoded,
+        truncated=work.truncated,
+        longest=work.longest,
+        rejected=stage.rejected,
+        rejects=reasons,
+        first_reject=first_reject,
+        rejects_file=str(rejects) if rejects else None,
+        seconds=clock.rounded(),
+        texts_per_second=round(work.encoded / total, 1) if work.encoded else 0.0,
+        encoder_busy=round(_busy_share(clock.seconds), 4),
+        padding=round(1 - work.tokens / work.slots, 4) if work.slots else 0.0,
+        encoder=encoder.title if work.encoded else "",
+        feature_set=name,
+        version=table.version,
+    )
+
+
+def _busy_share(seconds: dict[str, float]) -> float:
+    at_work = seconds.get("encode", 0.0)
+    return at_work / (at_work + seconds.get("wait", 0.0) + seconds.get("write", 0.0)) if at_work else 0.0
+
+
+@dataclass
+class Work:
+    """What there is to encode, and counts of what was; see BuildSummary."""
+
+    texts: str
+    """Table of key, text and pair, one row for each missing key."""
+    widest: int
+    """Bytes of the longest of them."""
+    distinct: int
+    missing: int
+    encoded: int = 0
+    truncated: int = 0
+    longest: int = 0
+    tokens: int = 0
+    slots: int = 0
+    """Tokens with padding, as encoded."""
+
+
+def find_missing(stage: Stage, shards: list[str]) -> Work:
+    """The stage's keys that no shard has."""
+    first_rows, texts = f"{stage.name}_first", f"{stage.name}_missing"
+    execute(stage.con, f"CREATE OR REPLACE TABLE {first_rows} AS {plan.first_rows_sql(stage.name)}")
+    missing = plan.missing_sql(first_rows, shards)
+    execute(stage.con, f"CREATE OR REPLACE TABLE {texts} AS {plan.texts_sql(stage.name, missing)}")
+    widest = stage.con.sql(
+        f"SELECT coalesce(max(strlen(text) + coalesce(strlen(pair), 0)), 0) FROM {texts}"
+    ).fetchall()[0][0]
+    return Work(texts, widest, count(stage.con, first_rows), count(stage.con, texts))
+
+
+def encode_missing(
+    stage: Stage,
+    work: Work,
+    table: FeatureTable,
+    encoder: Encoder,
+    *,
+    tokens_per_batch: int | None = None,
+    progress: Progress | None = None,
+    clock: Stopwatch | None = None,
+) -> None:
+    """Encode what :func:`find_missing` found, append it to ``table``, and count it in ``work``."""
+    clock = clock or Stopwatch()
+    if not work.missing:
+        return
+    pace = Pace(encoder.spec.row_bytes)
+    # The thread that reads ahead must end, whatever happens here, before its connection is closed.
+    reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))
+    # A window is written while the next one is encoded, and all before the writer commits.
+    writing = ThreadPoolExecutor(1, "enc-write")
+    with scan_memory(stage.con, work.widest), table.writer() as writer, writing, reading as windows:
+        written: Future[None] | None = None
+        while True:
+            with clock("wait"):
+                window = next(windows, None)
+            if window is None:
+                break
+            keys, tokens = window
+            with clock("prepare"):
+                encoder.prepare(tokens, work.missing)
+            if progress and not work.encoded:
+                progress(0, work.missing)
+            features = TextFeatures(tokens, encoder.spec)
+            started = time.perf_counter()
+            try:
+                batches = tokens.batches(tokens_per_batch or encoder.tokens_per_batch)
+                encoded = encoder.encode(tokens.batch(batch) for batch in batches)
+                for batch in batches:
+                    with clock("encode"):
+                        values = next(encoded)
+                    features.put(batch, values)
+                    work.tokens += int(tokens.lengths[batch].sum())
+                    work.slots += len(batch) * max(
+                        int(tokens.lengths[batch[0]]), tokens.padding.to
+                    )  # the longest comes first
+                    if progress:
+                        progress(work.encoded + int(features.done.sum()), work.missing)
+                pace.learn(len(tokens), time.perf_counter() - started)
+            finally:  # an interruption keeps what is encoded
+                done = features.done
+                if written:
+                    with clock("write"):
+                        written.result()
+                columns = (
+                    keys.filter(pa.array(done)),
+                    tokens.n_tokens[done],
+                    tokens.truncated[done],
+                    features.values[done],
+                )
+                written = writing.submit(writer.write, *columns)
+                work.encoded += int(done.sum())
+                work.truncated += int(tokens.truncated[done].sum())
+                work.longest = max(work.longest, int(tokens.n_tokens.max()))
+        with clock("write"):
+            if written:
+                written.result()
+            writer.commit()
+
+
+class Pace:
+    """How many texts make up a window: as many as are encoded in WINDOW_SECONDS, within bounds."""
+
+    def __init__(self, row_bytes: int):
+        self._most = max(1, min(WINDOW_ROWS, WINDOW_BYTES // row_bytes))
+        self.window_rows = min(FIRST_WINDOW_ROWS, self._most)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Choose the next windows' size by the time that one took."""
+        in_time = int(rows / max(seconds, 1e-9) * WINDOW_SECONDS)
+        self.window_rows = min(max(in_time, FIRST_WINDOW_ROWS), self._most)
+
+
+Window = tuple[pa.Array, Tokens]
+"""Keys (binary of 32 bytes) and tokens of the same rows."""
+
+
+def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stopwatch) -> Iterator[Window]:
+    """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
+    keys: list[pa.Array] = []
+    tokens: list[Tokens] = []
+    rows = held = 0
+    read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(work.widest, 1)))
+    with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
+        for block in cursor.sql(f"FROM {work.texts}").to_arrow_reader(READ_ROWS):
+            for start in range(0, block.num_rows, read_rows):
+                batch = block.slice(start, read_rows)
+                with clock("tokenize"):
+                    pairs = batch.column("pair").to_pylist() if stage.pair_column else None
+                    tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
+                keys.append(batch.column("key"))
+                rows += batch.num_rows
+                held += len(tokens[-1].ids)
+                if rows >= pace.window_rows or held >= WINDOW_TOKENS:
+                    yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
+                    keys, tokens, rows, held = [], [], 0, 0
+    if rows:
+        yield pa.concat_arrays(keys), Tokens.concatenate(tokens)

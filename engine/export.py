@@ -1,0 +1,52 @@
+"""A head and its encoder as one ONNX graph: token ids in, probabilities out."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from .backends.onnx_file import Export, OnTop, export_graph
+from .encode.checkpoint import Checkpoint
+from .heads.head import Head
+
+
+class _Outputs(torch.nn.Module):
+    """A head on features: probabilities [rows, labels], or a regression's predictions [rows]."""
+
+    def __init__(self, head: Head):
+        super().__init__()
+        self.head, self.task, self.shape = head.network, head.task, head.spec.shape
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if len(self.shape) == 2:  # the head takes tokens padded to max_length, as they are stored
+            padding = features.new_zeros(features.shape[0], *self.shape)
+            features = torch.cat([features, padding], 1)[:, : self.shape[0]]
+        outputs = self.task.activation(self.head(features))
+        return outputs if self.task.has_classes else self.task.decide(outputs)
+
+
+def export_onnx(
+    checkpoint: Checkpoint,
+    path: str | Path,
+    *,
+    head: Head | None = None,
+    precision: str = "fp32",
+    target: str = "any",
+) -> Export:
+    """Write an encoder, or with ``head`` a head and its encoder, as one graph.
+
+    For the inputs, ``precision`` and ``target`` see :func:`engine.backends.onnx_file.export_graph`. The
+    output of a head is ``probabilities`` float32 [rows, labels], in the order of the labels in the file's
+    metadata, or a regression's ``predictions`` float32 [rows]. Raises SpecError where the head takes other
+    features than the checkpoint gives, and ModelError as ``export_graph`` does.
+    """
+    on_top = None
+    if head is not None:
+        head.require(checkpoint.spec)
+        on_top = OnTop(
+            network=_Outputs(head),
+            output="probabilities" if head.task.has_classes else "predictions",
+            unit=1.0 if head.task.has_classes else float(head.network.target_scale),
+            metadata={"enc.labels": json.dumps(head.labels.values), "enc.task": head.task.name},
+        )
+    return export_graph(checkpoint, path, on_top=on_top, precision=precision, target=target)

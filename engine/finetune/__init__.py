@@ -1,0 +1,1 @@
+"""Training the whole model, as run_glue.py does."""

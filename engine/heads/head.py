@@ -1,0 +1,232 @@
+"""A trained head: what it needs to turn features into labels, on disk and in memory."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ...store import FeatureSpec, HeadError, SpecError
+from ...store import files as folders
+from .ensemble import Ensemble
+from .labels import Labels
+from .networks import Standardized, make_head
+from .tasks import SINGLE_LABEL, TASKS, Task
+
+FORMAT = 2
+"""Of head.json. 1, which is still read, knew the linear head and single labels alone."""
+_ROWS_PER_BLOCK = 8192
+_BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained head with its labels and the setting of the features it takes.
+
+    >>> head = Head.load("heads/reviews")
+    >>> head.predict(features)  # the labels as they were given in training
+    """
+
+    kind: str
+    """One of :data:`engine.heads.networks.HEADS`, or ``module:Class``."""
+    labels: Labels
+    spec: FeatureSpec
+    """Setting of the features that the network takes; of the parts alone, where training used parts."""
+    network: Standardized | Ensemble
+    feature_set: str
+    text_column: str
+    pair_column: str | None = None
+    task: Task = SINGLE_LABEL
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Of the head's class."""
+    members: int = 1
+    """With more than one, the network is an ensemble of so many."""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One row an epoch: epoch, train and validation loss and metric, learning rate, seconds."""
+    record: dict[str, Any] = field(default_factory=dict)
+    """How it came about: configuration, sources, versions, Delta version; not needed to use it."""
+
+    @torch.inference_mode()
+    def outputs(self, features: np.ndarray) -> np.ndarray:
+        """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values [rows, 1]."""
+        if features.shape[1:] != self.spec.shape:
+            raise HeadError(
+                f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}"
+            )
+        step = rows_per_block(self.spec)
+        blocks = [
+            self.task.activation(
+                self.network(torch.from_numpy(features[start : start + step]).float())
+            ).numpy()
+            for start in range(0, len(features), step)
+        ]
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self.labels) or 1), np.float32)
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities of the labels, float32 [rows, labels], of features [rows, *spec.shape]."""
+        if not self.task.has_classes:
+            raise HeadError("a regression has no probabilities; call predict for its values")
+        return self.outputs(features)
+
+    def predict(self, features: np.ndarray) -> list[Any]:
+        """The most probable label of each row; a list of labels for several labels, a number for a regression."""
+        return self.decided(self.outputs(features)).to_pylist()
+
+    def decided(self, outputs: np.ndarray) -> pa.Array:
+        """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""
+        decisions = self.task.decide(torch.from_numpy(outputs)).numpy()
+        if not self.task.has_classes:
+            return pa.array(decisions, pa.float32())
+        if decisions.ndim == 1:
+            return self.labels.arrow().take(pa.array(decisions))
+        rows, labels = np.nonzero(decisions)
+        offsets = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), self.labels.arrow().take(pa.array(labels)))
+
+    def require(self, spec: FeatureSpec) -> None:
+        """Raise SpecError, naming every field that differs, unless features of a setting are what the head takes."""
+        differences = spec.differences(self.spec)
+        if differences:
+            raise SpecError(
+                f"the features are not of the setting the head was trained on ({'; '.join(differences)})"
+            )
+
+    def save(self, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
+        """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is replaced whole.
+
+        ``tables`` are written beside them, as Parquet, by name.
+
+        Raises HeadError where the folder holds anything else.
+        """
+        folder = Path(folder)
+        require_replaceable(folder)
+        description = {
+            "format": FORMAT,
+            "task": self.task.name,
+            "kind": self.kind,
+            "arguments": self.arguments,
+            "members": self.members,
+            "labels": list(self.labels.values),
+            "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
+            "text_column": self.text_column,
+            "pair_column": self.pair_column,
+            "metrics": self.metrics,
+            "record": {
+                **self.record,
+                "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")},
+            },
+        }
+        with folders.replaced(folder) as part:
+            weights = {
+                name: one.clone(memory_format=torch.contiguous_format)
+                for name, one in self.network.state_dict().items()
+            }
+            save_file(
+                weights, part / "head.safetensors"
+            )  # copies: it takes no weights that share their memory
+            (part / "head.json").write_text(
+                json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            (part / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
+            for name, table in {"history": pa.Table.from_pylist(self.history), **(tables or {})}.items():
+                pq.write_table(table, part / f"{name}.parquet")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Head":
+        """Read a saved head. Raises HeadError if it is not one.
+
+        No code from the folder is run: the class of a ``module:Class`` head is imported from where
+        Python finds it, and refused if that is the folder.
+        """
+        folder = Path(folder)
+        try:
+            text = (folder / "head.json").read_text(encoding="utf-8")
+        except OSError as error:
+            raise HeadError(
+                f"no head in '{folder}'; `enc train-head … --output {folder}` makes one"
+            ) from error
+        try:
+            saved = json.loads(text)
+            if saved["format"] not in range(1, FORMAT + 1):
+                raise HeadError(
+                    f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
+                )
+            task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
+            arguments = saved.get("arguments", {})
+            spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
+            labels = Labels(tuple(saved["labels"]))
+            weights = load_file(folder / "head.safetensors")
+            members = saved.get("members", 1)
+            scaling_shape = tuple(weights["mean" if members == 1 else "members.0.mean"].shape)
+            if scaling_shape not in (spec.shape, spec.shape[-1:]):
+                raise ValueError(f"its scaling has shape {list(scaling_shape)}")
+            networks = [
+                make_head(
+                    saved["kind"],
+                    spec.shape,
+                    len(labels) if task.has_classes else 1,
+                    arguments,
+                    scaling_shape=scaling_shape,
+                    targets=not task.has_classes,
+                    head_folder=folder,
+                )
+                for _ in range(members)
+            ]
+            network = networks[0] if members == 1 else Ensemble(networks, task)
+            network.load_state_dict(weights)
+            for one in networks:
+                one.skip_idle_scaling()
+            return cls(
+                kind=saved["kind"],
+                labels=labels,
+                spec=spec,
+                network=network.eval(),
+                feature_set=saved["features"]["name"],
+                text_column=saved["text_column"],
+                pair_column=saved["pair_column"],
+                task=task,
+                arguments=arguments,
+                members=members,
+                metrics=saved["metrics"],
+                history=pq.read_table(folder / "history.parquet").to_pylist(),
+                record=saved["record"],
+            )
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            OSError,
+            RuntimeError,
+            SafetensorError,
+            pa.ArrowException,
+        ) as error:
+            raise HeadError(
+                f"the head in '{folder}' is damaged: {type(error).__name__}: {str(error).splitlines()[0]}"
+            ) from error
+
+    def replace(self, **changes: Any) -> "Head":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+def rows_per_block(spec: FeatureSpec) -> int:
+    """How many rows go through a head at a time where no gradients are wanted."""
+    return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // (4 * math.prod(spec.shape))))
+
+
+def require_replaceable(folder: Path) -> None:
+    """Raise HeadError if writing a head to ``folder`` would destroy something that is not one."""
+    folders.require_replaceable(folder, "head.json", HeadError, "a head")

@@ -1,0 +1,114 @@
+"""Heads as plain torch weights: a state_dict that a network of one's own takes, and back."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...store import FeatureSpec, HeadError
+from .ensemble import Ensemble
+from .head import Head
+from .labels import Labels
+from .networks import Standardized, make_head
+
+
+def export_state_dict(head: Head, path: str | Path) -> list[str]:
+    """Write the head's weights for ``torch.load(path, weights_only=True)``; returns their names.
+
+    A linear head gives ``fc1.weight`` [outputs, inputs] and ``fc1.bias`` [outputs], the scaling of its
+    features folded into them; other heads give their own names. Raises HeadError for scaling that
+    plain weights cannot do, and for an ensemble.
+    """
+    network = head.network
+    if isinstance(network, Ensemble):
+        raise HeadError("an ensemble has no plain weights; train without --ensemble")
+    state = _folded(network) if head.kind == "linear" else _unscaled(network)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        torch.save(state, part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return list(state)
+
+
+def import_state_dict(
+    path: str | Path,
+    spec: FeatureSpec,
+    labels: Labels,
+    *,
+    feature_set: str,
+    text_column: str = "sentence",
+    kind: str = "linear",
+    arguments: Mapping[str, Any] | None = None,
+) -> Head:
+    """A head from a file of weights such as :func:`export_state_dict` writes, for features of ``spec``.
+
+    Only tensors are read, never code (``weights_only``). Raises HeadError, naming what was expected,
+    for anything else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise HeadError(f"cannot read '{path}': {error.strerror or error}") from error
+    except Exception as error:  # torch raises as many kinds as there are ways not to be such a file
+        raise HeadError(
+            f"'{path}' is not a file of weights alone; save a state_dict with torch.save"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise HeadError(f"'{path}' holds no state_dict; save network.state_dict() with torch.save")
+    network = make_head(kind, spec.shape, len(labels), arguments)
+    expected = {name: tuple(value.shape) for name, value in network.head.state_dict().items()}
+    given = {str(name): tuple(value.shape) for name, value in state.items()}
+    if given != expected:
+        raise HeadError(
+            f"'{path}' has {_listing(given)}, but a {kind} head of {len(labels)} labels on features {list(spec.shape)} "
+            f"has {_listing(expected)}"
+        )
+    network.head.load_state_dict({name: value.float() for name, value in state.items()})
+    return Head(
+        kind=kind,
+        arguments=dict(arguments or {}),
+        labels=labels,
+        spec=spec,
+        network=network.eval(),
+        feature_set=feature_set,
+        text_column=text_column,
+        record={"imported": Path(path).name},
+    )
+
+
+def _folded(network: Standardized) -> dict[str, torch.Tensor]:
+    """A linear head's weights that do the scaling, too."""
+    weight, bias = (network.head.state_dict()[f"fc1.{name}"].double() for name in ("weight", "bias"))
+    mean, scale = network.mean.double(), network.scale.double()
+    if network.tokens:
+        _require_none(network)
+    else:
+        weight = weight * scale.reshape(-1)
+        bias = bias - weight @ mean.reshape(-1)
+    if network.targets:
+        weight, bias = weight * network.target_scale, bias * network.target_scale + network.target_mean
+    return {"fc1.weight": weight.float(), "fc1.bias": bias.float()}
+
+
+def _unscaled(network: Standardized) -> dict[str, torch.Tensor]:
+    _require_none(network)
+    if network.targets:
+        raise HeadError("a regression's outputs are scaled, which only a linear head's weights can do")
+    return network.head.state_dict()
+
+
+def _require_none(network: Standardized) -> None:
+    if network.mean.any() or not bool((network.scale == 1).all()):
+        raise HeadError(
+            "the head scales its features, which its plain weights cannot do; train it with --no-standardize"
+        )
+
+
+def _listing(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in list(shapes.items())[:6]) or "nothing"

@@ -1,0 +1,81 @@
+"""Cross-validation: which row is in which fold, and what is predicted of a row by heads that did not see it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ...store import HeadError
+from ..heads.head import Head
+from ..heads.metrics import Predicted, compute, metric_names
+from ..heads.tasks import SINGLE_LABEL
+from ..train.examples import TrainData
+from ..train.fit import Loss, evaluate
+
+
+def fold_of_rows(texts: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Fold int64 [rows] of each row by what identifies its text: a text is never in two, and folds are of like size.
+
+    Raises HeadError where there are fewer distinct texts than folds.
+    """
+    distinct, inverse = np.unique(texts, return_inverse=True)
+    if len(distinct) < folds:
+        raise HeadError(f"{folds} folds need as many distinct texts; there are {len(distinct)}")
+    return (np.random.default_rng(seed).permutation(len(distinct)) % folds)[inverse]
+
+
+def holding_out(data: TrainData, fold_of: np.ndarray, fold: int) -> TrainData:
+    """Data to train on all folds but one, and to validate on that; the validation rows must be the training rows."""
+    train, valid = (data.train.subset(np.flatnonzero(rows)) for rows in (fold_of != fold, fold_of == fold))
+    return replace(data, train=train, valid=valid)
+
+
+def out_of_fold(
+    data: TrainData, loss: Loss, fold_of: np.ndarray, networks: Mapping[int, Sequence[torch.nn.Module]]
+) -> tuple[np.ndarray, dict[str, float | None]]:
+    """Outputs float32 [rows, outputs] of every training row by ``networks`` of its fold, which hold it out; and their metrics.
+
+    Where a fold has several networks, their outputs are averaged, as an ensemble's are. Metrics are
+    the means of the folds', None where one is undefined.
+    """
+    task, names = data.task, metric_names(data.task, data.outputs)
+    outputs = np.empty((len(fold_of), data.outputs), np.float32)
+    figures = []
+    for fold, members in networks.items():
+        rows = np.flatnonzero(fold_of == fold)
+        held_out = data.train.subset(rows)
+        found = [evaluate(member, held_out, task, loss, outputs=True).outputs for member in members]
+        outputs[rows] = np.mean([values for values in found if values is not None], axis=0)
+        averages = torch.from_numpy(outputs[rows])
+        mean_loss = float(loss(task.logits(averages), torch.from_numpy(held_out.targets)).mean())
+        decided = task.decide(averages).numpy()
+        figures.append(
+            compute(names, Predicted(task, data.outputs, mean_loss, held_out.targets, decided, outputs[rows]))
+        )
+    return outputs, {name: mean_or_none([one[name] for one in figures]) for name in names}
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if len(known) == len(values) else None
+
+
+def out_of_fold_table(data: TrainData, head: Head, fold_of: np.ndarray, outputs: np.ndarray) -> pa.Table:
+    """Outputs of :func:`out_of_fold`, a row for each training row: source, row, fold, label, prediction, probabilities."""
+    if data.train.source_rows is None:
+        raise HeadError("the training rows were read without their places in the source")
+    targets = data.train.targets
+    truth = np.eye(data.outputs, dtype=np.float32)[targets] if data.task is SINGLE_LABEL else targets
+    columns = {
+        "source": data.train.source_rows["source"],
+        "row": data.train.source_rows["row"],
+        "fold": pa.array(fold_of),
+        "label": head.decided(truth) if data.task.has_classes else pa.array(targets),
+        "prediction": head.decided(outputs),
+    }
+    if data.task.has_classes:
+        columns |= {f"proba_{label}": pa.array(outputs[:, i]) for i, label in enumerate(data.labels.values)}
+    return pa.table(columns)

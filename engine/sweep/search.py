@@ -1,0 +1,147 @@
+"""From a sweep's runs to one head: settings compared over their seeds and folds, and the best of them kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Unpack
+
+import numpy as np
+import pyarrow as pa
+from torch.nn import Module
+
+from ...store import DivergedError, FeatureTable, Source, SourceError
+from ...store.parts import select_parts
+from ..heads.ensemble import Ensemble
+from ..heads.head import Head
+from ..heads.metrics import METRICS
+from ..train.config import TrainConfig
+from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
+from ..train.fit import finished_head, fit, make_loss
+from .comparison import Compared, Found, compared_settings, require_complete, table_of_runs
+from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
+from .grid import Run, runs_of
+from .runs import RunResult, train_runs
+
+
+def search(
+    train: Source,
+    table: FeatureTable,
+    *,
+    grid: Mapping[str, Sequence[Any]],
+    seeds: int = 1,
+    folds: int = 0,
+    ensemble: bool = False,
+    config: TrainConfig | None = None,
+    on_data: Callable[[SetSummary, SetSummary], None] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **rows: Unpack[RowOptions],
+) -> Found:
+    """Train every combination of ``grid`` (see :func:`engine.sweep.grid.parse_sweep`), seeds and folds; keep the best.
+
+    The best setting has the best mean of ``config.metric``, or of the task's. Its best seed is the
+    head; with ``ensemble`` all of its seeds are, their probabilities averaged. With ``folds`` a head is
+    trained anew on all rows, with the setting's first seed or as an ensemble, and its figures are of the held-out
+    folds: means over the setting's runs, or of the ensemble. Raises DivergedError where no seed of any setting is left
+    by runs that diverged. For the rest see :func:`engine.train.fit.train_head`.
+    """
+    config = config or TrainConfig()
+    if ensemble and seeds < 2:
+        raise SourceError("an ensemble is of several seeds: pass --seeds 5 with --ensemble")
+    runs = runs_of(config, grid, seeds=seeds, folds=folds)
+    parts = {
+        run.use: select_parts(table.spec, run.use) if run.use else rows.get("use") or table.spec
+        for run in runs
+    }
+    named = {part: name for name, part in reversed(parts.items())}
+    runs = [
+        run for run in runs if run.use in named.values()
+    ]  # the same parts by another name are the same setting
+    rows["use"] = next(iter(parts.values()))
+    data = load_examples(train, table, seed=config.seed, cross_validate=folds > 0, **rows)
+    if on_data:
+        on_data(data.train.summary, data.valid.summary)
+    fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
+    results: list[RunResult] = []
+    for part, name in reversed(named.items()):
+        chosen = [run for run in runs if run.use == name]
+        results += train_runs(data.using(part), chosen, seed=config.seed, folds=fold_of, say=say)
+    watched = config.metric or data.task.metric
+    compared = compared_settings(_by_setting(results, list(grid)), watched)
+    require_complete(compared, watched, say)
+    best = compared[0]
+    chosen_data = data.using(parts[best.results[0].run.use])
+    if fold_of is None:
+        head, predicted = _head(chosen_data, best, watched, ensemble=ensemble), None
+    else:
+        head, predicted = _head_of_all_rows(chosen_data, best, fold_of, ensemble=ensemble, seed=config.seed)
+    record = {
+        **head.record,
+        "sweep": {name: list(values) for name, values in grid.items()},
+        "seeds": seeds,
+        "folds": folds,
+    }
+    return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
+
+
+def _by_setting(
+    results: Sequence[RunResult], names: Sequence[str]
+) -> list[tuple[dict[str, Any], list[RunResult]]]:
+    groups: dict[str, tuple[dict[str, Any], list[RunResult]]] = {}
+    for result in results:
+        setting = result.run.setting(names)
+        groups.setdefault(repr(setting), (setting, []))[1].append(result)
+    return list(groups.values())
+
+
+def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool) -> Head:
+    """The best seed of the best setting, or all of its seeds."""
+    if ensemble:
+        return _averaged(data, best.complete)
+    sign = 1 if METRICS[watched].lower_is_better else -1
+    result = min(best.complete, key=lambda r: sign * (r.metrics[watched] or 0.0))
+    config = result.run.config
+    return finished_head(data, config, result.network, make_loss(data, config), [], epoch=result.epoch)
+
+
+def _head_of_all_rows(
+    data: TrainData, best: Compared, fold_of: np.ndarray, *, ensemble: bool, seed: int
+) -> tuple[Head, pa.Table]:
+    """The best setting trained on all rows, with the figures of its folds; and what is predicted of rows held out."""
+    config = best.complete[0].run.config
+    seeds = sorted({result.run.config.seed for result in best.complete})
+    members = seeds if ensemble else seeds[:1]
+    networks: dict[int, list[Module]] = {}
+    for result in best.complete:
+        if result.run.config.seed in members and result.run.fold is not None:
+            networks.setdefault(result.run.fold, []).append(result.network)
+    outputs, judged = out_of_fold(data, make_loss(data, config), fold_of, networks)
+    epochs = max(1, round(float(np.mean([result.epoch for result in best.complete]))))
+    anew = [
+        replace(config, metric=None, early_stopping=None, epochs=epochs, seed=member) for member in members
+    ]
+    if ensemble:
+        results = train_runs(data, [Run(one) for one in anew], seed=seed)
+        if any(result.diverged for result in results):
+            raise DivergedError(
+                "training diverged on all rows: the loss is no number; pass a lower --learning-rate"
+            )
+        head, of = (
+            _averaged(data, results),
+            f"the ensemble of {len(seeds)} seeds on {len(networks)} held-out folds",
+        )
+    else:
+        judged = {name: mean_or_none([result.metrics[name] for result in best.complete]) for name in judged}
+        head = fit(data, anew[0], order_seed=seed)
+        of = f"the setting on {len(networks)} held-out folds" + (
+            f", means of {len(seeds)} seeds" if len(seeds) > 1 else ""
+        )
+    kept = {name: value for name, value in head.metrics.items() if name not in ("confusion_matrix", *judged)}
+    head = head.replace(metrics={**judged, **kept}, record={**head.record, "figures_of": of})
+    return head, out_of_fold_table(data, head, fold_of, outputs)
+
+
+def _averaged(data: TrainData, results: Sequence[RunResult]) -> Head:
+    """Runs as one head."""
+    config = results[0].run.config
+    network = Ensemble([result.network for result in results], data.task)
+    head = finished_head(data, config, network, make_loss(data, config), [], epoch=results[0].epoch)
+    return head.replace(members=len(results))

@@ -1,0 +1,1 @@
+"""Training one head: its configuration, its rows, the loop, and the solver."""

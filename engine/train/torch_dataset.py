@@ -1,0 +1,148 @@
+"""Features and targets as torch datasets give them, and batches on their way to a GPU."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ...store import SourceError
+from ...store.batches import PlannedFeatures
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Features [n, *shape] in the stored dtype, and targets [n]."""
+
+
+class FeatureDataset(IterableDataset[Batch]):
+    """An epoch's shuffled batches for a training loop of your own, or for a DataLoader with ``batch_size=None``.
+
+    ``targets`` [rows, ...] belong to the rows of ``features``. Each iteration gives every row once, in
+    the order of ``seed`` and of :meth:`set_epoch`. ``rank`` and ``world_size`` are those of
+    torch.distributed where it is initialised: every rank gets its share. The processes of a DataLoader
+    share the rank's rows in the same way (without ``persistent_workers``, which would not see
+    :meth:`set_epoch`).
+
+    >>> dataset = FeatureDataset(features, labels, batch_size=256)
+    >>> for epoch in range(10):
+    ...     dataset.set_epoch(epoch)
+    ...     for batch, target in to_device(dataset, "cuda"):
+    """
+
+    def __init__(
+        self,
+        features: PlannedFeatures,
+        targets: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int = 42,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ):
+        super().__init__()
+        if len(targets) != features.rows:
+            raise SourceError(
+                f"there are {len(targets)} targets for {features.rows} rows of features; give one for each row"
+            )
+        if (rank is None) != (world_size is None):
+            raise SourceError("give both rank and world_size, or neither")
+        self.features, self.targets, self.batch_size, self.seed = features, targets, batch_size, seed
+        self._given = None if rank is None or world_size is None else (rank, world_size)
+        self._epoch = self._served = self._start = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration. A state that was loaded in this very epoch stays."""
+        if epoch != self._epoch:
+            self._epoch, self._served, self._start = epoch, 0, 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._served, self._start = (
+            self._start,
+            0,
+        )  # only the first iteration after loading a state goes on from it
+        rank, world_size = self._place()
+        batches = self.features.epoch(
+            self.seed, self._epoch, self.batch_size, start=self._served, rank=rank, world_size=world_size
+        )
+        for positions, features in batches:
+            self._served += len(positions)
+            yield torch.from_numpy(features), torch.from_numpy(self.targets[positions])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where this iteration is, by row: what :meth:`load_state_dict` needs to give exactly the rest of it.
+
+        The dataset's own iteration counts, or that of a DataLoader without worker processes: a worker
+        iterates over a copy, and only it knows how far it is.
+        """
+        return self._identity() | {"epoch": self._epoch, "row": self._start or self._served}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration go on after the last row of ``state``; batches may have another size from there on.
+
+        Raises SourceError if the rows of ``state`` came in another order.
+        """
+        identity = self._identity()
+        differences = [
+            f"{name}: {identity[name]}, not {state.get(name)}"
+            for name in identity
+            if identity[name] != state.get(name)
+        ]
+        if differences:
+            raise SourceError(
+                f"the saved state is of another order ({'; '.join(differences)}); restore that, or begin the epoch anew"
+            )
+        self._epoch, self._start, self._served = state["epoch"], state["row"], 0
+
+    def _identity(self) -> dict[str, Any]:
+        rank, world_size = self._place()
+        return {"seed": self.seed, "rank": rank, "world_size": world_size, "order": self.features.order}
+
+    def _place(self) -> tuple[int, int]:
+        """Rank and number of ranks, the processes of a DataLoader counted as ranks of their own."""
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank, world_size = (
+            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
+        )
+        rank, world_size = self._given or (rank, world_size)
+        worker = get_worker_info()
+        return (
+            (rank, world_size)
+            if worker is None
+            else (rank * worker.num_workers + worker.id, world_size * worker.num_workers)
+        )
+
+
+def to_device(batches: Iterable[Batch], device: str | torch.device) -> Iterator[Batch]:
+    """The same batches on ``device``. To a GPU, each is copied from pinned memory while the one before is computed with.
+
+    The copies have a stream of their own, which runs one batch ahead. Written for CUDA, and untested
+    on a GPU; a CPU's batches are passed through.
+    """
+    device = torch.device(device)
+    if device.type != "cuda":
+        yield from ((features.to(device), targets.to(device)) for features, targets in batches)
+        return
+    stream = torch.cuda.Stream(device)
+
+    def copied(batch: Batch) -> tuple[Batch, torch.cuda.Event]:
+        with torch.cuda.stream(stream):
+            features, targets = (tensor.pin_memory().to(device, non_blocking=True) for tensor in batch)
+        event = torch.cuda.Event()
+        event.record(stream)
+        return (features, targets), event
+
+    def ready(copy: tuple[Batch, torch.cuda.Event]) -> Batch:
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copy[1])
+        for tensor in copy[0]:
+            tensor.record_stream(computing)  # its memory is not given to the next copy while it is in use
+        return copy[0]
+
+    waiting: tuple[Batch, torch.cuda.Event] | None = None
+    for batch in batches:
+        following = copied(batch)
+        if waiting is not None:
+            yield ready(waiting)
+        waiting = following
+    if waiting is not None:
+        yield ready(waiting)

@@ -1,0 +1,86 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from enc.engine.heads.labels import Labels, listing
+from enc.store import LabelError, Source
+from enc.store.duck import workspace
+from enc.store.stage import stage_source
+
+
+@pytest.fixture
+def stage_of(tmp_path):
+    with workspace() as con:
+        numbers = iter(range(100))
+
+        def stage_of(values, *, type=None, tsv=False):
+            number = next(numbers)
+            if tsv:
+                path = tmp_path / f"{number}.tsv"
+                path.write_text("text\tlabel\n" + "".join(f"t{i}\t{v}\n" for i, v in enumerate(values)))
+            else:
+                path = tmp_path / f"{number}.parquet"
+                table = pa.table(
+                    {"text": [f"t{i}" for i in range(len(values))], "label": pa.array(values, type)}
+                )
+                pq.write_table(table, path)
+            return stage_source(con, Source(path), f"s{number}", label_column="label")
+
+        yield stage_of
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "expected"),
+    [
+        ([10, 9, 9, None], dict(), (9, 10)),
+        (["10", "9"], dict(), ("10", "9")),  # Parquet has types: these are strings
+        (["10", "9"], dict(tsv=True), (9, 10)),  # TSV has none
+        (["-1", "1"], dict(tsv=True), (-1, 1)),
+        (["01", "1"], dict(tsv=True), ("01", "1")),
+        (["neg", "pos", "1"], dict(tsv=True), ("1", "neg", "pos")),
+        ([1.0, 0.0, None], dict(), (0, 1)),
+        ([True, False, True], dict(), (False, True)),
+        ([3, 1], dict(type=pa.uint8()), (1, 3)),
+        (["好", "坏"], dict(), ("坏", "好")),
+    ],
+)
+def test_labels_keep_their_type_and_order(stage_of, values, options, expected):
+    labels = Labels.of(stage_of(values, **options))
+    assert labels.values == expected
+    assert labels.kind is type(expected[0])
+
+
+def test_labels_of_another_format_are_understood(stage_of):
+    labels = Labels((0, 1))
+    for values, options in (([0, 1], {}), (["1", "0"], {}), ([1.0], {}), (["1"], dict(tsv=True))):
+        stage = stage_of(values, **options)
+        labels.write_ids(stage, "ids")
+        found = dict(stage.con.sql("SELECT label, id FROM ids").fetchall())
+        assert {float(label): number for label, number in found.items()} == {
+            float(v): int(float(v)) for v in values
+        }
+
+
+def test_an_unknown_label_is_named_with_its_row(stage_of):
+    with pytest.raises(
+        LabelError,
+        match=r"unknown label 'maybe' in .*parquet, row 2 \(2 in all\); the head's labels are: no, yes",
+    ):
+        Labels(("no", "yes")).write_ids(stage_of(["yes", "maybe", "maybe"]), "ids")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([1, 1], "has 1 distinct label; training needs"),
+        ([None], "no distinct labels"),
+        ([0.5, 1.0], "fractions such as 0.5"),
+    ],
+)
+def test_columns_that_are_no_classes(stage_of, values, message):
+    with pytest.raises(LabelError, match=message):
+        Labels.of(stage_of(values, type=pa.float64() if 0.5 in values else pa.int64()))
+
+
+def test_listing_is_short():
+    assert listing(["x" * 99]) == "x" * 29 + "…"
+    assert listing(range(12)) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, … (12 in all)"

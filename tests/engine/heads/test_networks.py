@@ -1,0 +1,228 @@
+"""Shapes, padding and the user's own classes; what training makes of heads is in test_train.py."""
+
+import numpy as np
+import pytest
+import torch
+from enc.engine.heads.networks import HEADS, Standardized, head_class, make_head, token_mask
+from enc.store import HeadError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
+
+HIDDEN, LENGTH = 6, 7
+OVER_TOKENS = [name for name, kind in HEADS.items() if kind.needs_tokens]
+
+
+def token_features(lengths, max_length, seed=0) -> torch.Tensor:
+    """Random features, the same for the tokens of a row whatever the padding."""
+    features = torch.zeros(len(lengths), max_length, HIDDEN)
+    for row, length in enumerate(lengths):
+        values = torch.from_numpy(np.random.default_rng([seed, row]).standard_normal((length, HIDDEN)))
+        features[row, :length] = values.float()
+    return features
+
+
+def scaled_head(kind, shape, outputs=3, **arguments):
+    """A head in evaluation mode behind scaling that would move padding away from zero."""
+    torch.manual_seed(0)
+    head = make_head(kind, shape, outputs, arguments).eval()
+    head.mean.copy_(torch.linspace(-1, 2, shape[-1]))
+    head.scale.copy_(torch.linspace(0.5, 3, shape[-1]))
+    return head
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("shape", [(HIDDEN,), (LENGTH, HIDDEN)])
+def test_shapes(kind, shape):
+    if kind in OVER_TOKENS and len(shape) == 1:
+        with pytest.raises(
+            HeadError, match=rf"head '{kind}' reads token features.*--pooling tokens.*\(linear, mlp\)"
+        ):
+            make_head(kind, shape, 2)
+        return
+    head = make_head(kind, shape, 2)
+    assert head(torch.randn(5, *shape)).shape == (5, 2)
+    assert head.mean.shape == head.scale.shape == (HIDDEN,)
+    assert head.parameters_count == sum(p.numel() for p in head.head.parameters())
+
+
+@pytest.mark.parametrize("kind", OVER_TOKENS)
+@settings(max_examples=25)
+@given(lengths=st.lists(st.integers(1, LENGTH), min_size=1, max_size=4), more=st.integers(1, 9))
+def test_padding_never_counts(kind, lengths, more):
+    head = scaled_head(kind, (LENGTH, HIDDEN))
+    with torch.inference_mode():
+        expected = head(token_features(lengths, LENGTH))
+        torch.testing.assert_close(head(token_features(lengths, LENGTH + more)), expected)
+        alone = torch.cat(
+            [
+                head(row[None, :length])
+                for row, length in zip(token_features(lengths, LENGTH), lengths, strict=True)
+            ]
+        )
+        torch.testing.assert_close(alone, expected)
+
+
+class Recorder(nn.Module):
+    def __init__(self, shape, outputs):
+        super().__init__()
+        self.out = nn.Linear(1, outputs)
+
+    def forward(self, features):
+        self.seen = features
+        return self.out(features.flatten(1).sum(1, keepdim=True))
+
+
+def test_padding_stays_zero_for_heads_without_a_mask():
+    recorder = Recorder((LENGTH, HIDDEN), 2)
+    head = Standardized(recorder, (HIDDEN,), tokens=True)
+    head.mean.fill_(3)
+    features = token_features([3, 7], LENGTH)
+    head(features)
+    assert (recorder.seen[0, 3:] == 0).all()
+    torch.testing.assert_close(recorder.seen[0, :3], (features[0, :3] - head.mean) * head.scale)
+
+
+def test_a_linear_heads_scaled_weights_give_what_scaled_features_give():
+    head = scaled_head("linear", (HIDDEN,))
+    features = torch.randn(5, HIDDEN) * 0.01 + 5  # spread far less than they are away from 0
+    head.mean.copy_(features.mean(0))
+    head.scale.copy_(1 / features.std(0))
+    logits, expected = head(features), head.head((features - head.mean) * head.scale)
+    torch.testing.assert_close(logits, expected, atol=1e-3, rtol=0)
+    gradients = [torch.autograd.grad(found.square().sum(), head.parameters()) for found in (logits, expected)]
+    for found, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-2, rtol=1e-3)
+
+
+def test_the_mask_is_of_what_is_not_zero():
+    assert token_mask(token_features([2, 0, 7], LENGTH)).sum(1).tolist() == [2, 0, 7]
+
+
+@pytest.mark.parametrize("kind", OVER_TOKENS)
+def test_a_text_without_tokens_gives_numbers(kind):
+    assert scaled_head(kind, (LENGTH, HIDDEN))(token_features([0, 3], LENGTH)).isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [name for name in HEADS if name != "lstm"])
+def test_many_heads_run_at_once(kind):
+    shape = (LENGTH, HIDDEN)
+    heads = [scaled_head(kind, shape) for _ in range(3)]
+    for number, head in enumerate(heads):
+        nn.init.normal_(
+            head.head.fc1.weight if kind != "mlp" else head.head.layers[0].weight,
+            generator=torch.manual_seed(number),
+        )
+    parameters, buffers = stack_module_state(heads)
+    features = token_features([1, 4, 7], LENGTH)
+
+    def run(parameters, buffers):
+        return functional_call(heads[0], (parameters, buffers), (features,))
+
+    expected = torch.stack([head(features) for head in heads])
+    torch.testing.assert_close(vmap(run)(parameters, buffers), expected)
+    heads[0].train()
+    assert vmap(run, randomness="different")(parameters, buffers).shape == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("mlp", dict(hidden=[5, 4], dropout=0.5)),
+        ("cnn", dict(kernel_sizes=2, channels=3)),
+        ("cnn", dict(kernel_sizes=[1, 4])),
+        ("lstm", dict(hidden=5, layers=2)),
+        ("attention", dict(heads=3, hidden=2)),
+    ],
+)
+def test_arguments(kind, arguments):
+    head = scaled_head(kind, (LENGTH, HIDDEN), **arguments)
+    assert head(token_features([1, 7], LENGTH)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (
+            "cnn",
+            dict(depth=3),
+            r"head 'cnn' has no argument 'depth' \(it takes: channels, kernel_sizes, dropout\); mend --head-args",
+        ),
+        ("linear", dict(hidden=3), "head 'linear' has no argument 'hidden' .it takes none"),
+        (
+            "mlp",
+            dict(hidden="many"),
+            r"head 'mlp' cannot be made for features \[7, 6\] and 2 outputs with {'hidden': 'many'}",
+        ),
+        ("mlp", dict(dropout=7), "dropout probability"),
+        ("lstm", dict(hidden=0), "head 'lstm' cannot be made"),
+        (
+            "nowhere_at_all:Head",
+            dict(),
+            "No module named 'nowhere_at_all'; run enc where nowhere_at_all lies, or put it on PYTHONPATH",
+        ),
+        ("json:Head", dict(), "module 'json' has no class 'Head'"),
+        ("json:dumps", dict(), "'json:dumps' is not a torch.nn.Module class"),
+        ("json:", dict(), "write one of enc's own, or module:Class"),
+        ("torch.nn:Linear", dict(), "head 'torch.nn:Linear' cannot be made"),
+    ],
+)
+def test_heads_that_cannot_be_made(kind, arguments, message):
+    with pytest.raises(HeadError, match=message) as caught:
+        make_head(kind, (LENGTH, HIDDEN), 2, arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_class_of_the_users(local_module):
+    local_module(
+        "users_heads",
+        "from torch import nn\n"
+        "class Sum(nn.Module):\n"
+        "    def __init__(self, shape, outputs, *, bias=True):\n"
+        "        super().__init__()\n"
+        "        self.out = nn.Linear(shape[-1], outputs, bias=bias)\n"
+        "    def forward(self, features, mask):\n"
+        "        return self.out((features * mask.unsqueeze(-1)).sum(1))\n"
+        "class Narrow(Sum):\n"
+        "    def forward(self, features):\n"
+        "        return self.out(features.sum(1))[:, :1]\n",
+    )
+    head = make_head("users_heads:Sum", (LENGTH, HIDDEN), 2, dict(bias=False))
+    assert head.parameters_count == 2 * HIDDEN
+    features = token_features([2, 5], LENGTH)
+    torch.testing.assert_close(head(features), head.head.out(features.sum(1)))
+    with pytest.raises(HeadError, match=r"it gives \[2, 1\] for two rows, not \[2, 2\]"):
+        make_head("users_heads:Narrow", (LENGTH, HIDDEN), 2)
+    with pytest.raises(HeadError, match="no argument 'biass'"):
+        make_head("users_heads:Sum", (LENGTH, HIDDEN), 2, dict(biass=False))
+
+
+def test_a_module_that_fails_is_one_line(local_module):
+    local_module("users_broken", "raise RuntimeError('not today')")
+    with pytest.raises(HeadError, match="head 'users_broken:Head' cannot be loaded: RuntimeError: not today"):
+        make_head("users_broken:Head", (4,), 2)
+
+
+def test_code_beside_a_head_is_not_run(local_module, tmp_path):
+    code = "raise AssertionError('this code was run')\n"
+    local_module("beside", code)
+    local_module("beside_package/__init__", code)
+    for reference in ("beside:Head", "beside_package:Head", "beside_package.inner:Head"):
+        with pytest.raises(HeadError, match=r"lies in the head's folder .* whose code is not run"):
+            head_class(reference, {}, tokens=False, head_folder=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["linear", "attention"])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_scaling_is_left_out_only_where_it_does_nothing(kind, scale):
+    torch.manual_seed(0)
+    network = make_head(kind, (4, 6), 3).eval()
+    network.scale.fill_(scale)
+    features = torch.randn(5, 4, 6)
+    features[:, 2:] = 0
+    expected = network(features)
+    network.skip_idle_scaling()
+    torch.testing.assert_close(network(features), expected)
+    network.scale.fill_(7.0)  # shows which way is taken
+    assert torch.equal(network(features), expected) == (scale == 1)
