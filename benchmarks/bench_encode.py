@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..engine import build_features, encode_texts, load_encoder
-from ..engine.encode.checkpoint import quiet
 from ..engine.encode.devices import cpu_has_bf16
 from ..engine.encode.encoder import Encoder
+from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..store import Source, SourceError
 from ..store.duck import workspace

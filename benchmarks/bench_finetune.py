@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from ..engine import TrainConfig, build_features, load_encoder
-from ..engine.encode.checkpoint import checkpoint_of, quiet
+from ..engine.encode.checkpoint import checkpoint_of
+from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..engine.finetune.options import FineTuneOptions, parse_options
 from ..engine.finetune.run import fine_tune

@@ -24,7 +24,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from ..engine import build_features, load_encoder, train_head
-from ..engine.encode.checkpoint import quiet
+from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..engine.heads.labels import Labels
 from ..engine.heads.tasks import SINGLE_LABEL

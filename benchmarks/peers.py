@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine.encode.checkpoint import checkpoint_of, quiet
+from ..engine.encode.checkpoint import checkpoint_of
+from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..engine.export import export_onnx
 

@@ -60,7 +60,6 @@ def command(
     common.note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
     from ..engine import build_features
-    from ..engine.backends.calibrate import AutoEncoder
 
     try:
         with common.progress_bar("encoding") as progress:
@@ -72,8 +71,8 @@ def command(
             f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}"
         )
         raise SystemExit(130) from None
-    if isinstance(encoder, AutoEncoder) and encoder.measured:
-        common.note(f"chose {encoder.explain()}")
+    if explained := encoder.explain():
+        common.note(f"chose {explained}")
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False)
         if as_json

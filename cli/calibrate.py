@@ -9,7 +9,7 @@ import click
 from ..cli import common
 
 if TYPE_CHECKING:
-    from ..engine.backends.measure import Candidate
+    from ..engine.backends.candidates import Candidate
     from ..engine.gate import Judged
     from ..store import Source
 
@@ -51,17 +51,22 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
         if not judged.passed:
             ctx.exit(1)
         return
-    from ..engine import load_encoder
-    from ..engine.backends.calibrate import AutoEncoder
+    from ..engine.backends.choice import measure_all
     from ..engine.backends.measure import sample_of
+    from ..engine.encode.checkpoint import checkpoint_of
     from ..store import ModelError
 
-    setting = common.setting_values(values)
-    encoder = load_encoder(model, precision=values["precision"], device=values["device"], **setting)
-    if not isinstance(encoder, AutoEncoder):
+    checkpoint = checkpoint_of(model, **common.setting_values(values))
+    if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized; there is only one way to run it")
-    results = encoder.measure(sample_of(encoder, source))
-    click.echo(json.dumps([dataclasses.asdict(c) for c in results]) if as_json else _table(results))
+    sample = sample_of(checkpoint, source)
+    found = measure_all(checkpoint, sample, precision=values["precision"], device=values["device"])
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(candidate) for candidate in found.candidates]))
+        return
+    click.echo(_table(found.candidates))
+    if not found.is_steady:
+        click.echo("the machine is busy, so that the choice is not remembered; measure again when it is not")
 
 
 def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":

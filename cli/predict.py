@@ -39,7 +39,6 @@ def command(
 ) -> None:
     """Try a head on texts: the label (or labels, or number) and the probability of each class."""
     from ..engine import load_encoder_of, predict_texts
-    from ..engine.encode.checkpoint import token_texts
     from ..store import SourceError
 
     if bool(texts) == bool(pairs):
@@ -54,13 +53,18 @@ def command(
     if empty:
         raise SourceError("a text is empty; there is nothing to predict")
     encoder = load_encoder_of(head.spec, model=model, **common.backend_values(values))
-    firsts, seconds = (texts, None) if texts else zip(*pairs, strict=True)
-    predictions = predict_texts(head, list(firsts), encoder, list(seconds) if seconds else None)
-    read = token_texts(
-        model or head.spec.model, encoder.tokenize(list(firsts), list(seconds) if seconds else None)
-    )
+    firsts, seconds = list(texts), None
+    if pairs:
+        firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]
+    predictions = predict_texts(head, firsts, encoder, seconds)
+    read: list[tuple[list[str], list[int]]] = []
+    if pairs or tokens_too:
+        from ..engine.encode.checkpoint import checkpoint_of
+
+        checkpoint = checkpoint_of(model or head.spec.model, **head.spec.setting)
+        read = checkpoint.token_texts(checkpoint.tokenize(firsts, seconds))
     for number, prediction in enumerate(predictions):
-        tokens, segment_ids = read[number] if pairs or tokens_too else ([], [])
+        tokens, segment_ids = read[number] if read else ([], [])
         if as_json:
             shown_tokens = {"tokens": tokens, "segment_ids": segment_ids} if tokens else {}
             click.echo(json.dumps(_as_json(prediction) | shown_tokens, ensure_ascii=False))

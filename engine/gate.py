@@ -11,11 +11,11 @@ import numpy as np
 
 from ..store import ModelError, Setting, Source, open_feature_set
 from ..store.files import replaced, require_replaceable
-from .backends.calibrate import AutoEncoder
+from .backends.candidates import Candidate
+from .backends.choice import measure_all
 from .backends.int8 import RECIPES, Recipe, quantize, require_packages
-from .backends.load import load_encoder
-from .backends.measure import Candidate, measure_one, sample_of
-from .backends.openvino_backend import OpenVinoEncoder
+from .backends.load import encoder_of
+from .backends.measure import measure_int8, sample_of
 from .encode.build import build_features
 from .encode.checkpoint import checkpoint_of
 from .encode.encoder import Encoder
@@ -79,12 +79,12 @@ def judge_int8(
     """
     require_replaceable(Path(output), INT8_RECORD, ModelError, "an int8 model")
     require_packages()
-    full = load_encoder(model, **setting)
-    if not isinstance(full, AutoEncoder):
+    checkpoint = checkpoint_of(model, **setting)
+    if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized already")
-    checkpoint, sample = full.checkpoint, sample_of(full, train)
+    sample = sample_of(checkpoint, train)
     say("measuring full precision …")
-    measured, judgements = full.measure(sample), []
+    measured, judgements = measure_all(checkpoint, sample).candidates, []
     with tempfile.TemporaryDirectory(prefix="enc-") as work:
 
         def accuracy(encoder: Encoder) -> float:
@@ -99,15 +99,15 @@ def judge_int8(
             return float(np.mean([head.metrics["accuracy"] for head in heads]))
 
         say("encoding in full precision …")
-        accuracy_full = accuracy(full)
+        accuracy_full = accuracy(encoder_of(checkpoint))
         for recipe in recipes:
             say(f"quantizing: {recipe.name} …")
             folder = Path(work, "model")
             quantize(checkpoint, sample, recipe, folder)
-            encoder = OpenVinoEncoder(checkpoint_of(str(folder), **setting), precision="int8")
-            figures = measure_one(encoder, Candidate("openvino", "int8"), checkpoint, sample)
+            quantized = checkpoint_of(str(folder), **setting)
+            figures = measure_int8(quantized, checkpoint, sample)
             say("encoding in int8 …")
-            judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder), figures))
+            judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder_of(quantized)), figures))
             if judgements[-1].passed:
                 with replaced(Path(output)) as part:
                     shutil.copytree(folder, part, dirs_exist_ok=True)

@@ -1,7 +1,9 @@
 """Folders that are written whole or not at all."""
 
+import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +33,15 @@ def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: 
     """Raise ``error`` if writing a ``kind`` to ``folder`` would destroy something without the file ``marker`` in it."""
     if folder.exists() and not (folder / marker).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise error(f"'{folder}' is there and is not {kind}; choose another --output")
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A file to write beside ``path``, which takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -56,6 +56,9 @@ class FakeEncoder:
     def prepare(self, sample: Tokens, texts: int) -> None:
         self.prepared = texts
 
+    def explain(self) -> str:
+        return ""
+
     def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
         for batch in batches:
             yield self.features(batch)

@@ -23,7 +23,7 @@ from ...store.files import replaced, require_replaceable
 from ..encode.checkpoint import Checkpoint
 from ..encode.model_files import INT8_GRAPH, INT8_RECORD, TOKENIZER_FILES
 from ..encode.tokens import Tokens
-from .openvino_backend import INPUTS, converted
+from .graph_cache import INPUTS
 
 SAMPLE_TEXTS = 300
 _ALPHA = 0.85  # how much of the activations' range moves into the weights; of 0.6 to 0.95 the nearest to fp32
@@ -63,6 +63,8 @@ def quantize(checkpoint: Checkpoint, sample: Tokens, recipe: Recipe, folder: str
     require_packages()
     import nncf
     import openvino
+
+    from .openvino_graph import converted
 
     folder = Path(folder)
     require_replaceable(folder, INT8_RECORD, ModelError, "an int8 model")

@@ -3,8 +3,10 @@
 from typing import Unpack
 
 from ...store import FeatureSpec, ModelError, Setting
+from ..encode.checkpoint import Checkpoint, checkpoint_of
 from ..encode.encoder import Encoder
 from ..encode.model_files import EMBEDDED_MODEL
+from .choice import choose
 
 
 def load_encoder(
@@ -13,6 +15,7 @@ def load_encoder(
     backend: str = "auto",
     precision: str | None = None,
     device: str | None = None,
+    verify_model: bool = False,
     **setting: Unpack[Setting],
 ) -> Encoder:
     """Load a BERT-like encoder: ``minilm`` (comes with enc), a local folder, or a hub id.
@@ -20,16 +23,22 @@ def load_encoder(
     ``setting`` is what distinguishes its features, by the names of :class:`FeatureSpec`'s fields:
     ``pooling`` (``"mean"`` unless given), ``layers`` (``"last"``), ``max_length`` (128), ``prefix``,
     ``dtype``, ``long_text``, and so on. ``layers`` is ``last``, ``all``, or numbers from 1, also as
-    text: ``"6"``, ``"3,6"``, ``"9-12"``. ``backend`` and ``precision`` decide how features are computed, not which: see
-    :mod:`engine.backends.calibrate` for ``auto``. Only safetensors weights are read, and no code from the
-    model's folder is run. Raises ModelError where the model or backend cannot be had and SpecError
-    where the setting is impossible.
+    text: ``"6"``, ``"3,6"``, ``"9-12"``. ``backend`` and ``precision`` decide how features are computed,
+    not which: see :mod:`engine.backends.choice` for ``auto``. The weights are loaded when the first text
+    is encoded. ``verify_model`` computes the digests of the model's files anew. Only safetensors weights
+    are read, and no code from the model's folder is run. Raises ModelError where the model or backend
+    cannot be had and SpecError where the setting is impossible.
     """
-    from ..encode.checkpoint import checkpoint_of
-    from .calibrate import choose_encoder  # torch and transformers take seconds to import
+    checkpoint = checkpoint_of(model, verify_model=verify_model, **setting)
+    return encoder_of(checkpoint, backend=backend, precision=precision, device=device)
 
-    checkpoint = checkpoint_of(model, **setting)
-    return choose_encoder(checkpoint, backend=backend, precision=precision, device=device)
+
+def encoder_of(
+    checkpoint: Checkpoint, *, backend: str = "auto", precision: str | None = None, device: str | None = None
+) -> Encoder:
+    """The encoder of a checkpoint. Raises as :func:`load_encoder`."""
+    choice = choose(checkpoint, backend=backend, precision=precision, device=device)
+    return Encoder(checkpoint.spec, checkpoint.layer_count, checkpoint.tokenize, choice)
 
 
 def load_encoder_of(
@@ -39,6 +48,7 @@ def load_encoder_of(
     backend: str = "auto",
     precision: str | None = None,
     device: str | None = None,
+    verify_model: bool = False,
 ) -> Encoder:
     """Load the encoder of a setting, from its recorded model or from ``model`` where that has moved.
 
@@ -49,12 +59,13 @@ def load_encoder_of(
         backend=backend,
         precision=precision,
         device=device,
+        verify_model=verify_model,
         **spec.setting,
     )
     differences = spec.differences(encoder.spec)
     if differences:
         raise ModelError(
-            f"model '{model or spec.model}' is not the one the features were made with ({'; '.join(differences)}); "
-            "pass --model with the folder of that one"
+            f"model '{model or spec.model}' is not the one the features were made with "
+            f"({'; '.join(differences)}); pass --model with the folder of that one"
         )
     return encoder

@@ -1,127 +1,111 @@
-"""The ways to encode, measured on texts of the user's: how fast each is, and how near to float32."""
+"""The ways to encode, measured on texts of the user's: how fast each is, and how near to float32.
+
+All candidates are measured in turn, round by round, so that what else the machine does meets them
+alike. Where the rounds of one candidate differ much, the machine is busy, and the figures are worth
+no more than the moment.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import cycle
 
 import numpy as np
-import onnxruntime
 
 from ...store import ModelError, Source, SourceError
 from ...store.duck import workspace
 from ...store.stage import stage_source
 from ..encode.checkpoint import Checkpoint
-from ..encode.devices import cpu_has_bf16
-from ..encode.encoder import Encoder
+from ..encode.encoder import Backend
 from ..encode.tokens import TokenBatch, Tokens, length_sorted_batches
-from .onnx_backend import PROVIDERS, OnnxEncoder, TensorRtEncoder
-from .openvino_backend import OpenVinoEncoder
-from .torch_backend import TorchEncoder
+from .candidates import Candidate
+from .registry import make_backend
 
 MIN_COSINE = 0.9999
 """Mean cosine to float32 below which a backend is not of the precision class ``full``."""
-SECONDS_EACH = 0.5
+ROUNDS = 3
+SECONDS_A_ROUND = 0.2
+MOST_SECONDS = 10.0
+"""No further round is begun after this time: on a very busy machine a single batch takes long."""
+STEADY = 1.5
+"""A candidate's fastest round over its slowest; more means that the machine is busy."""
 SAMPLE_TEXTS = 512
 COMPARED_TEXTS = 24
-MAKERS = {
-    "torch": TorchEncoder,
-    "openvino": OpenVinoEncoder,
-    "onnx": OnnxEncoder,
-    "tensorrt": TensorRtEncoder,
-}
-PRECISIONS = {"torch": ("fp32", "bf16", "fp16"), "openvino": ("fp32", "bf16"), "onnx": ("fp32",)}
-_PRECISIONS_ON_CUDA = {"torch": ("fp32", "bf16", "fp16"), "onnx": ("fp16",), "tensorrt": ("fp16",)}
-_PROVIDERS_ON_CUDA = {"onnx": PROVIDERS["cuda"], "tensorrt": PROVIDERS["tensorrt"]}
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A way to compute features, and what was measured of it."""
+class Measured:
+    """What was measured of the candidates."""
 
-    backend: str
-    precision: str
-    tokens_per_batch: int = 0
-    texts_per_second: float = 0.0
-    cosine: float = 0.0
-    """Mean cosine to float32 on the sample."""
-    problem: str = ""
-    """Why it cannot be used; empty if it can."""
+    candidates: list[Candidate]
+    """In the order in which they were given."""
+    is_steady: bool
+    """Whether each candidate was about as fast in all rounds."""
 
     @property
-    def name(self) -> str:
-        """Backend and precision."""
-        return f"{self.backend} {self.precision}"
+    def best(self) -> Candidate | None:
+        """The fastest candidate whose features can be used."""
+        usable = [c for c in self.candidates if not c.problem]
+        return max(usable, key=lambda c: c.texts_per_second, default=None)
 
 
-def candidates(checkpoint: Checkpoint, precision: str | None, device: str) -> list[Candidate]:
-    """What is worth measuring here, float32 on torch first.
-
-    Features stored in float32 are wanted at that precision, so lower ones are left out unless asked for.
-    """
-    if device.startswith("cuda"):
-        precisions, has = ["fp32", "bf16", "fp16"], _PRECISIONS_ON_CUDA
-        there = onnxruntime.get_available_providers() if find_spec("onnx") else []
-        backends = ["torch", *(name for name, provider in _PROVIDERS_ON_CUDA.items() if provider in there)]
-    else:
-        has = PRECISIONS
-        precisions = ["fp32", "bf16"] if cpu_has_bf16() else ["fp32"]
-        backends = ["torch", *(name for name in ("openvino", "onnx") if find_spec(name))]
-    if precision is not None:
-        precisions = [precision]
-    elif checkpoint.spec.dtype == "float32":
-        precisions = ["fp32"]
-    return [Candidate(b, p) for p in precisions for b in backends if p in has[b]]
-
-
-def likely_fastest(options: Sequence[Candidate]) -> list[Candidate]:
-    """Of the candidates on a CPU, float32 on torch, and those that were fastest wherever all were measured.
-
-    That is the lowest precision of torch and of OpenVINO; ONNX Runtime only where the latter is not installed.
-    """
-    lowest = options[-1].precision
-    backends = ("torch", "openvino" if any(c.backend == "openvino" for c in options) else "onnx")
-    return [c for c in options if c == options[0] or (c.precision == lowest and c.backend in backends)]
-
-
-def measure(
-    checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]
-) -> list[Candidate]:
+def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequence[Candidate]) -> Measured:
     """Rate of each candidate on the sample, and its cosine to float32 on torch."""
-    results: list[Candidate] = []
-    fastest: tuple[int, Encoder] | None = None
-    for candidate in chosen:
+    started = time.monotonic()
+    results = list(chosen)
+    backends: dict[int, Backend] = {}
+    for number, candidate in enumerate(chosen):
         try:
-            encoder = MAKERS[candidate.backend](checkpoint, precision=candidate.precision, device=device)
-            result = measure_one(encoder, candidate, checkpoint, sample)
+            backend = make_backend(candidate.backend, checkpoint, candidate.precision, device)
+            results[number] = compared(backend, candidate, checkpoint, device, sample)
+            backends[number] = backend
         except ModelError as error:
-            results.append(replace(candidate, problem=str(error)))
-            continue
-        if result.cosine < MIN_COSINE:
-            result = replace(result, problem=f"features differ from float32 (cosine {result.cosine:.5f})")
-        elif fastest is None or result.texts_per_second > results[fastest[0]].texts_per_second:
-            fastest = len(results), encoder
-        results.append(result)
-    if fastest is not None:  # other batch sizes are tried for the winner only
-        index, encoder = fastest
-        for budget in (encoder.tokens_per_batch // 2, encoder.tokens_per_batch * 2):
-            speed = rate(encoder, sample, _rows(sample), budget)
-            if speed > results[index].texts_per_second:
-                results[index] = replace(results[index], tokens_per_batch=budget, texts_per_second=speed)
-    return results
+            results[number] = replace(candidate, problem=str(error))
+    rates: dict[int, list[float]] = {number: [] for number in backends}
+    for round_number in range(ROUNDS):
+        if round_number and time.monotonic() - started > MOST_SECONDS:
+            break
+        for number, backend in backends.items():
+            rates[number].append(rate(backend, sample, backend.tokens_per_batch))
+    for number, figures in rates.items():
+        results[number] = replace(results[number], texts_per_second=round(float(np.median(figures)), 1))
+    best = Measured(results, True).best
+    if best is not None:
+        number = results.index(best)
+        results[number] = _with_best_batch_size(backends[number], best, sample)
+    return Measured(results, is_steady=all(max(r) <= STEADY * min(r) for r in rates.values()))
 
 
-def measure_one(encoder: Encoder, candidate: Candidate, checkpoint: Checkpoint, sample: Tokens) -> Candidate:
-    """Rate of an encoder on the sample, and its cosine to float32 on torch."""
-    rows = _rows(sample)
-    compared = sample.batch(rows[:COMPARED_TEXTS])
-    reference = next(TorchEncoder(checkpoint).encode([compared]))
-    features = next(iter(encoder.encode([compared])))  # also the warm-up
-    cosine = float(np.mean(cosines(features, reference)))
-    budget = encoder.tokens_per_batch
-    speed = rate(encoder, sample, rows, budget)
-    return replace(candidate, tokens_per_batch=budget, texts_per_second=speed, cosine=round(cosine, 6))
+def _with_best_batch_size(backend: Backend, candidate: Candidate, sample: Tokens) -> Candidate:
+    """Half and twice the batch size are tried as well, for the winner only."""
+    best = candidate
+    for budget in (candidate.tokens_per_batch // 2, candidate.tokens_per_batch * 2):
+        figures = [rate(backend, sample, budget) for _ in range(ROUNDS)]
+        speed = round(float(np.median(figures)), 1)
+        if speed > best.texts_per_second:
+            best = replace(best, tokens_per_batch=budget, texts_per_second=speed)
+    return best
+
+
+def measure_int8(checkpoint: Checkpoint, full: Checkpoint, sample: Tokens) -> Candidate:
+    """Rate of a quantized model on the sample, and its cosine to the full model in float32 on torch."""
+    backend = make_backend("openvino", checkpoint, "int8", "cpu")
+    result = compared(backend, Candidate("openvino", "int8"), full, "cpu", sample)
+    figures = [rate(backend, sample, backend.tokens_per_batch) for _ in range(ROUNDS)]
+    return replace(result, texts_per_second=round(float(np.median(figures)), 1))
+
+
+def compared(
+    backend: Backend, candidate: Candidate, checkpoint: Checkpoint, device: str, sample: Tokens
+) -> Candidate:
+    """The candidate with its cosine to float32 on torch, and with a problem where that is too low."""
+    batch = sample.batch(_rows(sample)[:COMPARED_TEXTS])
+    reference = next(iter(make_backend("torch", checkpoint, "fp32", device).run([batch])))
+    features = next(iter(backend.run([batch])))  # also the warm-up
+    cosine = round(float(np.mean(cosines(features, reference))), 6)
+    is_full = candidate.precision == "int8" or cosine >= MIN_COSINE
+    problem = "" if is_full else f"features differ from float32 (cosine {cosine:.5f})"
+    return replace(candidate, tokens_per_batch=backend.tokens_per_batch, cosine=cosine, problem=problem)
 
 
 def _rows(sample: Tokens) -> np.ndarray:
@@ -129,34 +113,41 @@ def _rows(sample: Tokens) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(len(sample.lengths))[:SAMPLE_TEXTS])
 
 
-def sample_of(encoder: Encoder, source: Source) -> Tokens:
+def sample_of(checkpoint: Checkpoint, source: Source) -> Tokens:
     """A random sample of a source's texts, tokenized. Raises SourceError if it has none."""
     with workspace() as con:
         stage = stage_source(con, source)
         rows = con.sql(
-            f"SELECT text, pair FROM {stage.name} WHERE key IS NOT NULL USING SAMPLE {SAMPLE_TEXTS} ROWS (reservoir, 0)"
+            f"SELECT text, pair FROM {stage.name} WHERE key IS NOT NULL "
+            f"USING SAMPLE {SAMPLE_TEXTS} ROWS (reservoir, 0)"
         ).fetchall()
     if not rows:
         raise SourceError(f"{source.title} has no text to measure on")
-    return encoder.tokenize(
-        [text for text, _ in rows], [pair for _, pair in rows] if stage.pair_column else None
-    )
+    pairs = [pair for _, pair in rows] if stage.pair_column else None
+    return checkpoint.tokenize([text for text, _ in rows], pairs)
 
 
 def cosines(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Cosine, float64 [rows], of each row's features with those of the reference, all dimensions taken together."""
+    """Cosine, float64 [rows], of each row's features with the reference's, all dimensions taken together."""
     a, b = (array.reshape(len(array), -1).astype(np.float64) for array in (features, reference))
     return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12)
 
 
 def rate(
-    encoder: Encoder, sample: Tokens, rows: np.ndarray, budget: int, seconds: float | None = None
+    backend: Backend,
+    sample: Tokens,
+    budget: int,
+    *,
+    rows: np.ndarray | None = None,
+    seconds: float = SECONDS_A_ROUND,
 ) -> float:
-    """Texts a second over batches drawn evenly from the sample's lengths, for SECONDS_EACH or about this long."""
-    seconds = SECONDS_EACH if seconds is None else seconds
-    batches = [
-        rows[b] for b in length_sorted_batches(np.maximum(sample.lengths[rows], sample.padding.to), budget)
-    ]
+    """Texts a second over batches drawn evenly from the sample's lengths, for about so many seconds.
+
+    ``rows`` int64 are the sequences to draw from, else SAMPLE_TEXTS of the sample's.
+    """
+    rows = _rows(sample) if rows is None else rows
+    lengths = np.maximum(sample.lengths[rows], sample.padding.to)
+    batches = [rows[b] for b in length_sorted_batches(lengths, budget)]
     order = np.random.default_rng(0).permutation(len(batches))
     started, done = time.perf_counter(), 0
 
@@ -167,6 +158,6 @@ def rate(
                 return
             yield sample.batch(batches[number])
 
-    for features in encoder.encode(drawn()):
+    for features in backend.run(drawn()):
         done += len(features)
-    return round(done / (time.perf_counter() - started), 1)
+    return done / (time.perf_counter() - started)

@@ -1,19 +1,21 @@
-"""The encoder on ONNX Runtime: on the CPU, on CUDA, or with TensorRT. What needs a GPU is untested on one."""
+"""A model's network on ONNX Runtime: on the CPU, on CUDA, or with TensorRT. What needs a GPU is untested on one."""
 
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
-import torch
 
 from ...store import ModelError
 from ..encode.checkpoint import Checkpoint
-from ..encode.encoder import half_of, stored
+from ..encode.devices import cuda_is_available
+from ..encode.encoder import smaller_budget
 from ..encode.model_files import cache_folder
-from ..encode.tokens import TokenBatch, Tokens
-from .onnx_file import cached_export
+from ..encode.tokens import TokenBatch
+from .graph_cache import onnx_path
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -26,7 +28,7 @@ _OUT_OF_MEMORY = ("failed to allocate memory", "out of memory", "bad_alloc", "ba
 """What onnxruntime's errors say, in lower case, where its arena, CUDA or the C++ library has no more."""
 
 
-class OnnxEncoder:
+class OnnxBackend:
     """An exported model in fp32 or fp16, with pooling inside the graph; fp16 pays on a GPU only."""
 
     def __init__(
@@ -44,33 +46,21 @@ class OnnxEncoder:
         provider = PROVIDERS.get(kind, kind)
         require_provider(provider)
         # On the CPU, ONNX Runtime fuses what matters when it loads a graph; one fused before was slower by a seventh.
-        graph = cached_export(checkpoint, precision, "cuda" if kind == "cuda" else "any")
+        graph = _graph(checkpoint, precision, "cuda" if kind == "cuda" else "any")
         # Without TF32, whose products have 10 bits: fp32 is to be what it is in torch.
         options = {"device_id": str(index), "use_tf32": "0"} if kind == "cuda" else {}
-        self._start(checkpoint, _Session(graph, provider, options, kind, index), tokens_per_batch)
+        self._start(_Session(graph, provider, options, kind, index), tokens_per_batch)
         self.title = f"onnx {precision} on {device or kind}"
 
-    def _start(self, checkpoint: Checkpoint, session: "_Session", tokens_per_batch: int | None) -> None:
-        self.spec, self.layer_count, self._tokenizer = (
-            checkpoint.spec,
-            checkpoint.layer_count,
-            checkpoint.tokenizer,
-        )
+    def _start(self, session: "_Session", tokens_per_batch: int | None) -> None:
         self._session = session
         self._most_rows: int | None = None
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(session.kind, 1024)
 
-    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
-        """See :class:`Encoder`."""
-        return self._tokenizer(texts, pairs)
-
-    def prepare(self, sample: Tokens, texts: int) -> None:
-        """Nothing to prepare."""
-
-    def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """See :class:`Encoder`. A batch that does not fit the device's memory is halved, and the budget with it."""
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
+        """Features of each batch. A batch that does not fit the device's memory is halved, and the budget with it."""
         for batch in batches:
-            yield stored(self._features(batch), self.spec)
+            yield self._features(batch)
 
     def _features(self, batch: TokenBatch) -> np.ndarray:
         if self._most_rows is not None and len(batch.input_ids) > self._most_rows:
@@ -80,11 +70,11 @@ class OnnxEncoder:
         except Exception as error:  # onnxruntime's errors have no base class of their own
             if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
                 raise
-            self.tokens_per_batch = half_of(batch, self._session.kind, error)
+            self.tokens_per_batch = smaller_budget(batch, self._session.kind, error)
         return np.concatenate([self._features(half) for half in batch.halves()])
 
 
-class TensorRtEncoder(OnnxEncoder):
+class TensorRtBackend(OnnxBackend):
     """The plain graph in an engine that TensorRT builds for this GPU, in fp16 or fp32.
 
     Building takes minutes; engines are kept in the cache folder.
@@ -107,9 +97,8 @@ class TensorRtEncoder(OnnxEncoder):
                 f"backend tensorrt runs on cuda, not on '{device}'; leave --device out, or pass --backend onnx"
             )
         require_provider(PROVIDERS["tensorrt"])
-        graph = cached_export(
-            checkpoint, "fp32", "any"
-        )  # TensorRT fuses by itself, and reads no operators of ONNX Runtime
+        # TensorRT fuses by itself, and reads no operators of ONNX Runtime.
+        graph = _graph(checkpoint, "fp32", "any")
         longest, budget = checkpoint.spec.max_length, tokens_per_batch or 16384
         rows = max(1, max(_PROFILE_TOKENS, budget) // longest)
         folder = cache_folder() / "tensorrt"
@@ -124,9 +113,27 @@ class TensorRtEncoder(OnnxEncoder):
             **_profiles(_input_names(graph), rows, longest, budget),
         }
         session = _Session(graph, PROVIDERS["tensorrt"], options, kind, index)
-        self._start(checkpoint, session, budget)
+        self._start(session, budget)
         self._most_rows = rows
         self.title = f"tensorrt {precision} on {device or kind}"
+
+
+def _graph(checkpoint: Checkpoint, precision: str, target: str) -> Path:
+    """The exported graph in the cache folder; exporting one needs torch, finding one does not."""
+    path = onnx_path(checkpoint, precision, target)
+    if path.exists():
+        return path
+    from .onnx_file import cached_export
+
+    return cached_export(checkpoint, precision, target)
+
+
+def _threads() -> int:
+    """Threads of a session: torch's where it is in use, or OMP_NUM_THREADS; else 0, ONNX Runtime's own rule."""
+    if "torch" in sys.modules:
+        return sys.modules["torch"].get_num_threads()
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() else 0
 
 
 def require_provider(provider: str) -> None:
@@ -148,7 +155,7 @@ class _Session:
         if provider == PROVIDERS["tensorrt"]:  # for operators that it lacks
             providers.append((PROVIDERS["cuda"], {"device_id": str(index)}))
         settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = torch.get_num_threads()
+        settings.intra_op_num_threads = _threads()
         onnxruntime.set_default_logger_severity(4)  # a library that is missing is told below, in one line
         try:
             # Its own fallback would print and go on with the CPU.
@@ -184,7 +191,7 @@ class _Session:
 
 def _device(device: str | None) -> tuple[str, int]:
     """Kind and number of a device such as ``cuda:1``; CUDA if torch sees it and none is named."""
-    kind, _, index = (device or ("cuda" if torch.cuda.is_available() else "cpu")).partition(":")
+    kind, _, index = (device or ("cuda" if cuda_is_available() else "cpu")).partition(":")
     return kind, int(index) if index.isdigit() else 0
 
 

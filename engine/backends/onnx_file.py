@@ -1,50 +1,33 @@
 """A model as one ONNX file: token ids in, features out (or what a network makes of them), both axes free."""
 
 import dataclasses
-import hashlib
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import transformers
 
 from ...store import ModelError
-from ..encode.checkpoint import Checkpoint, quiet
-from ..encode.model_files import cache_folder
+from ...store.files import replaced_file
+from ..encode.checkpoint import Checkpoint
+from ..encode.facts import quiet
+from .graph_cache import INPUTS, PROBES, onnx_path
+from .network import load_network
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 MAX_DIFFERENCE = 1e-3
 """Between torch and the exported graph in float32, absolute; more means a faulty export."""
 MIN_COSINE = {"fp16": 0.9999, "int8": 0.98}
 """Mean cosine to torch in float32 below which a graph of lower precision is not kept."""
 TARGETS = ("any", "cpu", "cuda")
 _CHECKED = "enc.export"
-_PROBES = (
-    "a",
-    "The room was clean, and the staff were kind.",
-    "x y z " * 20,
-    "Not worth the money!",
-    "How many people live in the city of Lyon in 2019, and how many did in 1999?",
-    "He said: \"I won't be back until 10:30\"; she didn't answer.",
-    "房间很干净,服务员也很热情。",
-    "交通不方便,离地铁站太远了,不会再来。",
-    "The film tells, with a good deal of patience, the story of two sisters who inherit a farm that neither of them wants. "
-    "What could have been a dull family drama turns into one of the funniest pictures of the year.",
-    "La cuisine était excellente, mais le service un peu lent.",
-    "0.5 mg/kg i.v. every 8 h; see section 4.2 (p. 17).",
-    "so good so good so good",
-)  # of several lengths and scripts: int8 rounds by the range of what it sees
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,7 @@ def export_graph(
             "ONNX Runtime has no int8 kernels for these graphs on CUDA; export fp16, or int8 for the cpu"
         )
     path = Path(path)
-    with _replacing(path) as part:
+    with replaced_file(path) as part:
         if on_top is None:
             graph = onnx.load(cached_export(checkpoint, precision, target))
         else:
@@ -139,18 +122,13 @@ def cached_export(checkpoint: Checkpoint, precision: str, target: str) -> Path:
     """The checkpoint's graph in the cache folder, exported and checked if it is not there yet.
 
     Its metadata lack the setting: the graph is the same for every maximum length and prefix.
-    Raises ModelError as :func:`export_onnx`, and where the folder cannot be written.
+    Raises ModelError as :func:`export_graph`, and where the folder cannot be written.
     """
-    import onnxruntime
-
-    spec = checkpoint.spec
-    versions = (torch.__version__, transformers.__version__, onnxruntime.__version__)
-    parts = (spec.weights, spec.layers, spec.pooling, precision, target, versions, INPUTS, _PROBES)
-    path = cache_folder() / "onnx" / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.onnx"
+    path = onnx_path(checkpoint, precision, target)
     if not path.exists():
         _onnx()
         try:
-            with _replacing(path) as part:
+            with replaced_file(path) as part:
                 _make(checkpoint, None, precision, target, part)
         except OSError as error:
             raise ModelError(
@@ -168,24 +146,12 @@ def _onnx() -> Any:
     return onnx
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when the block ends well, and is gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _make(checkpoint: Checkpoint, on_top: OnTop | None, precision: str, target: str, path: Path) -> None:
     """Export, fuse, convert and check; what was found stands in the file's metadata."""
     onnx = _onnx()
     from .onnx_graph import fp16_graph, fused_graph, int8_graph
 
-    featurizer = checkpoint.load(attention="eager")  # plain operators, which graph optimizers know
+    featurizer = load_network(checkpoint, attention="eager")  # plain operators, which graph optimizers know
     attention_heads = getattr(featurizer.network.config, "num_attention_heads", 0)
     network = featurizer if on_top is None else _Stacked(featurizer, on_top.network).eval()
     if on_top is None and (precision, target) != ("fp32", "any"):
@@ -241,7 +207,7 @@ def _compared(checkpoint: Checkpoint, network: torch.nn.Module, graph: "ModelPro
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    batch = checkpoint.tokenizer(_PROBES).batch(np.arange(len(_PROBES)))
+    batch = checkpoint.tokenizer(PROBES).batch(np.arange(len(PROBES)))
     arrays = {name: getattr(batch, name) for name in INPUTS}
     with torch.inference_mode():
         expected = network(*(torch.from_numpy(a) for a in arrays.values())).numpy()

@@ -14,7 +14,8 @@ import torch
 import transformers
 from torch.nn import functional
 
-from ..encode.checkpoint import Checkpoint, Featurizer
+from ..encode.checkpoint import Checkpoint
+from .network import Featurizer, load_network
 
 ATTENTION = "enc_varlen"
 """The name of :func:`attend` among transformers' attention functions."""
@@ -84,7 +85,8 @@ class _Output:
 
 def load_unpadded(checkpoint: Checkpoint) -> Featurizer:
     """The network in float32 without padding inside; pooling is that of padded batches."""
-    featurizer = checkpoint.load(attention=ATTENTION)
+    transformers.AttentionInterface.register(ATTENTION, attend)
+    featurizer = load_network(checkpoint, attention=ATTENTION)
     featurizer.network = Unpadded(featurizer.network)
     return featurizer
 
@@ -147,6 +149,3 @@ def suits(checkpoint: Checkpoint, device: torch.device, precision: str) -> bool:
         and width <= 256
         and torch.cuda.get_device_capability(device) >= (8, 0)
     )
-
-
-transformers.AttentionInterface.register(ATTENTION, attend)

@@ -14,7 +14,8 @@ from ...store import FeatureTable, Source, create_feature_set, default_name, pla
 from ...store.duck import count, execute, scan_memory, workspace
 from ...store.prefetch import prefetched
 from ...store.stage import Stage, rejects_path, stage_source
-from .encoder import Encoder, TextFeatures
+from .collected import CollectedFeatures
+from .encoder import Encoder
 from .tokens import Tokens
 
 READ_ROWS = 1024  # texts tokenized at a time
@@ -200,7 +201,7 @@ def encode_missing(
                 encoder.prepare(tokens, work.missing)
             if progress and not work.encoded:
                 progress(0, work.missing)
-            features = TextFeatures(tokens, encoder.spec)
+            features = CollectedFeatures(tokens, encoder.spec)
             started = time.perf_counter()
             try:
                 batches = tokens.batches(tokens_per_batch or encoder.tokens_per_batch)

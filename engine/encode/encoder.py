@@ -1,101 +1,143 @@
 """The seam at which backends differ: token ids in, features out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from ...store import FeatureSpec, ModelError
+from .collected import CollectedFeatures
 from .tokens import TokenBatch, Tokens
 
 
-class Encoder(Protocol):
-    """Texts to features under one setting."""
-
-    spec: FeatureSpec
-    layer_count: int
-    """Layers of the whole model."""
-
-    @property
-    def tokens_per_batch(self) -> int:
-        """The batch size, in tokens with padding, that suits backend and device."""
-        ...
+class Backend(Protocol):
+    """Runs a model's network on token ids."""
 
     @property
     def title(self) -> str:
         """Backend, precision and device, for people."""
         ...
 
-    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
-        """Token ids of texts or pairs, truncated to ``spec.max_length``. Called from a second thread."""
+    @property
+    def tokens_per_batch(self) -> int:
+        """The batch size, in tokens with padding, that suits library and device."""
         ...
 
-    def prepare(self, sample: Tokens, texts: int) -> None:
-        """Get ready for about ``texts`` texts like those of the sample; called before the first batch."""
-        ...
-
-    def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """Features [rows, *spec.shape] in the stored dtype for each batch, in order.
+    def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
+        """Features float32 [rows, parts * hidden] of each batch, in order; [rows, length, …] of tokens.
 
         The next batches may be taken before the features of the first are given.
         """
         ...
 
 
+class Choice(Protocol):
+    """Decides which backend encodes."""
+
+    def backend(self, sample: Tokens | None, texts: int) -> Backend:
+        """The backend for about ``texts`` texts like those of the sample. It is asked once."""
+        ...
+
+    def ran(self, backend: Backend) -> None:
+        """Called after batches were run, whose budget of tokens may have been lowered for want of memory."""
+        ...
+
+    def explain(self) -> str:
+        """What was measured to decide, in one line; empty if nothing was."""
+        ...
+
+
+class Fixed:
+    """The choice of one backend, which is made when there is something to encode."""
+
+    def __init__(self, make: Callable[[], Backend]):
+        self._make = make
+
+    def backend(self, sample: Tokens | None, texts: int) -> Backend:
+        """See :class:`Choice`."""
+        return self._make()
+
+    def ran(self, backend: Backend) -> None:
+        """Nothing to remember."""
+
+    def explain(self) -> str:
+        """Nothing was measured."""
+        return ""
+
+
+class Encoder:
+    """Texts to features under one setting: a model's tokenizer, and the backend that runs its network.
+
+    The backend is loaded when the first batch is encoded, so that texts which are known already cost
+    neither its import nor the model's weights.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec,
+        layer_count: int,
+        tokenize: Callable[[Sequence[str], Sequence[str] | None], Tokens],
+        choice: Choice,
+    ):
+        self.spec = spec
+        self.layer_count = layer_count
+        """Layers of the whole model."""
+        self._tokenize, self._choice = tokenize, choice
+        self._backend: Backend | None = None
+
+    @property
+    def backend(self) -> Backend:
+        """The backend; the one that suits a few texts where :meth:`prepare` was not called."""
+        if self._backend is None:
+            self._backend = self._choice.backend(None, 0)
+        return self._backend
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """The batch size, in tokens with padding, that suits backend and device."""
+        return self.backend.tokens_per_batch
+
+    @property
+    def title(self) -> str:
+        """Backend, precision and device, for people."""
+        return self.backend.title
+
+    def explain(self) -> str:
+        """What was measured to choose the backend, in one line; empty if nothing was."""
+        return self._choice.explain()
+
+    def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
+        """Token ids of texts or pairs, truncated to ``spec.max_length``. May be called from a second thread."""
+        return self._tokenize(texts, pairs)
+
+    def prepare(self, sample: Tokens, texts: int) -> None:
+        """Choose and load the backend for about ``texts`` texts like those of the sample."""
+        if self._backend is None:
+            self._backend = self._choice.backend(sample, texts)
+
+    def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
+        """Features [rows, *spec.shape] in the stored dtype for each batch, in order.
+
+        Raises ModelError for features that are not finite in that dtype.
+        """
+        for values in self.backend.run(batches):
+            yield stored(values, self.spec)
+        self._choice.ran(self.backend)
+
+
 def encode_texts(encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | None = None) -> np.ndarray:
     """Features [texts, *spec.shape] of texts or pairs in memory, in the stored dtype, without a store."""
     tokens = encoder.tokenize(texts, pairs)
-    collected = TextFeatures(tokens, encoder.spec)
+    encoder.prepare(tokens, len(tokens))
+    collected = CollectedFeatures(tokens, encoder.spec)
     batches = tokens.batches(encoder.tokens_per_batch)
     for sequences, values in zip(batches, encoder.encode(tokens.batch(b) for b in batches), strict=True):
         collected.put(sequences, values)
     return collected.values
 
 
-class TextFeatures:
-    """Puts features of sequences in their texts' places, and pools the windows of a text.
-
-    ``values`` are [texts, *spec.shape] in the stored dtype, and true where ``done`` (bool [texts]) is.
-    """
-
-    def __init__(self, tokens: Tokens, spec: FeatureSpec):
-        self._tokens, self._spec = tokens, spec
-        self._windowed = len(tokens.lengths) > len(tokens)
-        self.values = np.empty((len(tokens), *spec.shape), spec.numpy_dtype)
-        self.done = np.zeros(len(tokens), bool)
-        if self._windowed:
-            self._left = np.bincount(tokens.owners, minlength=len(tokens))  # windows still to come
-            self._sums = np.zeros(self.values.shape, np.float32)
-            self._weights = np.bincount(tokens.owners, tokens.lengths, minlength=len(tokens)).astype(
-                np.float32
-            )
-            self._maximum = np.repeat([pooling == "max" for _, pooling in spec.parts], spec.hidden_size)
-            self._sums[:, self._maximum] = -np.inf
-
-    def put(self, sequences: np.ndarray, values: np.ndarray) -> None:
-        """Take the features [n, *spec.shape] of some sequences."""
-        texts = self._tokens.owners[sequences]
-        if not self._windowed:
-            self.values[texts] = values
-            self.done[texts] = True
-            return
-        # A window counts by its tokens, so that the mean over windows is near the mean over the text.
-        share = (self._tokens.lengths[sequences] / self._weights[texts])[:, None]
-        mean, maximum = ~self._maximum, self._maximum
-        if mean.any():
-            np.add.at(self._sums, (texts[:, None], np.flatnonzero(mean)), values[:, mean] * share)
-        if maximum.any():
-            np.maximum.at(
-                self._sums, (texts[:, None], np.flatnonzero(maximum)), values[:, maximum].astype(np.float32)
-            )
-        np.subtract.at(self._left, texts, 1)
-        finished = np.unique(texts[self._left[texts] == 0])
-        self.values[finished] = self._sums[finished]
-        self.done[finished] = True
-
-
-def half_of(batch: TokenBatch, device: object, error: Exception) -> int:
-    """Tokens a batch to go on with where this one did not fit the memory. Raises ModelError where it was a single text."""
+def smaller_budget(batch: TokenBatch, device: object, error: Exception) -> int:
+    """Smaller batch size, in tokens, after running out of memory. Raises ModelError for a batch of one text."""
     rows, length = batch.input_ids.shape
     if rows == 1:
         raise ModelError(

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tokenizers
 
 from ...store import FeatureSpec, SpecError
+
+if TYPE_CHECKING:
+    import tokenizers
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Tokenizer:
     result equals that of ``truncation="longest_first"`` in transformers, as a test checks.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, spec: FeatureSpec, *, pad_id: int = 0):
+    def __init__(self, backend: "tokenizers.Tokenizer", spec: FeatureSpec, *, pad_id: int = 0):
         self._backend, self._spec = backend, spec
         backend.no_truncation()
         backend.no_padding()
@@ -197,7 +200,7 @@ class _Template:
     segment_types: tuple[int, ...]
 
     @classmethod
-    def of(cls, backend: tokenizers.Tokenizer, *, pair: bool, special: bool = True) -> "_Template":
+    def of(cls, backend: "tokenizers.Tokenizer", *, pair: bool, special: bool = True) -> "_Template":
         """Read the template off an encoded probe, whatever the tokenizer's post-processor is."""
         encoding = backend.encode("a", "a" if pair else None)
         sequences = encoding.sequence_ids

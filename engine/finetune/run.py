@@ -24,7 +24,8 @@ from transformers import (
 
 from ...store import ModelError, SourceError
 from ...store.duck import workspace
-from ..encode.checkpoint import Checkpoint, checkpoint_of, longest_input, quiet
+from ..encode.checkpoint import Checkpoint, checkpoint_of
+from ..encode.facts import longest_input, quiet
 from ..encode.model_files import model_folder
 from ..heads.head import Head
 from .classes import Classes

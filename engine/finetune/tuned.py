@@ -15,7 +15,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.activations import get_activation
 
 from ...store import FeatureSpec, HeadError, ModelError, SpecError
-from ..encode.checkpoint import checkpoint_of, longest_input, quiet
+from ..encode.checkpoint import checkpoint_of
+from ..encode.facts import longest_input, quiet
 from ..heads.head import Head
 from ..heads.labels import Labels, listing
 from ..heads.networks import Standardized

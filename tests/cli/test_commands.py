@@ -322,7 +322,7 @@ def test_calibrate_judges_int8(enc, reviews, tiny_bert, tmp_path, monkeypatch, f
     pytest.importorskip("nncf", reason="quantizing needs nncf")
     from enc.engine.backends import measure
 
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
     common = ("calibrate", tiny_bert, reviews, "--max-length", 32, "--precision", "int8")
     assert "pass --label-column" in enc(*common, code=2).stderr
     assert "pass --output" in enc(*common, "--label-column", "label", code=2).stderr

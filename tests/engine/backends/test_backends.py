@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import build_features, load_encoder
-from enc.engine.backends import calibrate, measure
-from enc.engine.backends.calibrate import AutoEncoder
-from enc.engine.backends.measure import Candidate
+from enc.engine.backends import candidates as ways
+from enc.engine.backends import choice, measure
+from enc.engine.backends.candidates import Candidate
 from enc.engine.backends.onnx_backend import _profiles
-from enc.engine.backends.torch_backend import TorchEncoder
+from enc.engine.backends.torch_backend import TorchBackend
 from enc.engine.encode.checkpoint import Checkpoint
 from enc.engine.encode.devices import cpu_has_bf16
 from enc.store import ModelError, Source, open_feature_set
@@ -145,7 +145,7 @@ def test_tensorrt_profiles():
 def test_a_batch_too_large_for_memory_is_halved(tiny_bert, monkeypatch):
     encoder = load_encoder(str(tiny_bert), max_length=32, backend="torch", dtype="float32")
     expected = encoded(encoder)
-    network, refused = encoder._network, []
+    network, refused = encoder.backend._network, []
 
     def small_memory(input_ids, *others):
         if len(input_ids) > 2:
@@ -153,9 +153,9 @@ def test_a_batch_too_large_for_memory_is_halved(tiny_bert, monkeypatch):
             raise torch.OutOfMemoryError("out of memory")
         return network(input_ids, *others)
 
-    monkeypatch.setattr(encoder, "_network", small_memory)
+    monkeypatch.setattr(encoder.backend, "_network", small_memory)
     tokens = encoder.tokenize(TEXTS)
-    features = next(encoder.encode([tokens.batch(np.arange(len(TEXTS)))]))
+    features = next(iter(encoder.encode([tokens.batch(np.arange(len(TEXTS)))])))
     np.testing.assert_allclose(features, expected, atol=1e-6)
     assert refused[0] == len(TEXTS)
     assert encoder.tokens_per_batch < len(TEXTS) * 32  # and later batches are cut smaller
@@ -163,7 +163,7 @@ def test_a_batch_too_large_for_memory_is_halved(tiny_bert, monkeypatch):
     def no_memory(*_):
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(encoder, "_network", no_memory)
+    monkeypatch.setattr(encoder.backend, "_network", no_memory)
     with pytest.raises(ModelError, match="a single text of 3 tokens does not fit the memory of cpu"):
         next(encoder.encode([tokens.batch(np.array([2]))]))
 
@@ -175,49 +175,51 @@ def source(write):
 
 def test_few_texts_are_not_worth_measuring(tiny_bert, source, tmp_path):
     encoder = load_encoder(str(tiny_bert), max_length=32)
-    assert isinstance(encoder, AutoEncoder)
     summary = build_features(source, tmp_path / "s", encoder)
-    assert (encoder.measured, summary.encoder) == ([], "torch fp32 on cpu")
+    assert encoder.explain() == ""
+    assert summary.encoder.startswith("openvino fp32" if HAS_OPENVINO else "torch fp32")
 
 
 def test_many_texts_are_measured_and_the_choice_is_remembered(
     tiny_bert, source, tmp_path, monkeypatch, fresh_memory
 ):
-    monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(choice, "WORTHWHILE_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
     encoder = load_encoder(str(tiny_bert), max_length=32)
     summary = build_features(source, tmp_path / "s", encoder, name="set")
-    if not encoder.measured:
+    if not encoder._choice.measured:
         pytest.skip("this machine has one way to encode only")
-    best = max((c for c in encoder.measured if not c.problem), key=lambda c: c.texts_per_second)
+    best = max((c for c in encoder._choice.measured if not c.problem), key=lambda c: c.texts_per_second)
     assert summary.encoder.startswith(best.name)
     assert encoder.explain().startswith(best.name)
-    assert encoder.measured[0].name == "torch fp32"
-    assert encoder.measured[0].cosine == pytest.approx(1, abs=1e-5)
+    assert encoder._choice.measured[0].name == "torch fp32"
+    assert encoder._choice.measured[0].cosine == pytest.approx(1, abs=1e-5)
 
     again = load_encoder(str(tiny_bert), max_length=32)
     again.prepare(again.tokenize(TEXTS), 10**9)
-    assert (again.measured, again.tokens_per_batch) == ([], best.tokens_per_batch)
+    assert (again._choice.measured, again.tokens_per_batch) == ([], best.tokens_per_batch)
     assert again.title.startswith(best.name)
     # Texts of another length are another matter.
     other = load_encoder(str(tiny_bert), max_length=32)
     other.prepare(other.tokenize(["x"] * 20), 10**9)
-    assert other.measured
+    assert other._choice.measured
     assert open_feature_set(tmp_path / "s").rows == len(TEXTS)
 
 
 def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
     checkpoint = checkpoint_of(tiny_bert)
 
-    class Inexact(TorchEncoder):
-        def encode(self, batches):
-            for features in super().encode(batches):
+    class Inexact(TorchBackend):
+        def run(self, batches):
+            for features in super().run(batches):
                 yield features[:, ::-1]
 
-    monkeypatch.setitem(measure.MAKERS, "openvino", Inexact)
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr("enc.engine.backends.openvino_backend.OpenVinoBackend", Inexact)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
     options = [Candidate("torch", "fp32"), Candidate("openvino", "fp32"), Candidate("torch", "fp16")]
-    exact, inexact, impossible = measure.measure(checkpoint, "cpu", checkpoint.tokenizer(TEXTS), options)
+    exact, inexact, impossible = measure.measure(
+        checkpoint, "cpu", checkpoint.tokenizer(TEXTS), options
+    ).candidates
     assert (exact.problem, exact.texts_per_second > 0) == ("", True)
     assert "features differ from float32" in inexact.problem
     assert "needs a GPU" in impossible.problem
@@ -238,35 +240,35 @@ def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
 )
 def test_only_the_likely_ones_are_measured_for_a_job(options, likely):
     named = [Candidate(*option.split()) for option in options.split(", ")]
-    assert ", ".join(c.name for c in measure.likely_fastest(named)) == likely
+    assert ", ".join(c.name for c in ways.likely_fastest(named)) == likely
 
 
 def test_where_the_likely_ones_are_inexact_the_others_are_measured(tiny_bert, monkeypatch, fresh_memory):
-    class Coarse(TorchEncoder):
+    class Coarse(TorchBackend):
         def __init__(self, checkpoint, *, precision, **options):
             super().__init__(checkpoint, precision="fp32", **options)
             self.title, self.sign = f"coarse {precision}", -1 if precision == "bf16" else 1
 
-        def encode(self, batches):
-            for features in super().encode(batches):
+        def run(self, batches):
+            for features in super().run(batches):
                 yield features * self.sign
 
     options = [Candidate("torch", "fp32"), Candidate("openvino", "fp32"), Candidate("openvino", "bf16")]
-    monkeypatch.setattr(calibrate, "candidates", lambda *_: options)
-    monkeypatch.setattr(calibrate, "WORTHWHILE_SECONDS", 0.0)
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
-    for makers in (measure.MAKERS, calibrate.MAKERS):
-        monkeypatch.setitem(makers, "openvino", Coarse)
+    monkeypatch.setattr(choice, "candidates", lambda *_: options)
+    monkeypatch.setattr(choice, "WORTHWHILE_SECONDS", 0.0)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
+    monkeypatch.setattr("enc.engine.backends.openvino_backend.OpenVinoBackend", Coarse)
     encoder = load_encoder(str(tiny_bert), max_length=32, device="cpu")
     encoder.prepare(encoder.tokenize(TEXTS), 10**9)
-    assert [(c.name, c.problem) for c in encoder.measured] == [("torch fp32", ""), ("openvino fp32", "")]
+    assert [(c.name, c.problem) for c in encoder._choice.measured] == [
+        ("torch fp32", ""),
+        ("openvino fp32", ""),
+    ]
 
 
 def test_float32_features_are_computed_in_float32(tiny_bert):
-    assert {
-        c.precision for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cpu")
-    } == {"fp32"}
-    assert {c.precision for c in measure.candidates(checkpoint_of(tiny_bert), "bf16", "cpu")} == {"bf16"}
+    assert {c.precision for c in ways.candidates("float32", None, "cpu")} == {"fp32"}
+    assert {c.precision for c in ways.candidates("float16", "bf16", "cpu")} == {"bf16"}
 
 
 @pytest.mark.parametrize(
@@ -279,20 +281,18 @@ def test_float32_features_are_computed_in_float32(tiny_bert):
 )
 def test_candidates_on_cuda(tiny_bert, monkeypatch, providers, names):
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
-    found = [c.name for c in measure.candidates(checkpoint_of(tiny_bert), None, "cuda")]
+    found = [c.name for c in ways.candidates("float16", None, "cuda")]
     assert found == ["torch fp32", "torch bf16", "torch fp16", *(names if HAS_ONNX else [])]
-    assert [
-        c.name for c in measure.candidates(checkpoint_of(tiny_bert, dtype="float32"), None, "cuda:1")
-    ] == ["torch fp32"]
+    assert [c.name for c in ways.candidates("float32", None, "cuda:1")] == ["torch fp32"]
 
 
 def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "enc").mkdir()
-    (tmp_path / "enc" / "calibration.json").write_text("{")
+    (tmp_path / "enc" / "choices.json").write_text("{")
     encoder = load_encoder(str(tiny_bert), max_length=32)
     encoder.prepare(encoder.tokenize(TEXTS), 1)
-    assert encoder.title == "torch fp32 on cpu"
+    assert " fp32 on cpu" in encoder.title
 
 
 def checkpoint_of(folder, dtype="float16") -> Checkpoint:
@@ -300,12 +300,15 @@ def checkpoint_of(folder, dtype="float16") -> Checkpoint:
 
 
 def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory):
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
+    checkpoint = checkpoint_of(tiny_bert)
+    sample = checkpoint.tokenize(TEXTS)
+    found = choice.measure_all(checkpoint, sample, precision="fp32", device="cpu")
+    if not found.is_steady:
+        choice.ChoiceMemory(checkpoint, "fp32", "cpu").write(sample, found.best)
     first = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
-    sample = first.tokenize(TEXTS)
-    first.measure(sample)
-    first._encoder = type("Small", (), {"tokens_per_batch": 512, "encode": shrinking})()
-    assert next(first.encode([])) is None
+    first.prepare(sample, 1)
+    first._backend = type("Small", (), {"tokens_per_batch": 512, "run": shrinking})()
     list(first.encode([]))
     second = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
     second.prepare(sample, 1)
@@ -313,8 +316,8 @@ def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory
 
 
 def shrinking(self, batches):
-    yield None
     self.tokens_per_batch = 256
+    yield from ()
 
 
 @pytest.mark.skipif(not HAS_ONNX, reason="onnx is an extra and not installed")
@@ -322,7 +325,7 @@ def test_a_batch_too_large_for_onnx_is_halved(tiny_bert, monkeypatch):
     encoder = load_encoder(str(tiny_bert), backend="onnx", precision="fp32", max_length=16)
     batch = encoder.tokenize(TEXTS).batch(np.arange(8))
     expected = np.concatenate(list(encoder.encode([batch])))
-    session, run = encoder._session, encoder._session.run
+    session, run = encoder.backend._session, encoder.backend._session.run
 
     def small(batch):
         if len(batch.input_ids) > 2:
@@ -346,9 +349,9 @@ def test_signals_are_handled_after_an_openvino_encoder_is_gone(tiny_bert):
     script = """if True:
         import os, signal, sys, threading
         from enc.engine.encode.checkpoint import checkpoint_of
-        from enc.engine.backends.openvino_backend import OpenVinoEncoder
+        from enc.engine.backends.openvino_backend import OpenVinoBackend
         signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
-        held = [OpenVinoEncoder(checkpoint_of(sys.argv[1], max_length=16))]
+        held = [OpenVinoBackend(checkpoint_of(sys.argv[1], max_length=16))]
         dropping = threading.Thread(target=held.clear)
         dropping.start()
         dropping.join()

@@ -8,6 +8,8 @@ from enc.engine import TrainConfig, build_features, encode_texts, gate, load_enc
 from enc.engine.backends import int8, measure
 from enc.engine.backends.int8 import RECIPES, quantize
 from enc.engine.backends.measure import cosines
+from enc.engine.backends.network import network_of
+from enc.engine.backends.openvino_backend import OpenVinoBackend
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.store import ModelError, Source, open_feature_set
 
@@ -67,7 +69,7 @@ def test_an_int8_model_runs_in_one_way_only(quantized, options, message):
 
 def test_torch_has_no_weights_of_an_int8_model(quantized):
     with pytest.raises(ModelError, match="has no weights for torch"):
-        checkpoint_of(str(quantized)).load()
+        network_of(checkpoint_of(str(quantized)))
 
 
 def test_int8_must_be_made_first(tiny_bert):
@@ -93,7 +95,7 @@ def test_a_damaged_record_is_named(quantized, tmp_path):
 
 @pytest.fixture
 def reviews(tmp_path, monkeypatch, fresh_memory):
-    monkeypatch.setattr(measure, "SECONDS_EACH", 0.01)
+    monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
     rows = [f"{text} {i}\t{i % 2}" for i, text in enumerate(["good", "not good"] * 40)]
     (tmp_path / "reviews.tsv").write_text("sentence\tlabel\n" + "\n".join(rows) + "\n")
     return Source(tmp_path / "reviews.tsv")
@@ -114,12 +116,16 @@ def test_the_gate_keeps_what_is_as_good(tiny_bert, reviews, tmp_path):
 
 def test_the_gate_writes_nothing_where_quality_suffers(tiny_bert, reviews, tmp_path, monkeypatch):
     # A faulty quantizer: the features of int8 say nothing about the label.
-    class Faulty(gate.OpenVinoEncoder):
-        def encode(self, batches):
-            for features in super().encode(batches):
-                yield np.ones_like(features)
+    class Faulty(OpenVinoBackend):
+        def __init__(self, checkpoint, *, precision, **options):
+            super().__init__(checkpoint, precision=precision, **options)
+            self.is_faulty = precision == "int8"
 
-    monkeypatch.setattr(gate, "OpenVinoEncoder", Faulty)
+        def run(self, batches):
+            for features in super().run(batches):
+                yield np.ones_like(features) if self.is_faulty else features
+
+    monkeypatch.setattr("enc.engine.backends.openvino_backend.OpenVinoBackend", Faulty)
     judged = gate.judge_int8(
         str(tiny_bert), reviews, tmp_path / "out", valid_fraction=0.5, config=CONFIG, max_length=16
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from enc.engine.backends import unpadded as varlen
-from enc.engine.backends.torch_backend import TorchEncoder
+from enc.engine.backends.network import network_of
+from enc.engine.backends.torch_backend import TorchBackend
 from enc.engine.encode.checkpoint import checkpoint_of
 
 TEXTS = [
@@ -42,7 +43,7 @@ def assert_equal_to_padded(folder, **options):
     checkpoint = checkpoint_of(str(folder), max_length=32, **options)
     batch = checkpoint.tokenizer(TEXTS).batch(np.arange(len(TEXTS)))
     packed = features(varlen.load_unpadded(checkpoint), batch)
-    np.testing.assert_allclose(packed, features(checkpoint.network, batch), atol=1e-5)
+    np.testing.assert_allclose(packed, features(network_of(checkpoint), batch), atol=1e-5)
 
 
 def test_all_known_architectures_are_tested():
@@ -66,7 +67,7 @@ def test_segments_of_pairs(tiny_bert):
     batch = checkpoint.tokenizer(TEXTS, TEXTS[::-1]).batch(np.arange(len(TEXTS)))
     assert batch.token_type_ids.any()
     packed = features(varlen.load_unpadded(checkpoint), batch)
-    np.testing.assert_allclose(packed, features(checkpoint.network, batch), atol=1e-5)
+    np.testing.assert_allclose(packed, features(network_of(checkpoint), batch), atol=1e-5)
 
 
 def test_a_kernel_gets_packed_rows(tiny_bert, monkeypatch):
@@ -119,8 +120,8 @@ def test_where_it_is_used(tiny_model, monkeypatch, model_type, device, precision
 def test_the_encoder_runs_unpadded(tiny_bert, monkeypatch):
     checkpoint = checkpoint_of(str(tiny_bert), max_length=32, dtype="float32")
     batch = checkpoint.tokenizer(TEXTS).batch(np.arange(len(TEXTS)))
-    padded = next(TorchEncoder(checkpoint, device="cpu").encode([batch]))
+    padded = next(TorchBackend(checkpoint, device="cpu").run([batch]))
     monkeypatch.setattr("enc.engine.backends.torch_backend.suits", lambda *_: True)
-    encoder = TorchEncoder(checkpoint, device="cpu")
+    encoder = TorchBackend(checkpoint, device="cpu")
     assert encoder.title == "torch fp32 on cpu, unpadded"
-    np.testing.assert_allclose(next(encoder.encode([batch])), padded, atol=1e-5)
+    np.testing.assert_allclose(next(encoder.run([batch])), padded, atol=1e-5)

@@ -175,7 +175,7 @@ def test_missing_weights_are_an_error(tmp_path, tiny_bert):
     weights.pop(next(name for name in weights if "layer.1" in name))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"lacks weights that its configuration asks for: encoder\.layer\.1"):
-        load_encoder(str(folder), max_length=16, backend="torch")
+        _ = load_encoder(str(folder), max_length=16, backend="torch").backend
 
 
 def test_values_that_do_not_fit_float16_are_an_error(tmp_path, tiny_bert):
@@ -225,7 +225,7 @@ def test_windows_are_pooled_by_their_tokens(tiny_bert, tmp_path, pooling, stride
         dtype="float32",
         backend="torch",
     )
-    encoder.tokens_per_batch = 30  # windows of a text in different batches
+    encoder.backend.tokens_per_batch = 30  # windows of a text in different batches
     np.testing.assert_allclose(
         stored_features(tmp_path, encoder, TEXTS), torch.stack(expected).numpy(), atol=1e-5
     )
