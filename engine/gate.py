@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 
 from ..store import ModelError, Setting, Source, open_feature_set
-from ..store.files import replaced, require_replaceable
+from ..store.files import replaced_folder, require_replaceable
 from .backends.calibrate import AutoEncoder
 from .backends.int8 import RECIPES, Recipe, quantize, require_packages
 from .backends.load import load_encoder
@@ -109,7 +109,7 @@ def judge_int8(
             say("encoding in int8 …")
             judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder), figures))
             if judgements[-1].passed:
-                with replaced(Path(output)) as part:
+                with replaced_folder(Path(output)) as part:
                     shutil.copytree(folder, part, dirs_exist_ok=True)
                 break
             shutil.rmtree(Path(work, "store", "int8"))

@@ -26,6 +26,7 @@ from ..store import (
 from ..store.batches import MappedFeatures
 from ..store.catalog import feature_set_names
 from ..store.duck import workspace
+from ..store.files import replaced_file
 from ..store.stage import Stage, stage_source
 from .backends.load import load_encoder_of
 from .encode.build import Progress, Stopwatch, encode_missing, find_missing
@@ -229,23 +230,21 @@ def _write_scored(
     features = MappedFeatures(shards, spec, head.spec)
     scored, counts = 0, np.zeros(len(head.labels), np.int64)
     batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // spec.row_bytes))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with pq.ParquetWriter(part, schema, compression="zstd") as writer, stage.con.cursor() as cursor:
-            locations = _in_step(cursor.sql(plan.located_sql(stage.name, shards)).to_arrow_reader(batch_rows))
-            next(locations)
-            for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
-                column = locations.send(batch.num_rows)
-                usable = np.asarray(column.is_valid())
-                outputs = head.outputs(features.take(column.drop_null().to_numpy()))
-                scored += len(outputs)
-                counts += _counts(head, outputs)
-                columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
-                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        replaced_file(output) as part,
+        pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        stage.con.cursor() as cursor,
+    ):
+        locations = _in_step(cursor.sql(plan.located_sql(stage.name, shards)).to_arrow_reader(batch_rows))
+        next(locations)
+        for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
+            column = locations.send(batch.num_rows)
+            usable = np.asarray(column.is_valid())
+            outputs = head.outputs(features.take(column.drop_null().to_numpy()))
+            scored += len(outputs)
+            counts += _counts(head, outputs)
+            columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
+            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
     return scored, dict(zip(map(str, head.labels.values), counts.tolist(), strict=True))
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from . import plan
 from .duck import count, execute
 from .errors import SourceError
+from .files import replaced_file
 from .source import Source, pick_text_column, require_column
 
 # DuckDB reads a line that is not JSON as a row of nulls.
@@ -47,13 +48,12 @@ class Stage:
         """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
         if not self.rejected:
             return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        self.con.execute(
-            f"COPY (SELECT f.name AS source, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f "
-            f"ON f.id = r.source ORDER BY r.source, r.row) TO {plan.literal(str(part))} (FORMAT parquet)"
-        )
-        part.replace(path)
+        with replaced_file(path) as part:
+            self.con.execute(
+                f"COPY (SELECT f.name AS source, r.row, r.reason FROM {self.name}_rejects r "
+                f"JOIN {self.name}_files f ON f.id = r.source ORDER BY r.source, r.row) "
+                f"TO {plan.literal(str(part))} (FORMAT parquet)"
+            )
         return path
 
     def reasons(self) -> dict[str, int]:

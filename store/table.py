@@ -13,6 +13,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from .errors import SpecError, StoreError
+from .files import replaced_file
 from .shard import ShardWriter
 from .spec import FeatureSpec
 
@@ -71,7 +72,8 @@ class FeatureTable:
                 configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
                 raise_if_key_not_exists=False,
             )
-            (path / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")  # a copy for people
+            with replaced_file(path / "spec.json") as part:  # a copy for people
+                part.write_text(spec.to_json() + "\n", encoding="utf-8")
         table = cls(path)
         table.require(spec)
         return table

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...store import ModelError
+from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint
 from ..encode.devices import pick_device
 from ..encode.encoder import Encoder
@@ -196,10 +197,9 @@ class _Memory:
         except (OSError, ValueError):
             choices = {}
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            part = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-            part.write_text(json.dumps(choices | {self._key: asdict(candidate)}, indent=2), encoding="utf-8")
-            part.replace(self._path)
+            with replaced_file(self._path) as part:
+                text = json.dumps(choices | {self._key: asdict(candidate)}, indent=2)
+                part.write_text(text, encoding="utf-8")
         except OSError:
             return
 

@@ -3,11 +3,9 @@
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ import torch
 import transformers
 
 from ...store import ModelError
+from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint, quiet
 from ..encode.model_files import cache_folder
 
@@ -121,7 +120,7 @@ def export_graph(
             "ONNX Runtime has no int8 kernels for these graphs on CUDA; export fp16, or int8 for the cpu"
         )
     path = Path(path)
-    with _replacing(path) as part:
+    with replaced_file(path) as part:
         if on_top is None:
             graph = onnx.load(cached_export(checkpoint, precision, target))
         else:
@@ -150,7 +149,7 @@ def cached_export(checkpoint: Checkpoint, precision: str, target: str) -> Path:
     if not path.exists():
         _onnx()
         try:
-            with _replacing(path) as part:
+            with replaced_file(path) as part:
                 _make(checkpoint, None, precision, target, part)
         except OSError as error:
             raise ModelError(
@@ -166,18 +165,6 @@ def _onnx() -> Any:
     except ImportError as error:
         raise ModelError("exporting needs the package onnx: pip install 'enc-features[onnx]'") from error
     return onnx
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place when the block ends well, and is gone otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _make(checkpoint: Checkpoint, on_top: OnTop | None, precision: str, target: str, path: Path) -> None:

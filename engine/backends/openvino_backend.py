@@ -1,7 +1,6 @@
 """The encoder on OpenVINO: the CPU backend that keeps several batches in flight."""
 
 import hashlib
-import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ import torch
 import transformers
 
 from ...store import ModelError
+from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint, quiet
 from ..encode.encoder import stored
 from ..encode.model_files import INT8_GRAPH, cache_folder
@@ -121,11 +121,10 @@ def _model(checkpoint: Checkpoint, core: Any) -> Any:
         return core.read_model(path)
     model = converted(checkpoint)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{os.getpid()}-{path.name}")
-        openvino.save_model(model, part, compress_to_fp16=False)
-        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        part.replace(path)  # last: who finds it finds its weights
+        # The graph takes its place last: who finds it finds its weights.
+        with replaced_file(path) as graph, replaced_file(path.with_suffix(".bin")) as weights:
+            openvino.save_model(model, graph, compress_to_fp16=False)
+            graph.with_suffix(".bin").replace(weights)
     except (OSError, RuntimeError):
         return model  # no room for a cache is no reason to stop
     return core.read_model(path)

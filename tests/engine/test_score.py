@@ -204,4 +204,4 @@ def test_a_failure_leaves_the_old_output(trained, parquet, tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded"):
         score_parquet(path, out, head, store, load=broken)
     assert out.read_text() == "older"
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*"))
