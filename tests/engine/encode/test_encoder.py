@@ -138,7 +138,7 @@ def test_the_same_model_elsewhere_has_the_same_digest(tmp_path, tiny_bert):
     ("options", "error", "message"),
     [
         (dict(max_length=65), ModelError, r"takes 64 tokens; pass --max-length 64"),
-        (dict(layers="3"), ModelError, "no layer 3; the model has layers 1 to 2"),
+        (dict(layers="3"), SpecError, "no layer 3; the model has layers 1 to 2"),
         (dict(pooling="median"), SpecError, "unknown pooling 'median'"),
         (dict(max_length=16, device="cuda:7"), ModelError, "device 'cuda:7' is not here"),
         (dict(max_length=16, device="abacus"), ModelError, "unknown device 'abacus'"),
