@@ -9,7 +9,7 @@ from typing import Unpack
 
 import numpy as np
 
-from ..store import ModelError, Setting, Source, open_feature_set
+from ..store import ModelError, Setting, Source, Store
 from ..store.files import replaced_folder, require_replaceable
 from .backends.calibrate import AutoEncoder
 from .backends.int8 import RECIPES, Recipe, quantize, require_packages
@@ -90,7 +90,7 @@ def judge_int8(
         def accuracy(encoder: Encoder) -> float:
             for source in [train, *([valid] if valid else [])]:
                 build_features(source, Path(work, "store"), encoder, name=encoder.spec.precision)
-            table = open_feature_set(Path(work, "store"), encoder.spec.precision)
+            table = Store(Path(work, "store")).open(encoder.spec.precision)
             options = {"valid": valid, "valid_fraction": valid_fraction, "label_column": label_column}
             heads = [
                 train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options)

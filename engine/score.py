@@ -18,13 +18,11 @@ from ..store import (
     Source,
     SourceError,
     SpecError,
+    Store,
     StoreError,
-    create_feature_set,
-    open_feature_set,
     plan,
 )
 from ..store.batches import MappedFeatures
-from ..store.catalog import feature_set_names
 from ..store.duck import workspace
 from ..store.files import replaced_file
 from ..store.stage import Stage, stage_source
@@ -70,7 +68,7 @@ def score_parquet(
     input: str | Path,
     output: str | Path,
     head: Head,
-    store: str | Path | None = None,
+    store: Store | str | Path | None = None,
     *,
     text_column: str | None = None,
     pair_column: str | None = None,
@@ -132,7 +130,7 @@ def score_parquet(
     )
 
 
-def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTable | None:
+def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> FeatureTable | None:
     """The store's feature set with the head's setting, or one that has its parts among others.
 
     The one of the recorded name comes first, then one of exactly the head's setting.
@@ -141,12 +139,12 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
     where the recorded name now holds another setting, naming the fields.
     """
     try:
-        names = feature_set_names(store)
+        names = Store(store).feature_sets()
     except StoreError:
-        if Path(store).exists() and any(Path(store).iterdir()):
+        if not create and Path(store).exists():
             raise
         names = []
-    tables = [open_feature_set(store, name) for name in sorted(names, key=lambda n: n != head.feature_set)]
+    tables = [Store(store).open(name) for name in sorted(names, key=lambda n: n != head.feature_set)]
     fitting = [table for table in tables if table.spec.covers(head.spec)]
     for table in fitting:
         if table.name == head.feature_set or table.spec.digest == head.spec.digest:
@@ -158,7 +156,7 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
         raise SpecError(
             f"feature set '{head.feature_set}' in '{store}' is not of the setting the head was trained on ({differences})"
         )
-    return create_feature_set(store, head.feature_set, head.spec) if create else None
+    return Store(store).create(head.feature_set, head.spec) if create else None
 
 
 def predict_texts(

@@ -16,6 +16,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from . import plan
+from .catalog import Store
 from .duck import count, execute
 from .errors import SourceError
 from .files import replaced_file
@@ -74,7 +75,7 @@ class Stage:
         return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
 
 
-def rejects_path(store: str | Path, name: str) -> Path:
+def rejects_path(store: Store | str | Path, name: str) -> Path:
     """A new file for a run's rejects, beside the store."""
     store = Path(store)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

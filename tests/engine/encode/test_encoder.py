@@ -7,7 +7,7 @@ import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
 from enc.engine.encode.checkpoint import digests
-from enc.store import RECIPES, ModelError, Source, SpecError, open_feature_set
+from enc.store import RECIPES, ModelError, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
 from enc.store.plan import located_sql
@@ -69,7 +69,7 @@ def stored_features(tmp_path, encoder, texts, pairs=None):
     )
     source = Source(path, text_column="a", pair_column="b" if pairs else None)
     build_features(source, tmp_path / "store", encoder, tokens_per_batch=96)
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     with workspace() as con:
         stage = stage_source(con, source)
         locations = con.sql(located_sql(stage.name, table.shards)).fetchnumpy()["location"]
