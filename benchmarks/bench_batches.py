@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from ..store import FeatureSpec, FeatureTable
 from ..store.batches import BUFFER_BYTES, MODES, PlannedFeatures
-from ..store.plan import ROW_BITS
+from ..store.locations import ROW_BITS
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "DuckDB, ORDER BY hash over a list column"

@@ -25,7 +25,7 @@ from ..engine.finetune.run import fine_tune
 from ..engine.finetune.text_sets import FineTuneData, read_sets
 from ..engine.train.examples import load_examples
 from ..engine.train.solve import L2_PATH, solve
-from ..store import Source, open_feature_set
+from ..store import Source, Store
 from ..store.duck import workspace
 from ..store.parts import select_parts
 from .results import Measurement, Results, in_turn, machine
@@ -199,7 +199,7 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Read) -> dict[str, fl
     )
     for source in sources:
         build_features(source, folder / "features", encoder, name="all")
-    table, config = open_feature_set(folder / "features", "all"), TrainConfig()
+    table, config = Store(folder / "features").open("all"), TrainConfig()
     highest = encoder.layer_count
     parts = [
         f"layers={highest},pooling=mean",

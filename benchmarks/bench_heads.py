@@ -35,7 +35,7 @@ from ..engine.train.config import TrainConfig
 from ..engine.train.examples import Examples, SetSummary, TrainData
 from ..engine.train.fit import fit
 from ..engine.train.solve import solve
-from ..store import RECIPES, Source, open_feature_set
+from ..store import RECIPES, Source, Store
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace
 from ..store.stage import stage_source
@@ -131,9 +131,7 @@ def run_tutorial(
         head(store)
 
     def head(store: Path) -> None:
-        train_head(
-            train, open_feature_set(store, "flat32"), valid=valid, label_column=label_column, config=config
-        )
+        train_head(train, Store(store).open("flat32"), valid=valid, label_column=label_column, config=config)
 
     def on_a_new_machine() -> None:
         """Nothing is known of the model: backends are converted to and measured."""

@@ -58,11 +58,11 @@ def command(
     from ..engine.heads.head import require_replaceable
     from ..engine.heads.labels import Labels
     from ..engine.heads.state_dict import import_state_dict
-    from ..store import open_feature_set
+    from ..store import Store
 
     common.find_local_modules()
     require_replaceable(Path(output))
-    table = open_feature_set(store, features)
+    table = Store(store).open(features)
     head = import_state_dict(
         weights,
         table.spec,

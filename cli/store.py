@@ -18,9 +18,9 @@ def command() -> None:
 @common.json_option
 def list_sets(store: str, as_json: bool) -> None:
     """List the feature sets of STORE: rows, size and version, with the setting in brief."""
-    from ..store import feature_set_names, open_feature_set
+    from ..store import Store
 
-    tables = [open_feature_set(store, name) for name in feature_set_names(store)]
+    tables = [Store(store).open(name) for name in Store(store).feature_sets()]
     if as_json:
         click.echo(
             json.dumps(
@@ -53,9 +53,9 @@ def list_sets(store: str, as_json: bool) -> None:
 @common.json_option
 def show(store: str, name: str | None, as_json: bool) -> None:
     """Show the setting of every feature set of STORE, or of the one called NAME."""
-    from ..store import feature_set_names, open_feature_set
+    from ..store import Store
 
-    tables = [open_feature_set(store, n) for n in ([name] if name else feature_set_names(store))]
+    tables = [Store(store).open(n) for n in ([name] if name else Store(store).feature_sets())]
     for table in tables:
         setting = json.loads(table.spec.to_json())
         if as_json:

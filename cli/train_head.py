@@ -198,14 +198,14 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     """
     from ..engine.heads.head import require_replaceable
     from ..engine.train.fit import train_head
-    from ..store import open_feature_set
+    from ..store import Store
 
     common.find_local_modules()
     require_replaceable(Path(output))
     train_source = common.source_of(train, values)
     valid_source = _valid_source(train_source, values)
     config = _config(values)
-    table = open_feature_set(values["store"], values["features"])
+    table = Store(values["store"]).open(values["features"])
     if build:
         _build(table, [train_source, *([valid_source] if valid_source else [])], values)
         table.refresh()

@@ -9,8 +9,8 @@ from typing import Unpack
 
 import numpy as np
 
-from ..store import ModelError, Setting, Source, open_feature_set
-from ..store.files import replaced, require_replaceable
+from ..store import ModelError, Setting, Source, Store
+from ..store.files import replaced_folder, require_replaceable
 from .backends.candidates import Candidate
 from .backends.choice import measure_all
 from .backends.int8 import RECIPES, Recipe, quantize, require_packages
@@ -90,7 +90,7 @@ def judge_int8(
         def accuracy(encoder: Encoder) -> float:
             for source in [train, *([valid] if valid else [])]:
                 build_features(source, Path(work, "store"), encoder, name=encoder.spec.precision)
-            table = open_feature_set(Path(work, "store"), encoder.spec.precision)
+            table = Store(Path(work, "store")).open(encoder.spec.precision)
             options = {"valid": valid, "valid_fraction": valid_fraction, "label_column": label_column}
             heads = [
                 train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options)
@@ -109,7 +109,7 @@ def judge_int8(
             say("encoding in int8 …")
             judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder_of(quantized)), figures))
             if judgements[-1].passed:
-                with replaced(Path(output)) as part:
+                with replaced_folder(Path(output)) as part:
                     shutil.copytree(folder, part, dirs_exist_ok=True)
                 break
             shutil.rmtree(Path(work, "store", "int8"))

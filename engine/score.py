@@ -18,14 +18,13 @@ from ..store import (
     Source,
     SourceError,
     SpecError,
+    Store,
     StoreError,
-    create_feature_set,
-    open_feature_set,
     plan,
 )
 from ..store.batches import MappedFeatures
-from ..store.catalog import feature_set_names
 from ..store.duck import workspace
+from ..store.files import replaced_file
 from ..store.stage import Stage, stage_source
 from .backends.load import load_encoder_of
 from .encode.build import Progress, Stopwatch, encode_missing, find_missing
@@ -69,7 +68,7 @@ def score_parquet(
     input: str | Path,
     output: str | Path,
     head: Head,
-    store: str | Path | None = None,
+    store: Store | str | Path | None = None,
     *,
     text_column: str | None = None,
     pair_column: str | None = None,
@@ -131,7 +130,7 @@ def score_parquet(
     )
 
 
-def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTable | None:
+def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> FeatureTable | None:
     """The store's feature set with the head's setting, or one that has its parts among others.
 
     The one of the recorded name comes first, then one of exactly the head's setting.
@@ -140,12 +139,12 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
     where the recorded name now holds another setting, naming the fields.
     """
     try:
-        names = feature_set_names(store)
+        names = Store(store).feature_sets()
     except StoreError:
-        if Path(store).exists() and any(Path(store).iterdir()):
+        if not create and Path(store).exists():
             raise
         names = []
-    tables = [open_feature_set(store, name) for name in sorted(names, key=lambda n: n != head.feature_set)]
+    tables = [Store(store).open(name) for name in sorted(names, key=lambda n: n != head.feature_set)]
     fitting = [table for table in tables if table.spec.covers(head.spec)]
     for table in fitting:
         if table.name == head.feature_set or table.spec.digest == head.spec.digest:
@@ -157,7 +156,7 @@ def feature_table(head: Head, store: str | Path, *, create: bool) -> FeatureTabl
         raise SpecError(
             f"feature set '{head.feature_set}' in '{store}' is not of the setting the head was trained on ({differences})"
         )
-    return create_feature_set(store, head.feature_set, head.spec) if create else None
+    return Store(store).create(head.feature_set, head.spec) if create else None
 
 
 def predict_texts(
@@ -229,23 +228,21 @@ def _write_scored(
     features = MappedFeatures(shards, spec, head.spec)
     scored, counts = 0, np.zeros(len(head.labels), np.int64)
     batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // spec.row_bytes))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.part")
-    try:
-        with pq.ParquetWriter(part, schema, compression="zstd") as writer, stage.con.cursor() as cursor:
-            locations = _in_step(cursor.sql(plan.located_sql(stage.name, shards)).to_arrow_reader(batch_rows))
-            next(locations)
-            for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
-                column = locations.send(batch.num_rows)
-                usable = np.asarray(column.is_valid())
-                outputs = head.outputs(features.take(column.drop_null().to_numpy()))
-                scored += len(outputs)
-                counts += _counts(head, outputs)
-                columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
-                writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        replaced_file(output) as part,
+        pq.ParquetWriter(part, schema, compression="zstd") as writer,
+        stage.con.cursor() as cursor,
+    ):
+        locations = _in_step(cursor.sql(plan.located_sql(stage.name, shards)).to_arrow_reader(batch_rows))
+        next(locations)
+        for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
+            column = locations.send(batch.num_rows)
+            usable = np.asarray(column.is_valid())
+            outputs = head.outputs(features.take(column.drop_null().to_numpy()))
+            scored += len(outputs)
+            counts += _counts(head, outputs)
+            columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
+            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
     return scored, dict(zip(map(str, head.labels.values), counts.tolist(), strict=True))
 
 

@@ -1,20 +1,28 @@
-"""What remembers: keys, shards, feature tables and query plans. Imports neither torch nor transformers."""
+"""What remembers: keys, shards, feature tables and query plans. Imports neither torch nor transformers.
 
-from .catalog import create_feature_set, default_name, feature_set_names, open_feature_set
-from .errors import (
-    DivergedError,
-    EncError,
-    HeadError,
-    LabelError,
-    MissingFeatures,
-    ModelError,
-    SourceError,
-    SpecError,
-    StoreError,
-)
-from .source import Source
-from .spec import RECIPES, FeatureSpec, Setting
-from .table import FeatureTable
+A name is imported when it is first used: listing a store needs no DuckDB, for example.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .catalog import Store
+    from .errors import (
+        DivergedError,
+        EncError,
+        HeadError,
+        LabelError,
+        MissingFeatures,
+        ModelError,
+        SourceError,
+        SpecError,
+        StoreError,
+    )
+    from .naming import default_name
+    from .source import Source
+    from .spec import RECIPES, FeatureSpec, Setting
+    from .table import FeatureTable
 
 __all__ = [
     "RECIPES",
@@ -30,9 +38,30 @@ __all__ = [
     "Source",
     "SourceError",
     "SpecError",
+    "Store",
     "StoreError",
-    "create_feature_set",
     "default_name",
-    "feature_set_names",
-    "open_feature_set",
 ]
+
+_MODULES = {
+    "FeatureSpec": "spec",
+    "FeatureTable": "table",
+    "RECIPES": "spec",
+    "Setting": "spec",
+    "Source": "source",
+    "Store": "catalog",
+    "default_name": "naming",
+}
+"""The module of each name that is not an error."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,7 +19,7 @@ import numpy as np
 from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
-from .plan import block_shuffle, epoch_order, share
+from .orders import block_shuffle, epoch_order, rank_share
 from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
@@ -118,14 +118,14 @@ class PlannedFeatures:
         """An epoch's batches: positions int64 [n], and their features [n, *shape] in the stored dtype.
 
         Every row comes once, in an order that depends on seed and epoch alone; streaming has an order
-        of its own (:func:`store.plan.block_shuffle`). Each of ``world_size`` ranks gets its share of the
+        of its own (:func:`enc.store.orders.block_shuffle`). Each of ``world_size`` ranks gets its share of the
         rows, and leaves out the first ``start`` of them. All batches but the last are full.
         """
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
                 f"no batches of {batch_size} rows for rank {rank} of {world_size}; ranks count from 0"
             )
-        first, stop = share(self.rows, rank, world_size)
+        first, stop = rank_share(self.rows, rank, world_size)
         if not 0 <= start <= stop - first:
             raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
         if self.mode == "streamed":

@@ -1,89 +1,92 @@
 """A store: a folder of feature sets."""
 
-import re
+import os
 from pathlib import Path
 
 from .errors import StoreError
-from .spec import RECIPES, FeatureSpec
-from .table import FeatureTable
+from .naming import require_name
+from .spec import FeatureSpec
+from .table import LOG_FOLDER, FeatureTable, has_log, other_files
 
 
-def feature_set_names(store: str | Path) -> list[str]:
-    """Names of the feature sets in a store. Raises StoreError if the folder is not one."""
-    store = Path(store)
-    if not store.is_dir():
-        raise StoreError(f"there is no store at '{store}'; `enc build-features … --store {store}` makes one")
-    names = sorted(path.parent.name for path in store.glob("*/_delta_log"))
-    if not names:
-        raise StoreError(
-            f"'{store}' is not a store: no feature set is in it; `enc build-features … --store DIR` makes one"
-        )
-    return names
+class Store(os.PathLike[str]):
+    """A folder of feature sets, one for each encoder setting.
+
+    >>> Store("features").open("minilm-mean-128").rows
+
+    ``path`` is the folder. A function that takes a store takes a Store or its path. The folder need
+    not be there: :meth:`create` makes it.
+    """
+
+    def __init__(self, path: "str | Path | Store"):
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Store) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def feature_sets(self) -> list[str]:
+        """Names of the feature sets, sorted. Raises StoreError if the folder is not a store."""
+        names = self._names()
+        if not names:
+            raise StoreError(
+                f"'{self}' is not a store: no feature set is in it; `enc build-features … --store DIR` makes one"
+            )
+        return names
+
+    def open(self, name: str | None = None) -> FeatureTable:
+        """Open a feature set by name; the name may be left out where the store has only one.
+
+        Raises StoreError, naming the feature sets that there are, if this cannot be done.
+        """
+        names = self.feature_sets()
+        if name is None and len(names) == 1:
+            name = names[0]
+        there = f"(it has: {', '.join(names)}); pass one of them with --features"
+        if name is None:
+            raise StoreError(f"'{self}' has several feature sets {there}")
+        if name not in names:
+            raise StoreError(f"there is no feature set '{name}' in '{self}' {there}")
+        return FeatureTable(self.path / name)
+
+    def create(self, name: str, spec: FeatureSpec) -> FeatureTable:
+        """Open a feature set, making the set and the store if they are not there.
+
+        Raises SpecError if the feature set has another setting, and StoreError if the name or the
+        folder cannot be used.
+        """
+        require_name(name)
+        if self.path.exists():
+            if not self.path.is_dir():
+                raise StoreError(f"'{self}' is a file, not a store; pass a folder with --store")
+            if not self._names() and any(map(_is_foreign, self.path.iterdir())):
+                raise StoreError(
+                    f"'{self}' is not a store: it holds other files and no feature set; pass a new folder with --store"
+                )
+        return FeatureTable.create(self.path / name, spec)
+
+    def _names(self) -> list[str]:
+        if not self.path.is_dir():
+            raise StoreError(
+                f"there is no store at '{self}'; `enc build-features … --store {self}` makes one"
+            )
+        folders = (log.parent for log in self.path.glob(f"*/{LOG_FOLDER}"))
+        return sorted(folder.name for folder in folders if has_log(folder) or other_files(folder))
 
 
-def open_feature_set(store: str | Path, name: str | None = None) -> FeatureTable:
-    """Open a feature set by name; the name may be left out where the store has only one."""
-    names = feature_set_names(store)
-    if name is None and len(names) == 1:
-        name = names[0]
-    if name not in names:
-        problem = (
-            f"'{store}' has several feature sets"
-            if name is None
-            else f"there is no feature set '{name}' in '{store}'"
-        )
-        raise StoreError(f"{problem} (it has: {', '.join(names)}); pass one of them with --features")
-    return FeatureTable(Path(store) / name)
-
-
-def create_feature_set(store: str | Path, name: str, spec: FeatureSpec) -> FeatureTable:
-    """Open a feature set, making it (and the store) if need be. Raises SpecError where its setting differs."""
-    store = Path(store)
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith((".", "_")):
-        raise StoreError(f"'{name}' cannot name a feature set; use letters, digits, '.', '_' and '-'")
-    if store.exists():
-        if not store.is_dir():
-            raise StoreError(f"'{store}' is a file, not a store; pass a folder with --store")
-        if any(store.iterdir()):
-            feature_set_names(store)  # refuses somebody's folder of other things
-    return FeatureTable.create(store / name, spec)
-
-
-def default_name(spec: FeatureSpec, model_layers: int) -> str:
-    """A readable name for a setting, such as ``minilm-mean-128``; parts at their usual value are left out."""
-    model = re.sub(r"[^\w.-]+", "-", spec.model.rstrip("/").rsplit("/", 1)[-1]).strip("-._") or "model"
-    layers = ["layers" + _ranges(spec.layers)] if spec.layers != (model_layers,) else []
-    if recipe := _recipe(spec):
-        parts = [model, recipe, *layers]
-    else:
-        parts = [model, *spec.pooling, *layers, str(spec.max_length), *_unusual(spec)]
-    if spec.prefix:
-        parts.append(re.sub(r"\W+", "", spec.prefix) or "prefix")
-    if spec.precision != "full":
-        parts.append(spec.precision)
-    if spec.dtype != "float16":
-        parts.append(spec.dtype)
-    return "-".join(parts)
-
-
-def _recipe(spec: FeatureSpec) -> str | None:
-    for name, setting in RECIPES.items():
-        if all(getattr(spec, key) == value for key, value in setting.items() if key != "layers"):
-            return name
-    return None
-
-
-def _unusual(spec: FeatureSpec) -> list[str]:
-    parts = {
-        f"windows{spec.stride or ''}": spec.long_text == "windows",
-        f"first{spec.first_characters}": spec.first_characters > 0,
-        "bare": not spec.special_tokens,
-        "left": spec.padding_side == "left",
-        "unmasked": not spec.attention_mask,
-    }
-    return [name for name, unusual in parts.items() if unusual]
-
-
-def _ranges(layers: tuple[int, ...]) -> str:
-    consecutive = layers == tuple(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]}to{layers[-1]}" if consecutive and len(layers) > 2 else "_".join(map(str, layers))
+def _is_foreign(entry: Path) -> bool:
+    """Whether neither this program nor the system made an entry of a store that has no feature set yet."""
+    if entry.is_dir():
+        return bool(other_files(entry))
+    return not entry.name.startswith(".")

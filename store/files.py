@@ -1,32 +1,75 @@
-"""Folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
+import errno
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EncError
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[Path]:
-    """A new folder to write to, which takes the place of ``folder`` when the block ends without an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    old = part.with_name(f"{part.name}-old")
+def replaced_file(path: str | Path) -> Iterator[Path]:
+    """A new file to write, which takes the place of ``path`` when the block ends without an error.
+
+    The new file lies beside ``path`` and has the same ending. Its content is on the disk before it
+    takes its place. When the block raises, the new file is removed and ``path`` stays as it was. Threads
+    and processes may replace one path at the same time: the last one wins. An OSError that names no
+    file is given the name of ``path``.
+    """
+    path = Path(path)
+    new = _beside(path)
     try:
-        yield part
-        part.chmod(0o755)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield new
+        sync(new)
+        new.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        if error.filename is None or error.filename == str(new):
+            error.filename = str(path)
         raise
+    finally:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(folder: str | Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of ``folder`` when the block ends without an error.
+
+    When the block raises, the new folder is removed and ``folder`` stays as it was. Threads and
+    processes may replace one folder at the same time: the last one wins.
+    """
+    folder = Path(folder)
+    new = _beside(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new.mkdir()
+    try:
+        yield new
+        for path in sorted(new.rglob("*")):
+            sync(path)
+        _move_in_place(new, folder)
+        sync(folder.parent)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def sync(path: str | Path) -> None:
+    """Return when a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot do this for folders; there is nothing to wait for then.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: str) -> None:
@@ -35,13 +78,34 @@ def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: 
         raise error(f"'{folder}' is there and is not {kind}; choose another --output")
 
 
-@contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """A file to write beside ``path``, which takes its place when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _beside(path: Path) -> Path:
+    """A name in the same folder that no other thread, process or machine uses, and that is not too long."""
+    return path.with_name(f".{path.stem[:32]}-{uuid.uuid4().hex}{path.suffix[:16]}")
+
+
+def _move_in_place(new: Path, folder: Path) -> None:
+    old = new.with_name(f"{new.name}-old")
+    while True:
+        with suppress(FileNotFoundError):
+            folder.rename(old)
+        try:
+            new.rename(folder)
+            break
+        except OSError as error:
+            if error.errno in (
+                errno.ENOTEMPTY,
+                errno.EEXIST,
+            ):  # another process was quicker: replace its folder
+                _remove(old)
+                continue
+            with suppress(OSError):
+                old.rename(folder)
+            raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from .errors import StoreError
-from .plan import ROW_BITS
+from .locations import ROW_BITS, ROW_MASK
 from .shard import Shard, at_every_byte, row_pieces
 from .spec import FeatureSpec
-
-_ROW_MASK = (1 << ROW_BITS) - 1
 
 
 class MappedFeatures:
@@ -40,7 +38,7 @@ class MappedFeatures:
         self._is_mapped = np.zeros(len(self._paths), bool)
 
     def take(self, locations: np.ndarray) -> np.ndarray:
-        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`store.plan`)."""
+        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`enc.store.locations`)."""
         return self.gather(self.offsets(locations))
 
     def offsets(self, locations: np.ndarray) -> np.ndarray:
@@ -76,7 +74,7 @@ class MappedFeatures:
         pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]):
             if begin < end:
-                self._shard(int(numbers[begin])).read(locations[begin:end] & _ROW_MASK, pieces[begin:end])
+                self._shard(int(numbers[begin])).read(locations[begin:end] & ROW_MASK, pieces[begin:end])
 
     def empty(self, rows: int) -> np.ndarray:
         """Room for features of so many rows."""

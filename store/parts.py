@@ -1,17 +1,17 @@
-"""Layer numbers as people write them, and the parts of stored features that they name."""
+"""Layers and poolings as people write them, and the parts of stored features that they name."""
 
 import re
 from collections.abc import Sequence
 
-from .errors import ModelError, SpecError
+from .errors import SpecError
 from .spec import FeatureSpec
 
 
 def parse_layers(layers: str | Sequence[int], available: int | Sequence[int]) -> tuple[int, ...]:
     """Layer numbers from ``last``, ``all``, ``6``, ``3,6`` or ``9-12``.
 
-    ``available`` is the number of a model's layers, or the layers there are. Raises ModelError for
-    one that is not there.
+    ``available`` is the number of a model's layers, or the layers that are stored. Raises SpecError for
+    a layer that is not there, before any range is expanded.
     """
     known = tuple(range(1, available + 1)) if isinstance(available, int) else tuple(available)
     if not isinstance(layers, str):
@@ -23,25 +23,34 @@ def parse_layers(layers: str | Sequence[int], available: int | Sequence[int]) ->
     else:
         numbers = []
         for part in layers.split(","):
-            first, _, last = part.strip().partition("-")
-            if not (first.isdigit() and (last.isdigit() or not last)):
-                raise ModelError(f"cannot read layers '{layers}'; write last, all, 6, 3,6 or 9-12")
-            numbers += range(int(first), int(last or first) + 1)
-    wrong = [n for n in numbers if n not in known]
-    if wrong or not numbers:
-        there = (
-            f"the model has layers 1 to {available}"
-            if isinstance(available, int)
-            else f"there are {str(known)[1:-1]}"
-        )
-        raise ModelError(f"there is no layer {wrong[0] if wrong else layers}; {there}")
+            written = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", part)
+            if not written:
+                raise SpecError(f"cannot read layers '{layers}'; write last, all, 6, 3,6 or 9-12")
+            first, last = int(written[1]), int(written[2] or written[1])
+            _require_known([first, last], known, available)
+            if first > last:
+                raise SpecError(f"layers '{layers}' count down; write the smaller number of a range first")
+            numbers += range(first, last + 1)
+    if not numbers:
+        raise SpecError("no layers are named; write last, all, 6, 3,6 or 9-12")
+    _require_known(numbers, known, available)
     return tuple(numbers)
 
 
-def select_parts(spec: FeatureSpec, text: str) -> FeatureSpec:
-    """The setting of the parts named by ``layers=9-12,pooling=mean``; what is not named stays whole.
+def _require_known(numbers: Sequence[int], known: Sequence[int], available: int | Sequence[int]) -> None:
+    for number in numbers:
+        if number not in known:
+            there = f"there are {', '.join(map(str, known))}"
+            if isinstance(available, int):
+                there = f"the model has layers 1 to {available}"
+            raise SpecError(f"there is no layer {number}; {there}")
 
-    Raises SpecError for a part that the features do not have.
+
+def select_parts(spec: FeatureSpec, text: str) -> FeatureSpec:
+    """The setting of the parts that ``layers=9-12,pooling=mean`` names.
+
+    Where no layers are named all stored layers are taken, and likewise for poolings. Raises SpecError
+    for a part that the features do not have.
     """
     parts = {}
     for item in re.split(r",(?=\s*[a-z]+=)", text):

@@ -1,14 +1,8 @@
-"""Pure functions that return SQL, or an order: no connection, no files, nothing run.
+"""Pure functions that return SQL: no connection, no files, nothing run."""
 
-A *location* is one 64-bit number: the shard's index in the sorted list of shards, times 2^40, plus
-the row in the shard.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Iterator, Sequence
-
-import numpy as np
-
-ROW_BITS = 40
+from .locations import ROW_BITS
 
 
 def quoted(name: str) -> str:
@@ -192,58 +186,3 @@ def held_out_sql(fraction: float, seed: int) -> str:
     It looks at the key alone: a text is never on both sides, and stays on its side as data grows.
     """
     return f"(md5_number_upper(hex(key) || ':{int(seed)}') >> 11)::DOUBLE / 9007199254740992.0 < {float(fraction)!r}"
-
-
-def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch's rows: a permutation of ``range(rows)``, int64, by seed and epoch alone."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
-
-
-def share(rows: int, rank: int, world_size: int) -> tuple[int, int]:
-    """Start and stop of a rank's part of ``rows``; the parts are disjoint, cover all, and differ by one row at most."""
-    return rows * rank // world_size, rows * (rank + 1) // world_size
-
-
-def block_shuffle(
-    rows: int,
-    block_rows: int,
-    buffer_rows: int,
-    seed: int,
-    epoch: int,
-    *,
-    start: int = 0,
-    rank: int = 0,
-    world_size: int = 1,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """An order of an epoch's rows that reads storage in blocks: ``(places, order)`` of one buffer-full after the other.
-
-    Places are ``range(rows)`` as stored. Blocks of ``block_rows`` neighbours come in random order;
-    each rank takes its share of that sequence, so that it reads its own part of the storage, and
-    permutes it a buffer-full at a time. ``places`` int64 [n] are those to read, ascending;
-    ``places[order]`` is the order in which they are served, without the first ``start`` of the
-    rank's rows. All of it depends on the arguments alone.
-    """
-    blocks = np.random.default_rng([seed, epoch]).permutation(-(-rows // block_rows))
-    sizes = np.minimum(block_rows, rows - blocks * block_rows)
-    ends = np.cumsum(sizes)
-    first, stop = share(rows, rank, world_size)
-    for number in range(start // buffer_rows, -(-(stop - first) // buffer_rows)):
-        begin = first + number * buffer_rows
-        end = min(begin + buffer_rows, stop)
-        held = slice(np.searchsorted(ends, begin, side="right"), np.searchsorted(ends, end) + 1)
-        skipped = np.maximum(
-            begin - (ends[held] - sizes[held]), 0
-        )  # of a block that the buffer before has the first rows of
-        lengths = np.minimum(ends[held], end) - (ends[held] - sizes[held]) - skipped
-        starts = blocks[held] * block_rows + skipped
-        ascending = np.argsort(starts)  # each file of a buffer is then read once, and forwards
-        slots = np.empty_like(starts)
-        slots[ascending] = np.cumsum(lengths[ascending]) - lengths[ascending]
-        order = np.random.default_rng([seed, epoch, rank, number]).permutation(end - begin)
-        served = order[max(0, start - number * buffer_rows) :]
-        yield _ranges(starts[ascending], lengths[ascending]), _ranges(slots, lengths)[served]
-
-
-def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """``range(start, start + length)`` of each, one after the other."""
-    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

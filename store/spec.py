@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import Any, TypedDict, cast
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .errors import SpecError
 
+if TYPE_CHECKING:
+    import numpy as np
+
 POOLINGS = ("cls", "mean", "max", "tokens")
-DTYPES = ("float16", "float32")
+DTYPES = {"float16": 2, "float32": 4}
+"""Stored element types, and their bytes."""
 PRECISIONS = ("full", "int8")
 LONG_TEXT = ("truncate", "windows")
 PADDING_SIDES = ("right", "left")
@@ -187,14 +190,16 @@ class FeatureSpec:
         return slices
 
     @property
-    def numpy_dtype(self) -> np.dtype[Any]:
+    def numpy_dtype(self) -> "np.dtype[Any]":
         """Stored element type, little-endian whatever the machine."""
+        import numpy as np  # not above: a list of feature sets is shown without it
+
         return np.dtype(self.dtype).newbyteorder("<")
 
     @property
     def row_bytes(self) -> int:
         """Bytes of one row's features."""
-        return int(np.prod(self.shape)) * self.numpy_dtype.itemsize
+        return math.prod(self.shape) * DTYPES[self.dtype]
 
     @property
     def setting(self) -> Setting:

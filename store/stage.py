@@ -16,8 +16,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from . import plan
+from .catalog import Store
 from .duck import count, execute
 from .errors import SourceError
+from .files import replaced_file
 from .source import Source, pick_text_column, require_column
 
 # DuckDB reads a line that is not JSON as a row of nulls.
@@ -47,13 +49,12 @@ class Stage:
         """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
         if not self.rejected:
             return None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        self.con.execute(
-            f"COPY (SELECT f.name AS source, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f "
-            f"ON f.id = r.source ORDER BY r.source, r.row) TO {plan.literal(str(part))} (FORMAT parquet)"
-        )
-        part.replace(path)
+        with replaced_file(path) as part:
+            self.con.execute(
+                f"COPY (SELECT f.name AS source, r.row, r.reason FROM {self.name}_rejects r "
+                f"JOIN {self.name}_files f ON f.id = r.source ORDER BY r.source, r.row) "
+                f"TO {plan.literal(str(part))} (FORMAT parquet)"
+            )
         return path
 
     def reasons(self) -> dict[str, int]:
@@ -74,7 +75,7 @@ class Stage:
         return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
 
 
-def rejects_path(store: str | Path, name: str) -> Path:
+def rejects_path(store: Store | str | Path, name: str) -> Path:
     """A new file for a run's rejects, beside the store."""
     store = Path(store)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,31 +1,33 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
 import json
+import re
 import time
-import uuid
 from pathlib import Path
-from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Field, Schema
+from deltalake.exceptions import DeltaError
+from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
 from .errors import SpecError, StoreError
-from .shard import ShardWriter
+from .files import replaced_file
 from .spec import FeatureSpec
 
-SHARD_BYTES = 256 << 20
-COMMIT_SECONDS = 60.0  # a killed process loses this much encoding, and its open window
+if TYPE_CHECKING:
+    from .writer import TableWriter
+
+LOG_FOLDER = "_delta_log"
+SPEC_FILE = "spec.json"
 _SPEC_KEY = "enc.spec"
 # Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
-_DELTA_SCHEMA = pa.schema(
+_DELTA_SCHEMA = Schema(
     [
-        pa.field("key", pa.binary(), nullable=False),
-        pa.field("n_tokens", pa.int32(), nullable=False),
-        pa.field("truncated", pa.bool_(), nullable=False),
-        pa.field("features", pa.binary(), nullable=False),
+        Field("key", PrimitiveType("binary"), nullable=False),
+        Field("n_tokens", PrimitiveType("integer"), nullable=False),
+        Field("truncated", PrimitiveType("boolean"), nullable=False),
+        Field("features", PrimitiveType("binary"), nullable=False),
     ]
 )
 
@@ -33,45 +35,53 @@ _DELTA_SCHEMA = pa.schema(
 class FeatureTable:
     """Features of one encoder setting, keyed by content, at one version of their Delta table.
 
-    ``spec`` is the setting, ``name`` the folder's name, ``version`` the Delta version that this
-    handle sees; :meth:`refresh` moves it to the newest.
+    ``spec`` is the setting, ``name`` the name of the folder, ``version`` the Delta version that this
+    handle sees. :meth:`refresh` moves the handle to the newest version.
     """
 
     def __init__(self, path: str | Path):
-        """Open an existing table. Raises StoreError if the folder is none."""
+        """Open an existing table. Raises StoreError if the folder holds none, or a damaged one."""
         self.path = Path(path)
         self.name = self.path.name
+        self._folder = self.path.absolute()  # a later change of the current folder does not matter
+        _require_plain(self._folder)
+        if not (self._folder / LOG_FOLDER).is_dir():
+            raise StoreError(f"'{path}' is not a feature set")
         try:
-            self._delta = DeltaTable(self.path)
-        except (TableNotFoundError, DeltaError, OSError) as error:
-            raise StoreError(f"'{path}' is not a feature set") from error
+            self._delta = DeltaTable(self._folder)
+        except (DeltaError, OSError, ValueError) as error:
+            raise StoreError(
+                f"the log of feature set '{path}' cannot be read ({_first_line(error)}); "
+                f"restore '{self.path / LOG_FOLDER}' from a copy, or build the features again in another store"
+            ) from error
         setting = self._delta.metadata().configuration.get(_SPEC_KEY)
         if setting is None:
             raise StoreError(f"'{path}' is a Delta table, but not one of enc's feature sets")
         self.spec = FeatureSpec.from_json(setting)
 
+    def __repr__(self) -> str:
+        return f"FeatureTable({str(self.path)!r}, version={self.version}, rows={self.rows})"
+
+    @classmethod
+    def of(cls, table: "FeatureTable | str | Path") -> "FeatureTable":
+        """The table itself, or the one at a path."""
+        return table if isinstance(table, FeatureTable) else cls(table)
+
     @classmethod
     def create(cls, path: str | Path, spec: FeatureSpec) -> "FeatureTable":
-        """Open the table at ``path``, creating it if it is not there.
+        """Open the table at ``path``, creating it if it is not there. Several processes may do so at once.
 
-        Raises SpecError, naming the fields, if a table of another setting is there.
+        Raises SpecError, naming the fields, if a table of another setting is there, and StoreError if
+        the folder holds other files or cannot be written.
         """
         path = Path(path)
-        if not (path / "_delta_log").exists():
-            if path.exists() and any(path.iterdir()):
-                raise StoreError(f"'{path}' holds other files; choose another store or another --name")
-            path.mkdir(parents=True, exist_ok=True)
-            # One commit carries setting and schema; 'ignore' lets a second process find the first one's table.
-            DeltaTable.create(
-                path,
-                _DELTA_SCHEMA,
-                mode="ignore",
-                name=path.name,
-                description="BERT features, written by enc",
-                configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
-                raise_if_key_not_exists=False,
-            )
-            (path / "spec.json").write_text(spec.to_json() + "\n", encoding="utf-8")  # a copy for people
+        _require_plain(path.absolute())
+        try:
+            if not has_log(path):
+                _create(path, spec)
+        except (DeltaError, OSError) as error:
+            if not has_log(path):  # else another process was quicker
+                raise StoreError(f"cannot make the feature set '{path}': {_first_line(error)}") from error
         table = cls(path)
         table.require(spec)
         return table
@@ -87,7 +97,12 @@ class FeatureTable:
 
     def refresh(self) -> "FeatureTable":
         """See what other writers have committed since."""
-        self._delta.update_incremental()
+        try:
+            self._delta.update_incremental()
+        except (DeltaError, OSError) as error:
+            raise StoreError(
+                f"the log of feature set '{self.path}' cannot be read: {_first_line(error)}"
+            ) from error
         return self
 
     @property
@@ -98,77 +113,79 @@ class FeatureTable:
     @property
     def shards(self) -> list[str]:
         """Paths of the committed shards, sorted, so that one version always gives one order."""
-        return sorted(self._delta.file_uris())
+        return sorted(str(self._folder / name) for name in self._actions("path"))
 
     @property
     def rows(self) -> int:
         """Committed rows; a text that two writers encoded at once counts twice."""
-        return sum(self._sizes("num_records"))
+        return sum(self._actions("num_records"))
 
     @property
     def bytes(self) -> int:
         """Size of the committed shards in bytes."""
-        return sum(self._sizes("size_bytes"))
+        return sum(self._actions("size_bytes"))
 
-    def _sizes(self, column: str) -> list[int]:
-        return pa.table(self._delta.get_add_actions(flatten=True)).column(column).to_pylist()
+    def _actions(self, column: str) -> list[Any]:
+        return list(self._delta.get_add_actions(flatten=True).column(column).to_pylist())
 
     def writer(self) -> "TableWriter":
         """A context manager that appends rows and commits them shard by shard."""
+        from .writer import TableWriter
+
         return TableWriter(self)
 
     def commit(self, shard: Path, rows: int) -> None:
         """Make a finished shard part of the table. Appends never conflict, whoever else appends."""
         size = shard.stat().st_size
-        action = AddAction(
-            shard.name, size, {}, int(time.time() * 1000), True, json.dumps({"numRecords": rows})
-        )
-        self._delta.create_write_transaction([action], mode="append", schema=_DELTA_SCHEMA)
+        statistics = json.dumps({"numRecords": rows})
+        action = AddAction(shard.name, size, {}, int(time.time() * 1000), True, statistics)
+        try:
+            self._delta.create_write_transaction([action], mode="append", schema=_DELTA_SCHEMA)
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"cannot commit to feature set '{self.path}': {_first_line(error)}") from error
         self.refresh()  # a transaction leaves its own handle at the version before
 
 
-class TableWriter:
-    """Appends rows to a feature table. Each shard becomes visible whole, or not at all.
+def has_log(path: Path) -> bool:
+    """Whether a folder holds a Delta log with at least one commit or checkpoint."""
+    return any((path / LOG_FOLDER).glob("[0-9]*"))
 
-    A shard is committed at ``SHARD_BYTES`` or ``COMMIT_SECONDS``, and at the end of the block,
-    also when an exception ends it: rows written are finished work, and the next run finds them.
-    """
 
-    def __init__(self, table: FeatureTable):
-        self._table = table
-        self._shard: ShardWriter | None = None
-        self._started = 0.0
+def other_files(path: Path) -> set[str]:
+    """Names in a folder without a table that no process leaves there which is just making one."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    # The log comes second: another process may have made the table, and put shards there, in the meantime.
+    return set() if has_log(path) else names - {LOG_FOLDER, SPEC_FILE}
 
-    def write(
-        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
-    ) -> None:
-        """Append rows; see :meth:`ShardWriter.write` for shapes."""
-        if not len(keys):
-            return
-        if self._shard is None:
-            self._shard = ShardWriter(self._table.path / f"part-{uuid.uuid4()}.parquet", self._table.spec)
-            self._started = time.monotonic()
-        try:
-            self._shard.write(keys, n_tokens, truncated, features)
-        except BaseException:
-            self._shard.discard()  # it may hold half of a row group
-            self._shard = None
-            raise
-        if self._shard.bytes >= SHARD_BYTES or time.monotonic() - self._started >= COMMIT_SECONDS:
-            self.commit()
 
-    def commit(self) -> None:
-        """Close and commit the open shard, if there is one."""
-        if self._shard is None:
-            return
-        shard, self._shard = self._shard, None
-        shard.close()
-        self._table.commit(shard.path, shard.rows)
+def _create(path: Path, spec: FeatureSpec) -> None:
+    if path.exists() and other_files(path):
+        raise StoreError(f"'{path}' holds other files; choose another store or another --name")
+    path.mkdir(parents=True, exist_ok=True)
+    # One commit carries setting and schema. Without retries, a process that comes second fails here, and
+    # does not commit its setting once more after the first one's: appends to the table would then fail.
+    DeltaTable.create(
+        path.absolute(),
+        _DELTA_SCHEMA,
+        mode="error",
+        commit_properties=CommitProperties(max_commit_retries=0),
+        name=path.name,
+        description="BERT features, written by enc",
+        configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
+        raise_if_key_not_exists=False,
+    )
+    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
+        part.write_text(spec.to_json() + "\n", encoding="utf-8")
 
-    def __enter__(self) -> "TableWriter":
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.commit()
+def _require_plain(path: Path) -> None:
+    # delta-rs decodes such a part of a path, and would then use the files of another folder.
+    encoded = re.search(r"%[0-9A-Fa-f]{2}", str(path))
+    if encoded:
+        raise StoreError(
+            f"'{path}' cannot hold features: '{encoded[0]}' in a path is not told from a URL's; rename it"
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

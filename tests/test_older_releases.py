@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from enc.engine import Head, build_features, encode_texts
-from enc.store import Source, open_feature_set
+from enc.store import Source, Store
 from enc.store.batches import PlannedFeatures
 from fakes import FakeEncoder
 
@@ -29,7 +29,7 @@ def test_heads(name):
 
 @pytest.mark.parametrize("name", ["words", "tokens"])
 def test_stores(name, tmp_path):
-    table = open_feature_set(DATA / "store", name)
+    table = Store(DATA / "store").open(name)
     assert table.rows == len(TEXTS)
     assert table.spec.digest == encoder_of(table.spec).spec.digest
     features = PlannedFeatures(table.shards, table.spec, np.arange(len(TEXTS)), batches="mapped")

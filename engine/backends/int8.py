@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...store import ModelError
-from ...store.files import replaced, require_replaceable
+from ...store.files import replaced_folder, require_replaceable
 from ..encode.checkpoint import Checkpoint
 from ..encode.model_files import INT8_GRAPH, INT8_RECORD, TOKENIZER_FILES
 from ..encode.tokens import Tokens
@@ -93,7 +93,7 @@ def quantize(checkpoint: Checkpoint, sample: Tokens, recipe: Recipe, folder: str
         "openvino": openvino.__version__,
         "setting": {name: value for name, value in spec.setting.items() if name != "dtype"},
     }
-    with replaced(folder) as part:
+    with replaced_folder(folder) as part:
         for pattern in ("config.json", *TOKENIZER_FILES):
             for path in checkpoint.folder.glob(pattern):
                 shutil.copyfile(path, part / path.name)

@@ -1,6 +1,5 @@
 """A model's network as an OpenVINO graph, converted from torch."""
 
-import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import openvino
 import torch
 
 from ...store import ModelError
+from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint
 from ..encode.facts import quiet
 from .graph_cache import INPUTS, PROBES
@@ -28,11 +28,10 @@ def write_graph(checkpoint: Checkpoint, path: Path) -> Any:
     model = converted(checkpoint)
     _compare(checkpoint, model)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{uuid.uuid4().hex}-{path.name}")
-        openvino.save_model(model, part, compress_to_fp16=False)
-        part.with_suffix(".bin").replace(path.with_suffix(".bin"))
-        part.replace(path)  # last: who finds it finds its weights
+        # The graph takes its place last: who finds it finds its weights.
+        with replaced_file(path) as graph, replaced_file(path.with_suffix(".bin")) as weights:
+            openvino.save_model(model, graph, compress_to_fp16=False)
+            graph.with_suffix(".bin").replace(weights)
     except (OSError, RuntimeError):
         return model  # no room for a cache is no reason to stop
     return model

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ...store import FeatureTable, Source, create_feature_set, default_name, plan
+from ...store import FeatureTable, Source, Store, default_name, plan
 from ...store.duck import count, execute, scan_memory, workspace
 from ...store.prefetch import prefetched
 from ...store.stage import Stage, rejects_path, stage_source
@@ -89,7 +89,7 @@ class Stopwatch:
 
 def build_features(
     source: Source,
-    store: str | Path,
+    store: Store | str | Path,
     encoder: Encoder,
     *,
     name: str | None = None,
@@ -106,7 +106,7 @@ def build_features(
     with clock("total"), workspace() as con:
         with clock("stage"):
             stage = stage_source(con, source)
-            table = create_feature_set(store, name, encoder.spec)
+            table = Store(store).create(name, encoder.spec)
             work = find_missing(stage, table.shards)
         encode_missing(
             stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock

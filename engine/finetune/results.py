@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...store import create_feature_set
-from ...store.catalog import default_name
+from ...store import Store, default_name
 from ..encode.checkpoint import checkpoint_of
 from ..heads.tasks import REGRESSION
 from .glue import legacy_metrics
@@ -84,8 +83,8 @@ def write_record(
     (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def register(folder: Path, store: str, length: int) -> str:
+def register(folder: Path, store: Store | str | Path, length: int) -> str:
     """Make an empty feature set of the tuned encoder's mean-pooled features."""
     encoder = checkpoint_of(str(folder), max_length=length)
     name = default_name(encoder.spec, encoder.layer_count)
-    return create_feature_set(store, name, encoder.spec).name
+    return Store(store).create(name, encoder.spec).name

@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ...store import FeatureSpec, HeadError, SpecError
-from ...store import files as folders
+from ...store.files import replaced_folder
+from ...store.files import require_replaceable as require_folder
 from .ensemble import Ensemble
 from .labels import Labels
 from .networks import Standardized, make_head
@@ -128,7 +129,7 @@ class Head:
                 "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")},
             },
         }
-        with folders.replaced(folder) as part:
+        with replaced_folder(folder) as part:
             weights = {
                 name: one.clone(memory_format=torch.contiguous_format)
                 for name, one in self.network.state_dict().items()
@@ -229,4 +230,4 @@ def rows_per_block(spec: FeatureSpec) -> int:
 
 def require_replaceable(folder: Path) -> None:
     """Raise HeadError if writing a head to ``folder`` would destroy something that is not one."""
-    folders.require_replaceable(folder, "head.json", HeadError, "a head")
+    require_folder(folder, "head.json", HeadError, "a head")

@@ -1,6 +1,5 @@
 """Heads as plain torch weights: a state_dict that a network of one's own takes, and back."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 
 from ...store import FeatureSpec, HeadError
+from ...store.files import replaced_file
 from .ensemble import Ensemble
 from .head import Head
 from .labels import Labels
@@ -25,14 +25,8 @@ def export_state_dict(head: Head, path: str | Path) -> list[str]:
     if isinstance(network, Ensemble):
         raise HeadError("an ensemble has no plain weights; train without --ensemble")
     state = _folded(network) if head.kind == "linear" else _unscaled(network)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
+    with replaced_file(path) as part:
         torch.save(state, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return list(state)
 
 

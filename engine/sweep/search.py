@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -24,7 +25,7 @@ from .runs import RunResult, train_runs
 
 def search(
     train: Source,
-    table: FeatureTable,
+    table: FeatureTable | str | Path,
     *,
     grid: Mapping[str, Sequence[Any]],
     seeds: int = 1,
@@ -43,7 +44,7 @@ def search(
     folds: means over the setting's runs, or of the ensemble. Raises DivergedError where no seed of any setting is left
     by runs that diverged. For the rest see :func:`engine.train.fit.train_head`.
     """
-    config = config or TrainConfig()
+    table, config = FeatureTable.of(table), config or TrainConfig()
     if ensemble and seeds < 2:
         raise SourceError("an ensemble is of several seeds: pass --seeds 5 with --ensemble")
     runs = runs_of(config, grid, seeds=seeds, folds=folds)

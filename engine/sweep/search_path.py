@@ -1,6 +1,7 @@
 """Cross-validation of the path of :func:`engine.train.solve.solve`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 from ...store import FeatureTable, Source, SourceError
@@ -17,7 +18,7 @@ from .runs import RunResult
 
 def search_path(
     train: Source,
-    table: FeatureTable,
+    table: FeatureTable | str | Path,
     *,
     folds: int,
     l2: Sequence[float] = L2_PATH,

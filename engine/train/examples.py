@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -109,7 +110,7 @@ class RowOptions(TypedDict, total=False):
 
 def load_examples(
     train: Source,
-    table: FeatureTable,
+    table: FeatureTable | str | Path,
     *,
     valid: Source | None = None,
     valid_fraction: float | None = None,
@@ -132,6 +133,7 @@ def load_examples(
         raise SourceError("give validation rows one way: --valid FILE, --valid-fraction 0.1, or --folds 5")
     if valid_fraction is not None and not 0 < valid_fraction < 1:
         raise SourceError(f"valid_fraction must lie between 0 and 1, not {valid_fraction}")
+    table = FeatureTable.of(table)
     if use is not None and not table.spec.covers(use):
         table.require(use)
     with workspace() as con:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, Unpack
 
 import numpy as np
@@ -65,7 +66,7 @@ class Result(Protocol):
 
 def train_head(
     train: Source,
-    table: FeatureTable,
+    table: FeatureTable | str | Path,
     *,
     config: TrainConfig | None = None,
     solver: Callable[..., Head] | None = None,
@@ -73,13 +74,14 @@ def train_head(
     on_epoch: Callable[[Any], None] | None = None,
     **rows: Unpack[RowOptions],
 ) -> Head:
-    """Train a head on the features of ``table``, or on those of their parts that ``use`` names.
+    """Train a head on the features of ``table`` (or the table at this path), or on the parts that ``use`` names.
 
     For ``rows``, such as ``valid`` and ``label_column``, see :func:`engine.train.examples.load_examples`. The last epoch's
     weights are the result, or with ``config.metric`` or ``config.early_stopping`` the best epoch's. The same
     seed gives the same bits on the same machine. ``solver`` is another way from data to a head, called
     like :func:`fit`, such as :func:`engine.train.solve.solve`.
     """
+    table = FeatureTable.of(table)
     config, spec = config or TrainConfig(), rows.get("use") or table.spec
     head_class(
         config.head, config.head_args, tokens=len(spec.shape) == 2

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features
-from enc.store import FeatureTable, Source, open_feature_set
+from enc.store import FeatureTable, Source, Store
 from fakes import TEXTS, WORDS, FakeEncoder
 
 
@@ -25,7 +25,7 @@ def labelled(tmp_path):
     def encoded(**changes) -> FeatureTable:
         name = "-".join(map(str, changes.get("pooling", ("mean",))))
         build_features(source, tmp_path / "store", FakeEncoder(**changes), name=name)
-        return open_feature_set(tmp_path / "store", name)
+        return Store(tmp_path / "store").open(name)
 
     return source, encoded
 
@@ -46,7 +46,7 @@ def source(tmp_path):
 @pytest.fixture
 def table(source, tmp_path):
     build_features(source, tmp_path / "store", FakeEncoder())
-    return open_feature_set(tmp_path / "store")
+    return Store(tmp_path / "store").open()
 
 
 @pytest.fixture

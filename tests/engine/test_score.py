@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import TrainConfig, build_features, score, score_parquet, train_head
-from enc.store import FeatureTable, ModelError, Source, SourceError, SpecError, StoreError, open_feature_set
+from enc.store import FeatureTable, ModelError, Source, SourceError, SpecError, Store, StoreError
 from fakes import FakeEncoder, fake_spec
 
 
@@ -18,7 +18,7 @@ def trained(tmp_path, write):
     build_features(Source(path), store, FakeEncoder(), name="set")
     head = train_head(
         Source(path),
-        open_feature_set(store),
+        Store(store).open(),
         valid=Source(path),
         config=TrainConfig(epochs=8, learning_rate=0.05),
     )
@@ -204,4 +204,4 @@ def test_a_failure_leaves_the_old_output(trained, parquet, tmp_path):
     with pytest.raises(ModelError, match="cannot be loaded"):
         score_parquet(path, out, head, store, load=broken)
     assert out.read_text() == "older"
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*"))

@@ -1,5 +1,7 @@
+import tracemalloc
+
 import pytest
-from enc.store import ModelError, SpecError
+from enc.store import SpecError
 from enc.store.parts import parse_layers, select_parts
 from fakes import fake_spec
 
@@ -9,9 +11,21 @@ def test_layers_in_words():
     assert parse_layers("all", 3) == (1, 2, 3)
     assert parse_layers("9-12, 1", 12) == (9, 10, 11, 12, 1)
     assert parse_layers([2, 1], 2) == (2, 1)
-    for wrong in ("0", "13", "5-13", "x", "-1", "", "3-1"):
-        with pytest.raises(ModelError, match="layer"):
+    for wrong in ("0", "13", "5-13", "x", "-1", "", "3-1", "²", "9" * 5000):
+        with pytest.raises(SpecError, match="layer"):
             parse_layers(wrong, 12)
+    with pytest.raises(SpecError, match="no layers are named"):
+        parse_layers([], 12)
+
+
+def test_a_range_is_not_expanded_before_its_ends_are_known():
+    tracemalloc.start()
+    try:
+        with pytest.raises(SpecError, match="there is no layer 1000000; the model has layers 1 to 12"):
+            parse_layers("1-1000000", 12)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 STORED = fake_spec(layers=(9, 10, 11, 12), pooling=("cls", "mean"))
@@ -36,7 +50,7 @@ def test_parts_in_words(text, layers, pooling):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("layers=8-9", ModelError, "no layer 8; there are 9, 10, 11, 12"),
+        ("layers=8-9", SpecError, "no layer 8; there are 9, 10, 11, 12"),
         ("pooling=max", SpecError, r"pooling max is not among the stored features \(they have cls,mean\)"),
         ("mean", SpecError, "cannot read 'mean'; write layers=9-12"),
         ("layers=9,layers=10", SpecError, "cannot read"),

@@ -1,8 +1,6 @@
 import hashlib
-import itertools
 
 import duckdb
-import numpy as np
 import pytest
 from enc.store import plan
 from hypothesis import example, given
@@ -70,18 +68,6 @@ def test_one_side_of_a_pair_may_be_empty(pair, reason):
     assert CON.execute(sql, list(pair)).fetchall() == [(reason,)]
 
 
-@given(st.integers(0, 3000), st.integers(0, 2**31), st.integers(1, 1000))
-def test_epoch_order_is_a_permutation(rows, seed, epoch):
-    order = plan.epoch_order(rows, seed, epoch)
-    np.testing.assert_array_equal(np.sort(order), np.arange(rows))
-    np.testing.assert_array_equal(order, plan.epoch_order(rows, seed, epoch))
-
-
-def test_epoch_order_changes_with_seed_and_epoch():
-    orders = {tuple(plan.epoch_order(50, seed, epoch)) for seed in range(10) for epoch in range(10)}
-    assert len(orders) == 100
-
-
 def test_held_out_share_is_about_right_and_changes_with_the_seed():
     def held_out(fraction, seed):
         keys = f"SELECT {plan.key_sql('i::VARCHAR')} AS key FROM range(10000) t(i)"
@@ -111,49 +97,3 @@ def test_sql_is_what_it_was(golden):
     )
     golden("missing.sql", plan.missing_sql("first", ["p1.parquet", "p2.parquet"]))
     golden("labelled.sql", plan.labelled_sql("stage", ["p1.parquet"], "ids", "true"))
-
-
-@given(
-    st.integers(0, 500),
-    st.integers(1, 60),
-    st.integers(1, 200),
-    st.integers(0, 2**31),
-    st.integers(1, 9),
-)
-def test_block_shuffle_is_a_permutation_whatever_the_ranks(rows, block_rows, buffer_rows, seed, world_size):
-    def order(**options):
-        fills = plan.block_shuffle(rows, block_rows, buffer_rows, seed, 1, **options)
-        return [place for places, chosen in fills for place in places[chosen].tolist()]
-
-    shares = [order(rank=rank, world_size=world_size) for rank in range(world_size)]
-    assert sorted(itertools.chain(*shares)) == list(range(rows))
-    last = shares[-1]
-    for start in {0, 1, buffer_rows, len(last)} & set(range(len(last) + 1)):
-        assert order(rank=world_size - 1, world_size=world_size, start=start) == last[start:]
-
-
-def test_block_shuffle_mixes_within_and_among_blocks():
-    def first_fill(seed, epoch):
-        return next(plan.block_shuffle(1000, 10, 100, seed, epoch))
-
-    places, order = first_fill(1, 1)
-    blocks = places.reshape(10, 10)
-    assert (np.diff(blocks, axis=1) == 1).all()  # read block by block
-    assert (np.diff(places) > 0).all()  # and forwards
-    assert (np.diff(blocks[:, 0]) != 10).any()  # from all over the storage
-    assert len(np.unique(places[order][:10] // 10)) > 3  # and are mixed
-    orders = {
-        tuple(places[order])
-        for seed in range(5)
-        for epoch in range(5)
-        for places, order in [first_fill(seed, epoch)]
-    }
-    assert len(orders) == 25
-
-
-@given(st.integers(0, 1000), st.integers(1, 50))
-def test_shares_are_disjoint_and_even(rows, world_size):
-    shares = [plan.share(rows, rank, world_size) for rank in range(world_size)]
-    assert [0, *(stop for _, stop in shares)] == [*(start for start, _ in shares), rows]
-    sizes = [stop - start for start, stop in shares]
-    assert max(sizes) - min(sizes) <= 1

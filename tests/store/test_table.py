@@ -1,20 +1,13 @@
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from enc.store import (
-    RECIPES,
-    FeatureTable,
-    SpecError,
-    StoreError,
-    create_feature_set,
-    default_name,
-    feature_set_names,
-    open_feature_set,
-    table,
-)
+from enc.store import FeatureTable, SpecError, StoreError
 from enc.store.batches import MappedFeatures, PlannedFeatures
 from fakes import fake_spec
 
@@ -67,49 +60,6 @@ def test_another_setting_is_refused_by_name(tmp_path):
         FeatureTable.create(tmp_path / "set", fake_spec(max_length=9))
 
 
-def test_rows_written_before_an_exception_are_committed(tmp_path):
-    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
-    with pytest.raises(KeyboardInterrupt), feature_table.writer() as writer:
-        writer.write(
-            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
-        )
-        raise KeyboardInterrupt
-    assert FeatureTable(tmp_path / "set").rows == 1
-
-
-def test_a_shard_is_invisible_until_it_is_committed(tmp_path):
-    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
-    with feature_table.writer() as writer:
-        writer.write(
-            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
-        )
-        assert len(list((tmp_path / "set").glob("*.parquet"))) == 1
-        assert FeatureTable(tmp_path / "set").rows == 0
-    assert FeatureTable(tmp_path / "set").rows == 1
-
-
-def test_a_failed_write_leaves_no_shard(tmp_path):
-    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
-    with pytest.raises(ValueError, match="shape"), feature_table.writer() as writer:
-        writer.write(
-            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 3))
-        )
-    assert not list((tmp_path / "set").glob("*.parquet"))
-    assert FeatureTable(tmp_path / "set").version == 0
-
-
-@pytest.mark.parametrize(("limit", "value"), [("SHARD_BYTES", 1), ("COMMIT_SECONDS", 0.0)])
-def test_shards_are_committed_by_size_and_by_time(tmp_path, monkeypatch, limit, value):
-    monkeypatch.setattr(table, limit, value)
-    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
-    with feature_table.writer() as writer:
-        for key in (b"a", b"b"):
-            writer.write(
-                pa.array([key * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
-            )
-    assert (feature_table.version, len(feature_table.shards)) == (2, 2)
-
-
 def test_features_are_found_by_location(tmp_path):
     feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
     add(feature_table, 0, 5)
@@ -140,53 +90,68 @@ def test_deleted_rows_leave_a_shard_that_is_still_read(tmp_path):
     assert sorted(kept[:, 0].tolist()) == [0, 1, 3, 4, 5]
 
 
-def test_catalog(tmp_path):
-    store = tmp_path / "store"
-    with pytest.raises(StoreError, match="there is no store at"):
-        feature_set_names(store)
-    create_feature_set(store, "one", fake_spec())
-    assert open_feature_set(store).name == "one"
-    create_feature_set(store, "two", fake_spec(max_length=9))
-    assert feature_set_names(store) == ["one", "two"]
-    with pytest.raises(StoreError, match=r"several feature sets \(it has: one, two\)"):
-        open_feature_set(store)
-    with pytest.raises(StoreError, match=r"no feature set 'three' in .* \(it has: one, two\)"):
-        open_feature_set(store, "three")
+def test_a_table_or_its_path(tmp_path):
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+    assert FeatureTable.of(feature_table) is feature_table
+    assert FeatureTable.of(str(tmp_path / "set")).spec == fake_spec()
+    assert repr(feature_table) == f"FeatureTable({str(tmp_path / 'set')!r}, version=0, rows=0)"
 
 
-def test_what_is_no_store_is_refused(tmp_path):
+@pytest.mark.parametrize("folder", ["a b", "ü 中文", "a#b", "a?b", "100%", "a[1]*"])
+def test_any_folder_will_do(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / folder / "set", Path(folder, "relative")):
+        feature_table = FeatureTable.create(path, fake_spec())
+        add(feature_table, 0, 5)
+        add(FeatureTable(path), 5, 5)
+        again = FeatureTable(path)
+        features = MappedFeatures(again.shards, fake_spec()).take(np.array([1, (1 << 40) + 1]))
+        assert sorted(features[:, 0]) == [1, 6]
+        assert all(Path(shard).is_file() for shard in again.shards)
+
+
+def test_a_folder_that_delta_would_take_for_another_is_refused(tmp_path):
+    for path in (tmp_path / "a%20b" / "set", tmp_path / "set%41"):
+        with pytest.raises(StoreError, match=r"'%[24][01]' in a path is not told from a URL's; rename it"):
+            FeatureTable.create(path, fake_spec())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_log_is_called_that(tmp_path):
+    add(FeatureTable.create(tmp_path / "set", fake_spec()), 0, 3)
+    (tmp_path / "set" / "_delta_log" / f"{0:020}.json").write_text("{broken")
+    with pytest.raises(
+        StoreError, match=r"the log of feature set '.*set' cannot be read \(.*restore '.*_delta_log'"
+    ) as caught:
+        FeatureTable(tmp_path / "set")
+    assert "\n" not in str(caught.value)
+
+
+def test_threads_create_one_table_at_the_same_time(tmp_path):
+    together = threading.Barrier(8)
+
+    def create(number: int) -> FeatureTable:
+        together.wait()
+        feature_table = FeatureTable.create(tmp_path / "store" / "set", fake_spec())
+        add(feature_table, number * 5, 5)
+        return feature_table
+
+    with ThreadPoolExecutor(8) as pool:
+        tables = list(pool.map(create, range(8)))
+    assert {feature_table.refresh().rows for feature_table in tables} == {40}
+
+
+def test_a_folder_in_which_a_table_was_begun_is_gone_on_with(tmp_path):
+    (tmp_path / "set" / "_delta_log").mkdir(parents=True)
+    add(FeatureTable.create(tmp_path / "set", fake_spec()), 0, 3)
+    assert FeatureTable(tmp_path / "set").rows == 3
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "one.txt").write_text("x")
+    with pytest.raises(StoreError, match="holds other files"):
+        FeatureTable.create(tmp_path / "letters", fake_spec())
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match="is a file"):
-        create_feature_set(tmp_path / "file", "set", fake_spec())
-    with pytest.raises(StoreError, match="is not a store"):
-        create_feature_set(tmp_path, "set", fake_spec())
-    for name in ("", "a/b", "..", "_x"):
-        with pytest.raises(StoreError, match="cannot name a feature set"):
-            create_feature_set(tmp_path / "new", name, fake_spec())
-    DeltaTable.create(tmp_path / "s" / "alien", pa.schema([pa.field("x", pa.int64())]))
-    with pytest.raises(StoreError, match="not one of enc's"):
-        open_feature_set(tmp_path / "s")
-
-
-@pytest.mark.parametrize(
-    ("changes", "layers", "name"),
-    [
-        (dict(model="minilm", max_length=128, dtype="float16"), 1, "minilm-mean-128"),
-        (dict(model="/models/my bert/", pooling=("cls", "max")), 1, "my-bert-cls-max-8-float32"),
-        (
-            dict(model="org/name", layers=(9, 10, 11, 12), prefix="query: "),
-            12,
-            "name-mean-layers9to12-8-query-float32",
-        ),
-        (dict(model="m", layers=(3, 1)), 3, "m-mean-layers3_1-8-float32"),
-        (
-            dict(model="m", long_text="windows", stride=2, precision="int8"),
-            1,
-            "m-mean-8-windows2-int8-float32",
-        ),
-        (dict(model="m", **RECIPES["flat32"], dtype="float16") | dict(layers=(1,)), 1, "m-flat32"),
-        (dict(model="m", special_tokens=False), 1, "m-mean-8-bare-float32"),
-    ],
-)
-def test_default_names(changes, layers, name):
-    assert default_name(fake_spec(**changes), layers) == name
+    with pytest.raises(StoreError, match=r"cannot make the feature set '.*file/set': .*Not a directory"):
+        FeatureTable.create(tmp_path / "file" / "set", fake_spec())

@@ -15,7 +15,7 @@ from enc.engine.backends.onnx_backend import _profiles
 from enc.engine.backends.torch_backend import TorchBackend
 from enc.engine.encode.checkpoint import Checkpoint
 from enc.engine.encode.devices import cpu_has_bf16
-from enc.store import ModelError, Source, open_feature_set
+from enc.store import ModelError, Source, Store
 
 TEXTS = [
     "a good hotel, very good!",
@@ -203,7 +203,7 @@ def test_many_texts_are_measured_and_the_choice_is_remembered(
     other = load_encoder(str(tiny_bert), max_length=32)
     other.prepare(other.tokenize(["x"] * 20), 10**9)
     assert other._choice.measured
-    assert open_feature_set(tmp_path / "s").rows == len(TEXTS)
+    assert Store(tmp_path / "s").open().rows == len(TEXTS)
 
 
 def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):

@@ -11,7 +11,7 @@ from enc.engine.backends.measure import cosines
 from enc.engine.backends.network import network_of
 from enc.engine.backends.openvino_backend import OpenVinoBackend
 from enc.engine.encode.checkpoint import checkpoint_of
-from enc.store import ModelError, Source, open_feature_set
+from enc.store import ModelError, Source, Store
 
 pytest.importorskip("nncf", reason="quantizing needs nncf")
 pytest.importorskip("openvino", reason="int8 models run on openvino")
@@ -143,4 +143,4 @@ def test_quantizing_without_its_packages_names_the_extra(monkeypatch):
 def test_features_of_int8_train_a_head(quantized, tmp_path):
     (tmp_path / "t.tsv").write_text("sentence\tlabel\na\t0\nb\t1\n")
     build_features(Source(tmp_path / "t.tsv"), tmp_path / "s", load_encoder(str(quantized)))
-    assert open_feature_set(tmp_path / "s").spec.precision == "int8"
+    assert Store(tmp_path / "s").open().spec.precision == "int8"

@@ -9,7 +9,7 @@ from enc.engine.backends.onnx_file import INPUTS
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.engine.export import export_onnx
 from enc.engine.sweep.search import search
-from enc.store import ModelError, Source, SpecError, open_feature_set
+from enc.store import ModelError, Source, SpecError, Store
 
 onnxruntime = pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx", reason="onnx is an extra and not installed")
@@ -49,7 +49,7 @@ def test_a_head_with_its_encoder(tiny_bert, tmp_path, write, precision, target):
     encoder = load_encoder(str(tiny_bert), max_length=32)
     build_features(Source(path), tmp_path / "store", encoder)
     head = train_head(
-        Source(path), open_feature_set(tmp_path / "store"), valid=Source(path), config=TrainConfig(epochs=2)
+        Source(path), Store(tmp_path / "store").open(), valid=Source(path), config=TrainConfig(epochs=2)
     )
     head = Head.load(head.save(tmp_path / "head"))
     checkpoint = checkpoint_of(str(tiny_bert), max_length=32)
@@ -88,7 +88,7 @@ def test_every_task_and_head(tiny_bert, tmp_path, write, kind, pooling, options)
     encoder = load_encoder(str(tiny_bert), backend="torch", **settings)
     build_features(Source(path), tmp_path / "store", encoder)
     config = TrainConfig(epochs=2, head=kind)
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     use = table.spec.select(layers=[2])
     head = train_head(Source(path), table, valid=Source(path), config=config, use=use, **options)
     checkpoint = checkpoint_of(str(tiny_bert), **(settings | dict(layers="2")))
@@ -123,7 +123,7 @@ def test_an_ensemble_of_heads(tiny_bert, tmp_path, write, options, kind, precisi
     build_features(source, tmp_path / "store", encoder)
     # Large weights make some probabilities 0 and 1 in half precision, of which there are no logits.
     config = TrainConfig(epochs=20, head=kind, optimizer="sgd", learning_rate=rate)
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     head = search(source, table, grid={}, seeds=3, ensemble=True, valid=source, config=config, **options).head
     head = Head.load(head.save(tmp_path / "head"))
     assert head.members == 3

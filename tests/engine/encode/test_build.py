@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features
 from enc.engine.encode import build
-from enc.store import FeatureTable, Source, SpecError, open_feature_set
+from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.shard import ShardWriter
 from fakes import FakeEncoder
@@ -42,7 +42,7 @@ def test_every_text_is_encoded_once(tmp_path, reviews, write):
     third = build_features(Source(more), store, encoder)
     assert (third.rows, third.distinct, third.cached, third.encoded) == (3, 2, 1, 1)
     assert encoder.encoded == 201
-    assert open_feature_set(store).rows == 201
+    assert Store(store).open().rows == 201
 
 
 def test_padding_is_counted(tmp_path, write):
@@ -56,7 +56,7 @@ def test_padding_is_counted(tmp_path, write):
 def test_features_belong_to_their_texts(tmp_path, write):
     path = write("t.tsv", "text\none three fifteen\na bb\n" + "word " * 9 + "\n")
     build_features(Source(path), tmp_path / "store", FakeEncoder(tokens_per_batch=8))
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     rows = pq.read_table(table.shards[0], columns=["n_tokens", "truncated"]).to_pylist()
     features = MappedFeatures(table.shards, table.spec).take(np.arange(3))
     by_count = {row["n_tokens"]: (row["truncated"], list(f)) for row, f in zip(rows, features, strict=True)}
@@ -65,7 +65,7 @@ def test_features_belong_to_their_texts(tmp_path, write):
 
 def test_small_windows_and_batches_change_nothing(tmp_path, reviews, monkeypatch):
     def stored(store):
-        table = open_feature_set(store)
+        table = Store(store).open()
         keys = pq.read_table(table.shards[0], columns=["key"]).column("key").to_pylist()
         return dict(
             zip(keys, MappedFeatures(table.shards, table.spec).take(np.arange(200)).tolist(), strict=True)
@@ -95,7 +95,7 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
     summary = build_features(Source(reviews), store, encoder, name="set")
     assert (summary.cached, summary.encoded, encoder.encoded) == (kept, 200 - kept, 200 - kept)
     assert FeatureTable(store / "set").rows == 200
-    table = open_feature_set(store)
+    table = Store(store).open()
     numbers = np.concatenate(
         [
             MappedFeatures([shard], table.spec).take(np.arange(pq.read_metadata(shard).num_rows))
@@ -181,7 +181,7 @@ def test_token_features_are_padded_to_max_length(tmp_path, tiny_bert, write):
 
     encoder = load_encoder(str(tiny_bert), pooling="tokens", max_length=12)
     build_features(Source(write("t.tsv", "text\na b\n")), tmp_path / "store", encoder)
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     features = MappedFeatures(table.shards, table.spec).take(np.array([0]))
     assert features.shape == (1, 12, 16)
     assert (features[0, 4:] == 0).all()

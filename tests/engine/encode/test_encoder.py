@@ -7,7 +7,7 @@ import pytest
 import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
 from enc.engine.encode.checkpoint import digests
-from enc.store import RECIPES, ModelError, Source, SpecError, open_feature_set
+from enc.store import RECIPES, ModelError, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
 from enc.store.plan import located_sql
@@ -69,7 +69,7 @@ def stored_features(tmp_path, encoder, texts, pairs=None):
     )
     source = Source(path, text_column="a", pair_column="b" if pairs else None)
     build_features(source, tmp_path / "store", encoder, tokens_per_batch=96)
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     with workspace() as con:
         stage = stage_source(con, source)
         locations = con.sql(located_sql(stage.name, table.shards)).fetchnumpy()["location"]
@@ -138,7 +138,7 @@ def test_the_same_model_elsewhere_has_the_same_digest(tmp_path, tiny_bert):
     ("options", "error", "message"),
     [
         (dict(max_length=65), ModelError, r"takes 64 tokens; pass --max-length 64"),
-        (dict(layers="3"), ModelError, "no layer 3; the model has layers 1 to 2"),
+        (dict(layers="3"), SpecError, "no layer 3; the model has layers 1 to 2"),
         (dict(pooling="median"), SpecError, "unknown pooling 'median'"),
         (dict(max_length=16, device="cuda:7"), ModelError, "device 'cuda:7' is not here"),
         (dict(max_length=16, device="abacus"), ModelError, "unknown device 'abacus'"),

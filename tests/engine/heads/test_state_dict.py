@@ -13,7 +13,7 @@ from enc.engine.train.config import RECIPES as TRAIN_RECIPES
 from enc.engine.train.config import TrainConfig
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import fit
-from enc.store import RECIPES, HeadError, LabelError, Source, open_feature_set, plan
+from enc.store import RECIPES, HeadError, LabelError, Source, Store, plan
 from fakes import FakeEncoder, fake_spec
 from torch import nn
 
@@ -28,7 +28,7 @@ def source(tmp_path):
 @pytest.fixture
 def data(source, tmp_path):
     build_features(source, tmp_path / "store", FakeEncoder())
-    return load_examples(source, open_feature_set(tmp_path / "store"), valid_fraction=0.2)
+    return load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.2)
 
 
 class Network(nn.Module):
@@ -62,7 +62,7 @@ def test_a_linear_head_is_one_linear_layer(data, tmp_path):
 
 def test_a_regression_keeps_its_units(source, tmp_path):
     build_features(source, tmp_path / "store", FakeEncoder())
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     head = fit(
         load_examples(source, table, valid_fraction=0.2, label_column="stars", task="regression"),
         TrainConfig(),
@@ -123,7 +123,7 @@ def test_flat32_trains_as_a_plain_loop_does(source, tiny_bert, tmp_path):
     build_features(
         source, tmp_path / "store", load_encoder(str(tiny_bert), **RECIPES["flat32"], backend="torch")
     )
-    data = load_examples(source, open_feature_set(tmp_path / "store"), valid_fraction=0.2)
+    data = load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.2)
     config = TrainConfig(**TRAIN_RECIPES["flat32"])
     head = fit(data, config)
 

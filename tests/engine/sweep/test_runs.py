@@ -11,7 +11,7 @@ from enc.engine.sweep.runs import stacked_bytes, train_runs
 from enc.engine.train.config import TrainConfig
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import fit, make_network
-from enc.store import DivergedError, HeadError, open_feature_set
+from enc.store import DivergedError, HeadError, Store
 from fakes import FakeEncoder
 
 BASE = TrainConfig(epochs=3, batch_size=16, seed=5)
@@ -124,7 +124,7 @@ def test_linear_heads_of_every_task_equal_those_trained_alone(
     source, tmp_path, options, changes, standardize, pooling
 ):
     build_features(source, tmp_path / "store", FakeEncoder(pooling=(pooling,)))
-    data = load_examples(source, open_feature_set(tmp_path / "store"), valid_fraction=0.3, seed=5, **options)
+    data = load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.3, seed=5, **options)
     config = dataclasses.replace(BASE, standardize=standardize, **changes)
     runs = runs_of(config, {"learning_rate": [0.003, 0.01]}, seeds=2)
     assert_as_alone(data, runs, train_runs(data, runs))

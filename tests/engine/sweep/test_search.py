@@ -14,7 +14,7 @@ from enc.engine.sweep.search import _by_setting, search
 from enc.engine.train.config import TrainConfig
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import fit
-from enc.store import DivergedError, HeadError, SourceError, open_feature_set
+from enc.store import DivergedError, HeadError, SourceError, Store
 from fakes import FakeEncoder
 
 BASE = TrainConfig(epochs=3, batch_size=16, seed=5)
@@ -65,7 +65,7 @@ def test_parts_are_swept(source, tmp_path):
     build_features(source, tmp_path / "two", encoder)
     grid = parse_sweep(["use=layers=1,layers=2,layers=1,2"])
     assert grid == {"use": ["layers=1", "layers=2", "layers=1,2"]}
-    found = search(source, open_feature_set(tmp_path / "two"), grid=grid, valid_fraction=0.3, config=BASE)
+    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid_fraction=0.3, config=BASE)
     best = found.compared[0].setting["use"]
     assert found.head.spec.layers == tuple(int(n) for n in best.partition("=")[2].split(","))
 
@@ -82,7 +82,7 @@ def test_values_of_several_kinds_are_one_column(source, table, tmp_path):
 def test_parts_by_another_name_are_the_same_setting(source, tmp_path):
     build_features(source, tmp_path / "two", FakeEncoder(layers=(1, 2)))
     grid = parse_sweep(["use=layers=1,layers=1-2,layers=1,2"])
-    found = search(source, open_feature_set(tmp_path / "two"), grid=grid, valid_fraction=0.3, config=BASE)
+    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid_fraction=0.3, config=BASE)
     assert sorted(found.runs["use"].to_pylist()) == ["layers=1", "layers=1-2"]
 
 
@@ -181,7 +181,7 @@ def test_a_head_that_cannot_be_stacked_is_trained_alone(source, tmp_path):
     )
     build_features(source, tmp_path / "tokens", encoder)
     told = []
-    table = open_feature_set(tmp_path / "tokens")
+    table = Store(tmp_path / "tokens").open()
     config = dataclasses.replace(BASE, head="lstm", head_args={"hidden": 4}, epochs=1)
     for options in ({"valid_fraction": 0.3}, {"folds": 3}):
         found = search(

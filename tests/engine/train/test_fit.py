@@ -7,7 +7,7 @@ import pytest
 import torch
 from enc.engine import Head, TrainConfig, build_features, train_head
 from enc.engine.train.fit import train_head as train
-from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, open_feature_set
+from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, Store
 from fakes import FakeEncoder
 from safetensors.torch import load_file
 
@@ -21,7 +21,7 @@ def data(tmp_path, write):
     train_file = write("train.tsv", "\n".join([*lines, "no label here\t", "\tlong"]) + "\n")
     valid_file = write("valid.tsv", "\n".join([lines[0], *lines[1:31]]) + "\n")
     build_features(Source([train_file, valid_file]), tmp_path / "store", FakeEncoder())
-    return train_file, valid_file, open_feature_set(tmp_path / "store")
+    return train_file, valid_file, Store(tmp_path / "store").open()
 
 
 CONFIG = TrainConfig(epochs=8, learning_rate=0.05, batch_size=16)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import FeatureDataset, build_features, to_device
-from enc.store import Source, SourceError, open_feature_set
+from enc.store import Source, SourceError, Store
 from enc.store.batches import MODES, PlannedFeatures
 from fakes import FakeEncoder
 from torch.utils.data import DataLoader
@@ -15,7 +15,7 @@ def make(tmp_path, write):
     """A dataset of 100 texts whose features begin with their number of words, which is the target, too."""
     write("t.tsv", "text\n" + "\n".join("word " * (1 + i % 8) + f"n{i}" for i in range(100)) + "\n")
     build_features(Source(tmp_path / "t.tsv"), tmp_path / "store", FakeEncoder(max_length=16))
-    table = open_feature_set(tmp_path / "store")
+    table = Store(tmp_path / "store").open()
     locations = np.arange(100)
 
     def dataset(mode="ram", **options):

@@ -1,0 +1,63 @@
+"""Orders in which an epoch visits its rows: pure functions of sizes, seed and epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch's rows: a permutation of ``range(rows)``, int64; seed and epoch alone decide it."""
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def rank_share(rows: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Start and stop of a rank's share of ``rows``.
+
+    The shares of all ranks are disjoint and cover all rows; their sizes differ by one row at most.
+    """
+    return rows * rank // world_size, rows * (rank + 1) // world_size
+
+
+def block_shuffle(
+    rows: int,
+    block_rows: int,
+    buffer_rows: int,
+    seed: int,
+    epoch: int,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """An order of an epoch's rows that reads storage in blocks: yields ``(places, order)`` for each buffer.
+
+    A place is the number of a row as storage has it, from 0. Blocks of ``block_rows`` neighbouring
+    places come in random order. Each rank takes its share of the sequence of blocks, so that it reads
+    its own part of the storage, fills a buffer of ``buffer_rows`` rows, permutes the buffer, and goes on
+    with the next. ``places`` int64 [n] are the places to read for one buffer, ascending, and
+    ``places[order]`` is the order in which they are served. The first ``start`` rows of the rank are
+    left out. The arguments alone decide everything.
+    """
+    blocks = np.random.default_rng([seed, epoch]).permutation(-(-rows // block_rows))
+    sizes = np.minimum(block_rows, rows - blocks * block_rows)
+    ends = np.cumsum(sizes)
+    first, stop = rank_share(rows, rank, world_size)
+    for number in range(start // buffer_rows, -(-(stop - first) // buffer_rows)):
+        begin = first + number * buffer_rows
+        end = min(begin + buffer_rows, stop)
+        held = slice(np.searchsorted(ends, begin, side="right"), np.searchsorted(ends, end) + 1)
+        # The buffer before may have the first rows of a block.
+        skipped = np.maximum(begin - (ends[held] - sizes[held]), 0)
+        lengths = np.minimum(ends[held], end) - (ends[held] - sizes[held]) - skipped
+        starts = blocks[held] * block_rows + skipped
+        ascending = np.argsort(starts)  # each file of a buffer is then read once, and forwards
+        slots = np.empty_like(starts)
+        slots[ascending] = np.cumsum(lengths[ascending]) - lengths[ascending]
+        order = np.random.default_rng([seed, epoch, rank, number]).permutation(end - begin)
+        served = order[max(0, start - number * buffer_rows) :]
+        yield _ranges(starts[ascending], lengths[ascending]), _ranges(slots, lengths)[served]
+
+
+def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """``range(start, start + length)`` of each, one after the other."""
+    return np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())

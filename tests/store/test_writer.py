@@ -1,0 +1,48 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from enc.store import FeatureTable, writer
+from fakes import fake_spec
+
+
+def test_rows_written_before_an_exception_are_committed(tmp_path):
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+    with pytest.raises(KeyboardInterrupt), feature_table.writer() as appending:
+        appending.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+        )
+        raise KeyboardInterrupt
+    assert FeatureTable(tmp_path / "set").rows == 1
+
+
+def test_a_shard_is_invisible_until_it_is_committed(tmp_path):
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+    with feature_table.writer() as appending:
+        appending.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+        )
+        assert len(list((tmp_path / "set").glob("*.parquet"))) == 1
+        assert FeatureTable(tmp_path / "set").rows == 0
+    assert FeatureTable(tmp_path / "set").rows == 1
+
+
+def test_a_failed_write_leaves_no_shard(tmp_path):
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+    with pytest.raises(ValueError, match="shape"), feature_table.writer() as appending:
+        appending.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 3))
+        )
+    assert not list((tmp_path / "set").glob("*.parquet"))
+    assert FeatureTable(tmp_path / "set").version == 0
+
+
+@pytest.mark.parametrize(("limit", "value"), [("SHARD_BYTES", 1), ("COMMIT_SECONDS", 0.0)])
+def test_shards_are_committed_by_size_and_by_time(tmp_path, monkeypatch, limit, value):
+    monkeypatch.setattr(writer, limit, value)
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+    with feature_table.writer() as appending:
+        for key in (b"a", b"b"):
+            appending.write(
+                pa.array([key * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+            )
+    assert (feature_table.version, len(feature_table.shards)) == (2, 2)
