@@ -1,14 +1,28 @@
-"""What computes: encoders, building features, training heads, scoring."""
+"""What computes: encoders, building features, training heads, scoring.
 
-from .backends.load import load_encoder, load_encoder_of
-from .encode.build import BuildSummary, build_features
-from .encode.encoder import Encoder, encode_texts
-from .heads.head import Head
-from .heads.labels import Labels
-from .score import Prediction, ScoreSummary, predict_texts, score_parquet
-from .train.config import TrainConfig
-from .train.fit import train_head
-from .train.torch_dataset import FeatureDataset, to_device
+Importing this module imports nothing else: each name below loads what it needs when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backends.load import load_encoder, load_encoder_of
+    from .encode.build import BuildSummary, build_features
+    from .encode.encoder import Encoder, encode_texts
+    from .export import export_onnx
+    from .finetune.run import fine_tune
+    from .finetune.tuned import load_classifier
+    from .heads.head import Head
+    from .heads.labels import Labels
+    from .score import Prediction, ScoreSummary, predict_texts, score_parquet
+    from .sweep.search import search
+    from .sweep.search_path import search_path
+    from .train.config import TrainConfig
+    from .train.examples import load_examples
+    from .train.fit import train_head
+    from .train.solve import solve
+    from .train.torch_dataset import FeatureDataset, to_device
 
 __all__ = [
     "BuildSummary",
@@ -21,10 +35,57 @@ __all__ = [
     "TrainConfig",
     "build_features",
     "encode_texts",
+    "export_onnx",
+    "fine_tune",
+    "load_classifier",
     "load_encoder",
     "load_encoder_of",
+    "load_examples",
     "predict_texts",
     "score_parquet",
+    "search",
+    "search_path",
+    "solve",
     "to_device",
     "train_head",
 ]
+
+# Where each name is, as module:name. A name stands here, in __all__ and in the imports for type checkers above.
+_HOMES = {
+    "BuildSummary": "encode.build:BuildSummary",
+    "Encoder": "encode.encoder:Encoder",
+    "FeatureDataset": "train.torch_dataset:FeatureDataset",
+    "Head": "heads.head:Head",
+    "Labels": "heads.labels:Labels",
+    "Prediction": "score:Prediction",
+    "ScoreSummary": "score:ScoreSummary",
+    "TrainConfig": "train.config:TrainConfig",
+    "build_features": "encode.build:build_features",
+    "encode_texts": "encode.encoder:encode_texts",
+    "export_onnx": "export:export_onnx",
+    "fine_tune": "finetune.run:fine_tune",
+    "load_classifier": "finetune.tuned:load_classifier",
+    "load_encoder": "backends.load:load_encoder",
+    "load_encoder_of": "backends.load:load_encoder_of",
+    "load_examples": "train.examples:load_examples",
+    "predict_texts": "score:predict_texts",
+    "score_parquet": "score:score_parquet",
+    "search": "sweep.search:search",
+    "search_path": "sweep.search_path:search_path",
+    "solve": "train.solve:solve",
+    "to_device": "train.torch_dataset:to_device",
+    "train_head": "train.fit:train_head",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = value  # the next time, Python finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,9 +8,9 @@ import numpy as np
 
 from ...store import LabelError, plan
 from ...store.stage import Stage
-from ..heads.labels import Labels, distinct_labels, listing, place
+from ..heads.labels import Labels, distinct_labels, first_place, listing
 from ..heads.metrics import Predicted
-from ..heads.targets import refuse
+from ..heads.targets import refuse_rows
 from ..heads.tasks import REGRESSION, SINGLE_LABEL, Task
 from .glue import GlueTask, glue_metrics
 
@@ -104,7 +104,7 @@ def _are_fractions(stage: Stage) -> bool:
 def targets_of(stage: Stage, labels: Any, classes: Classes) -> np.ndarray:
     """Class numbers int64 [rows], or float32 [rows] for a regression."""
     if classes.task is REGRESSION:
-        refuse(
+        refuse_rows(
             stage,
             "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)",
             "is no number that a regression can learn",
@@ -113,7 +113,7 @@ def targets_of(stage: Stage, labels: Any, classes: Classes) -> np.ndarray:
     numbers = {raw: classes.number(raw) for raw in distinct_labels(stage)}
     for raw, number in numbers.items():
         if number is None:
-            where = place(stage, f"label = {plan.literal(raw)}")
+            where = first_place(stage, f"label = {plan.literal(raw)}")
             raise LabelError(f"unknown label '{raw}' in {where}; the classes are: {listing(classes.names)}")
     encoded = labels.combine_chunks().dictionary_encode()
     table = np.array([numbers[raw] for raw in encoded.dictionary.to_pylist()], np.int64)

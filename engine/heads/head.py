@@ -39,7 +39,7 @@ class Head:
     """
 
     kind: str
-    """One of :data:`engine.heads.networks.HEADS`, or ``module:Class``."""
+    """One of :data:`engine.heads.kinds.HEADS`, or ``module:Class``."""
     labels: Labels
     spec: FeatureSpec
     """Setting of the features that the network takes; of the parts alone, where training used parts."""

@@ -112,7 +112,7 @@ class Labels:
         pairs = [(raw, self.number(raw)) for raw in distinct_labels(stage)]
         for raw, number in pairs:
             if number is None:
-                where = place(stage, f"label = {plan.literal(raw)}")
+                where = first_place(stage, f"label = {plan.literal(raw)}")
                 raise LabelError(
                     f"unknown label '{raw}' in {where}; the head's labels are: {listing(self.values)}"
                 )
@@ -136,7 +136,7 @@ def distinct_labels(stage: Stage, value: str = "label") -> list[str]:
     return [row[0] for row in rows]
 
 
-def place(stage: Stage, condition: str) -> str:
+def first_place(stage: Stage, condition: str) -> str:
     """The first of a stage's usable rows for which a condition holds, and how many there are: ``file, row 3 (2 in all)``."""
     matches = f"{stage.name} WHERE key IS NOT NULL AND {condition}"
     rows = stage.con.sql(

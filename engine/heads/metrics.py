@@ -1,26 +1,32 @@
-"""How good predictions are, by scikit-learn and scipy, under the names that people use."""
+"""How good predictions are, under the names that people use.
+
+Figures of classes are numpy's, from counts by class; they equal scikit-learn's, which takes as long to load
+as half of torch. SciPy is loaded where a correlation is asked for.
+"""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn import metrics as sk
 
 from ...store import SourceError
-from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
+
+if TYPE_CHECKING:
+    from .tasks import Task
 
 MAX_CLASSES = 100
 """With more, AUC and the confusion matrix are left out: one is slow and the other large."""
+_CLASSES = ("single-label", "multi-label")
+_REGRESSION = ("regression",)
 
 
 @dataclass(frozen=True)
 class Predicted:
     """Predictions of a set of rows, beside the truth."""
 
-    task: Task
+    task: "Task"
     classes: int
     loss: float
     targets: np.ndarray
@@ -36,67 +42,134 @@ class Metric:
     """A figure, and which tasks have it."""
 
     compute: Callable[[Predicted], float]
-    tasks: tuple[Task, ...] = (SINGLE_LABEL, MULTI_LABEL)
+    tasks: tuple[str, ...] = _CLASSES
+    """Names of tasks; tasks themselves are torch's functions."""
     binary: bool = False
     """For two classes only; the second one is the positive one."""
     of_probabilities: bool = False
     lower_is_better: bool = False
 
 
-def _averaged(function: Callable[..., Any], average: str) -> Callable[[Predicted], float]:
-    return lambda p: function(p.targets, p.predictions, average=average, zero_division=0)
+@dataclass(frozen=True)
+class _Counts:
+    """Rows by class, float64 [classes] each; a row with several labels counts for each of them."""
+
+    right: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def of(cls, p: Predicted) -> "_Counts":
+        if p.targets.ndim == 2:
+            sums = ((p.targets * p.predictions).sum(0), p.targets.sum(0), p.predictions.sum(0))
+        else:
+            found = (p.targets[p.targets == p.predictions], p.targets, p.predictions)
+            sums = (np.bincount(classes, minlength=p.classes) for classes in found)
+        return cls(*(np.asarray(one, np.float64) for one in sums))
+
+    def precision(self) -> np.ndarray:
+        return _share(self.right, self.predicted)
+
+    def recall(self) -> np.ndarray:
+        return _share(self.right, self.true)
+
+    def f1(self) -> np.ndarray:
+        return _share(2 * self.right, self.true + self.predicted)
+
+    def f1_micro(self) -> float:
+        return float(_share(2 * self.right.sum(), (self.true + self.predicted).sum()))
+
+    def mcc(self) -> float:
+        rows = self.true.sum()
+        covariance = self.right.sum() * rows - self.true @ self.predicted
+        spread = np.sqrt((rows**2 - self.true @ self.true) * (rows**2 - self.predicted @ self.predicted))
+        return float(_share(covariance, spread))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """``part / whole``, and 0 where there is nothing to be a share of."""
+    return np.divide(
+        part, whole, out=np.zeros_like(np.asarray(part, np.float64)), where=np.asarray(whole) != 0
+    )
+
+
+def _macro(figure: Callable[[_Counts], np.ndarray]) -> Callable[[Predicted], float]:
+    """The mean of a figure over the classes; of one label a row, over those that are true or predicted somewhere."""
+
+    def mean(p: Predicted) -> float:
+        counts = _Counts.of(p)
+        occurs = np.full(p.classes, True) if p.targets.ndim == 2 else counts.true + counts.predicted > 0
+        return figure(counts)[occurs].mean()
+
+    return mean
+
+
+def _binary(figure: Callable[[_Counts], np.ndarray]) -> Callable[[Predicted], float]:
+    return lambda p: figure(_Counts.of(p))[1]
 
 
 def _auc(p: Predicted) -> float:
-    if p.outputs is None:
+    """Of two classes, the second's; of several, and of several labels, the mean of each one's against the rest."""
+    if p.outputs is None or not np.isfinite(p.outputs).all():
         return float("nan")
-    if p.targets.ndim == 2:
-        return float(sk.roc_auc_score(p.targets, p.outputs, average="macro"))
-    if p.classes == 2:
-        return float(sk.roc_auc_score(p.targets, p.outputs[:, 1]))
-    return float(sk.roc_auc_score(p.targets, p.outputs, multi_class="ovr", labels=np.arange(p.classes)))
+    if p.targets.ndim == 1 and p.classes == 2:
+        return _area(p.targets == 1, p.outputs[:, 1])
+    truth = p.targets == 1 if p.targets.ndim == 2 else p.targets[:, None] == np.arange(p.classes)
+    return float(np.mean([_area(truth[:, i], p.outputs[:, i]) for i in range(p.classes)]))
 
 
-def _correlation(function: Callable[..., Any], p: Predicted) -> float:
-    return function(p.targets, p.predictions).statistic
+def _area(truth: np.ndarray, scores: np.ndarray) -> float:
+    """The share of pairs of a true and an untrue row whose scores are in order; equal ones count half."""
+    positive, negative = scores[truth], np.sort(scores[~truth])
+    below = np.searchsorted(negative, positive, "left") + np.searchsorted(negative, positive, "right")
+    return float(below.mean() / 2 / len(negative)) if len(positive) and len(negative) else float("nan")
+
+
+def _errors(p: Predicted) -> np.ndarray:
+    return np.subtract(p.targets, p.predictions, dtype=np.float64)
+
+
+def _correlation(name: str) -> Callable[[Predicted], float]:
+    def statistic(p: Predicted) -> float:
+        from scipy import stats
+
+        return getattr(stats, name)(p.targets, p.predictions).statistic
+
+    return statistic
 
 
 METRICS = {
-    "loss": Metric(lambda p: p.loss, (SINGLE_LABEL, MULTI_LABEL, REGRESSION), lower_is_better=True),
+    "loss": Metric(lambda p: p.loss, (*_CLASSES, *_REGRESSION), lower_is_better=True),
     "accuracy": Metric(lambda p: (p.targets == p.predictions).reshape(len(p.targets), -1).all(1).mean()),
-    "precision": Metric(_averaged(sk.precision_score, "macro")),
-    "recall": Metric(_averaged(sk.recall_score, "macro")),
-    "f1": Metric(_averaged(sk.f1_score, "macro")),
-    "f1_micro": Metric(_averaged(sk.f1_score, "micro"), (MULTI_LABEL,)),
-    "precision_binary": Metric(_averaged(sk.precision_score, "binary"), (SINGLE_LABEL,), binary=True),
-    "recall_binary": Metric(_averaged(sk.recall_score, "binary"), (SINGLE_LABEL,), binary=True),
-    "f1_binary": Metric(_averaged(sk.f1_score, "binary"), (SINGLE_LABEL,), binary=True),
-    "mcc": Metric(lambda p: sk.matthews_corrcoef(p.targets, p.predictions), (SINGLE_LABEL,)),
+    "precision": Metric(_macro(_Counts.precision)),
+    "recall": Metric(_macro(_Counts.recall)),
+    "f1": Metric(_macro(_Counts.f1)),
+    "f1_micro": Metric(lambda p: _Counts.of(p).f1_micro(), ("multi-label",)),
+    "precision_binary": Metric(_binary(_Counts.precision), ("single-label",), binary=True),
+    "recall_binary": Metric(_binary(_Counts.recall), ("single-label",), binary=True),
+    "f1_binary": Metric(_binary(_Counts.f1), ("single-label",), binary=True),
+    "mcc": Metric(lambda p: _Counts.of(p).mcc(), ("single-label",)),
     "auc": Metric(_auc, of_probabilities=True),
-    "pearson": Metric(lambda p: _correlation(pearsonr, p), (REGRESSION,)),
-    "spearman": Metric(lambda p: _correlation(spearmanr, p), (REGRESSION,)),
-    "mse": Metric(
-        lambda p: sk.mean_squared_error(p.targets, p.predictions), (REGRESSION,), lower_is_better=True
-    ),
-    "mae": Metric(
-        lambda p: sk.mean_absolute_error(p.targets, p.predictions), (REGRESSION,), lower_is_better=True
-    ),
+    "pearson": Metric(_correlation("pearsonr"), _REGRESSION),
+    "spearman": Metric(_correlation("spearmanr"), _REGRESSION),
+    "mse": Metric(lambda p: np.square(_errors(p)).mean(), _REGRESSION, lower_is_better=True),
+    "mae": Metric(lambda p: np.abs(_errors(p)).mean(), _REGRESSION, lower_is_better=True),
 }
 """Precision, recall and f1 are means over the classes (macro); accuracy for several labels wants all of a row's right."""
 
 
-def metric_names(task: Task, classes: int) -> list[str]:
+def metric_names(task: "Task", classes: int) -> list[str]:
     """The metrics that a task with so many classes has."""
     return [
         name
         for name, metric in METRICS.items()
-        if task in metric.tasks
+        if task.name in metric.tasks
         and (classes == 2 or not metric.binary)
         and (classes <= MAX_CLASSES or not metric.of_probabilities)
     ]
 
 
-def require_metric(name: str, task: Task, classes: int) -> None:
+def require_metric(name: str, task: "Task", classes: int) -> None:
     """Raise SourceError, listing those there are, for a metric that the task does not have."""
     names = metric_names(task, classes)
     if name not in names:
@@ -132,8 +205,11 @@ def confusion_matrix(predicted: Predicted) -> list[Any] | None:
     """
     if not predicted.task.has_classes or predicted.classes > MAX_CLASSES:
         return None
-    if predicted.targets.ndim == 2:
-        return sk.multilabel_confusion_matrix(predicted.targets, predicted.predictions).tolist()
-    return sk.confusion_matrix(
-        predicted.targets, predicted.predictions, labels=np.arange(predicted.classes)
-    ).tolist()
+    classes = predicted.classes
+    if predicted.targets.ndim == 1:
+        cells = predicted.targets * classes + predicted.predictions
+        return np.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
+    counts = _Counts.of(predicted)
+    missed, false = counts.true - counts.right, counts.predicted - counts.right
+    neither = len(predicted.targets) - counts.right - missed - false
+    return np.stack([neither, false, missed, counts.right], 1).astype(int).reshape(classes, 2, 2).tolist()

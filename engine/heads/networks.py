@@ -9,7 +9,6 @@ the LSTM, which packs), so that ``torch.func`` can run many of them at once.
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from ...store import HeadError
 from .custom import load_class
+from .kinds import HEADS
 
 _FEW_OUTPUTS = 4  # to here, the wider side of a product goes first
 
@@ -42,10 +42,10 @@ class Linear(nn.Module):
     def of_scaled(self, features: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
         """Logits of ``(features - mean) * scale``, both of a row's shape: a few weights are scaled in place of every row."""
         weight = self.fc1.weight * scale.flatten()
-        return few_outputs(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
+        return linear_of_few_outputs(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
 
 
-def few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def linear_of_few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries are faster at."""
     if len(weight) > _FEW_OUTPUTS:
         return linear(features, weight, bias)
@@ -153,25 +153,6 @@ class Attention(nn.Module):
         weights = torch.softmax(scores.masked_fill(~mask.unsqueeze(-1), lowest), 1)
         pooled = weights.transpose(1, 2) @ features
         return self.fc1(self.dropout(pooled.flatten(1)))
-
-
-@dataclass(frozen=True)
-class HeadKind:
-    """A kind of head that comes with enc."""
-
-    network: type[nn.Module]
-    needs_tokens: bool = False
-    """Whether it reads token features only; the others flatten them."""
-
-
-HEADS = {
-    "linear": HeadKind(Linear),
-    "mlp": HeadKind(MLP),
-    "cnn": HeadKind(CNN, needs_tokens=True),
-    "lstm": HeadKind(LSTM, needs_tokens=True),
-    "attention": HeadKind(Attention, needs_tokens=True),
-}
-"""Head kinds by name; any other is ``module:Class``, see :mod:`engine.heads.custom`."""
 
 
 class Standardized(nn.Module):

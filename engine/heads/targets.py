@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from ...store import LabelError, SourceError, plan
 from ...store.stage import Stage
-from .labels import LABELS_SQL, Labels, place
+from .labels import LABELS_SQL, Labels, first_place
 from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task, task_of
 
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
@@ -87,7 +87,7 @@ def _numbers(
 
 
 def _values(stage: Stage, shards: list[str], _: Labels, condition: str) -> tuple[np.ndarray, np.ndarray]:
-    refuse(
+    refuse_rows(
         stage,
         "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)",
         "is no number that a regression can learn",
@@ -114,7 +114,7 @@ def _flags(stage: Stage, shards: list[str], labels: Labels, condition: str) -> t
 
 
 def _require_lists(stage: Stage) -> None:
-    refuse(
+    refuse_rows(
         stage,
         "TRY(json_type(label)) IS DISTINCT FROM 'ARRAY'",
         'is no list of labels; write one as ["a", "b"]',
@@ -125,7 +125,7 @@ def _columns_of_flags(stage: Stage, texts: list[str], indices: np.ndarray) -> np
     for number, text in enumerate(texts):
         if text.lower() not in _FLAGS:
             column = int(np.argwhere(indices == number)[0][1])
-            where = place(stage, f"{LABELS_SQL}[{column + 1}] = {plan.literal(text)}")
+            where = first_place(stage, f"{LABELS_SQL}[{column + 1}] = {plan.literal(text)}")
             raise LabelError(
                 f"column '{stage.label_columns[column]}' has '{text}' in {where}; a label's column holds 0 and 1"
             )
@@ -136,18 +136,18 @@ def _class_numbers(stage: Stage, texts: list[str], labels: Labels) -> np.ndarray
     numbers = [labels.number(text) for text in texts]
     if None in numbers:
         text = texts[numbers.index(None)]
-        where = place(stage, f"list_contains({LABELS_SQL}, {plan.literal(text)})")
+        where = first_place(stage, f"list_contains({LABELS_SQL}, {plan.literal(text)})")
         raise LabelError(
             f"unknown label '{text}' in {where}; training has: {', '.join(map(str, labels.values[:10]))}"
         )
     return np.array(numbers, np.int64)
 
 
-def refuse(stage: Stage, condition: str, problem: str) -> None:
+def refuse_rows(stage: Stage, condition: str, problem: str) -> None:
     """Raise LabelError for the first labelled row for which a condition holds."""
     labelled = f"label IS NOT NULL AND {condition}"
     rows = stage.con.sql(
         f"SELECT label FROM {stage.name} WHERE key IS NOT NULL AND {labelled} ORDER BY source, row LIMIT 1"
     ).fetchall()
     if rows:
-        raise LabelError(f"label '{rows[0][0]}' in {place(stage, labelled)} {problem}")
+        raise LabelError(f"label '{rows[0][0]}' in {first_place(stage, labelled)} {problem}")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...store import SourceError
+from ..heads.kinds import HEADS
 from ..heads.metrics import METRICS
-from ..heads.networks import HEADS
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -19,7 +19,7 @@ class TrainConfig:
     """How a head is trained."""
 
     head: str = "linear"
-    """One of :data:`engine.heads.networks.HEADS`, or ``module:Class`` (see :mod:`engine.heads.custom`)."""
+    """One of :data:`engine.heads.kinds.HEADS`, or ``module:Class`` (see :mod:`engine.heads.custom`)."""
     head_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the head's class, after the shape and the number of outputs."""
     optimizer: str = "adamw"

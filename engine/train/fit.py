@@ -28,6 +28,7 @@ from ..heads.networks import Standardized, head_class, make_head
 from ..heads.tasks import Task, loss_weights
 from .config import TrainConfig, learning_rate_factor
 from .examples import Examples, RowOptions, SetSummary, TrainData, load_examples
+from .optimizer import make_optimizer
 from .threads import is_small_step, one_thread
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -132,11 +133,8 @@ def fit(
                 rate = config.learning_rate * learning_rate_factor(
                     step, steps, config.schedule, config.warmup
                 )
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                optimizer.zero_grad()
                 batch_loss.backward()
-                optimizer.step()
+                optimizer.step(rate)
                 step += 1
                 loss_sum += batch_loss.item() * len(positions)
                 predictions[positions] = task.decide_logits(logits.detach().contiguous()).numpy()
@@ -200,18 +198,6 @@ def make_loss(data: TrainData, config: TrainConfig) -> Loss:
         raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
     weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
     return lambda logits, target: data.task.loss(logits, target, weights, config.label_smoothing)
-
-
-def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of a network's parameters, fused: of a small head, a step takes as long as its calls."""
-    settings: dict[str, Any] = {
-        "lr": config.learning_rate,
-        "weight_decay": config.weight_decay,
-        "fused": True,
-    }
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), momentum=config.momentum, **settings)
-    return torch.optim.AdamW(network.parameters(), **settings)
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import softplus
 
 from ...store.duck import available_memory
-from ..heads.networks import Standardized, few_outputs, make_head, token_mask
+from ..heads.networks import Standardized, linear_of_few_outputs, make_head, token_mask
 from .examples import TrainData
 from .threads import in_shares
 
@@ -25,6 +25,7 @@ _TOLERANCE = 1e-9  # relative decrease of the loss, below what float32 products 
 _BLOCK_BYTES = 8 << 20  # of float32, in the larger cache; smaller ones are more steps for the interpreter
 _SAMPLE = 32  # rows for each feature, of which the bound of the Hessian is taken; all rows would cost more than they save
 _NARROW = 1024  # features
+_SMALL_PASS = 1 << 21  # features of all rows; a pass over fewer is over before a second thread has begun
 _WHITENED_WIDTH = 8192  # of features; past it the Hessian's bound takes more memory than it is worth
 
 
@@ -41,7 +42,8 @@ class LinearProblem:
         self._width = int(np.prod(data.spec.shape))
         self._scales = self._scale.expand(data.spec.shape).flatten()
         self._block_rows = max(1, _BLOCK_BYTES // (4 * self._width))
-        self._threads = torch.get_num_threads()
+        is_small_pass = data.train.features.rows * self._width < _SMALL_PASS
+        self._threads = 1 if is_small_pass else torch.get_num_threads()
         self._two_classes = data.task.name == "single-label" and data.outputs == 2
         if self._two_classes:
             far = torch.tensor([[20.0, -20.0], [-20.0, 20.0]])  # logits that predict one class, or the other
@@ -245,7 +247,7 @@ class LinearProblem:
 def _outputs(features: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Linear outputs [rows, outputs]; a single one as a product of matrix and vector, which numpy's library is quicker at."""
     if len(matrix) > 1:
-        return few_outputs(features, matrix, bias)
+        return linear_of_few_outputs(features, matrix, bias)
     return torch.from_numpy(features.numpy() @ matrix[0].numpy()).add_(bias).unsqueeze(1)
 
 

@@ -48,9 +48,11 @@ def in_shares(
     """
     threads = threads or torch.get_num_threads()
     shares = max(1, min(shares or threads, rows))
+    if shares == 1:
+        return [work(0, rows)]
     bounds = pairwise(rows * share // shares for share in range(shares + 1))
     with (
-        one_thread(shares > 1),
+        one_thread(),
         ThreadPoolExecutor(min(threads, shares), thread_name_prefix="enc-share") as pool,
     ):
         return list(pool.map(lambda share: work(*share), bounds))

@@ -13,6 +13,9 @@ from enc.engine.heads.metrics import (
 )
 from enc.engine.heads.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from enc.store import SourceError
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
 
 TRUE, GUESSED = np.array([0, 0, 1, 1, 1]), np.array([0, 1, 1, 1, 0])
 SHARES = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]], np.float32)
@@ -123,3 +126,73 @@ def test_a_metric_must_suit_the_task(name, task, classes, message):
     assert name in METRICS
     with pytest.raises(SourceError, match=message):
         require_metric(name, task, classes)
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+@given(st.integers(2, 5), st.integers(1, 40), st.integers(0, 2**32 - 1))
+def test_figures_of_classes_are_scikit_learns(classes, rows, seed):
+    rng = np.random.default_rng(seed)
+    # A few values of scores, so that some are equal; classes may be missing on both sides.
+    outputs = rng.integers(1, 4, (rows, classes)).astype(np.float32)
+    outputs /= outputs.sum(1, keepdims=True)
+    targets, guessed = rng.integers(0, classes, rows), outputs.argmax(1)
+    predicted = Predicted(SINGLE_LABEL, classes, 0.5, targets, guessed, outputs)
+    expected = {
+        "accuracy": sk.accuracy_score(targets, guessed),
+        "precision": sk.precision_score(targets, guessed, average="macro", zero_division=0),
+        "recall": sk.recall_score(targets, guessed, average="macro", zero_division=0),
+        "f1": sk.f1_score(targets, guessed, average="macro", zero_division=0),
+        "mcc": sk.matthews_corrcoef(targets, guessed),
+    }
+    if classes == 2:
+        expected |= {
+            "precision_binary": sk.precision_score(targets, guessed, zero_division=0),
+            "recall_binary": sk.recall_score(targets, guessed, zero_division=0),
+            "f1_binary": sk.f1_score(targets, guessed, zero_division=0),
+        }
+    if len(set(targets)) == classes:
+        scores = outputs[:, 1] if classes == 2 else outputs
+        expected["auc"] = sk.roc_auc_score(targets, scores, multi_class="ovr")
+    else:
+        assert compute(["auc"], predicted) == {"auc": None}
+    assert compute(list(expected), predicted) == pytest.approx(expected, abs=1e-12)
+    matrix = sk.confusion_matrix(targets, guessed, labels=np.arange(classes))
+    assert confusion_matrix(predicted) == matrix.tolist()
+
+
+@given(st.integers(2, 4), st.integers(2, 30), st.integers(0, 2**32 - 1))
+def test_figures_of_several_labels_are_scikit_learns(labels, rows, seed):
+    rng = np.random.default_rng(seed)
+    outputs = (rng.integers(0, 5, (rows, labels)) / 5).astype(np.float32)
+    targets = (rng.random((rows, labels)) < rng.random(labels)).astype(np.float32)
+    guessed = (outputs > 0.5).astype(np.float32)
+    predicted = Predicted(MULTI_LABEL, labels, 0.5, targets, guessed, outputs)
+    expected = {
+        "accuracy": sk.accuracy_score(targets, guessed),
+        "precision": sk.precision_score(targets, guessed, average="macro", zero_division=0),
+        "recall": sk.recall_score(targets, guessed, average="macro", zero_division=0),
+        "f1": sk.f1_score(targets, guessed, average="macro", zero_division=0),
+        "f1_micro": sk.f1_score(targets, guessed, average="micro", zero_division=0),
+    }
+    if ((targets.mean(0) > 0) & (targets.mean(0) < 1)).all():
+        expected["auc"] = sk.roc_auc_score(targets, outputs, average="macro")
+    else:
+        assert compute(["auc"], predicted) == {"auc": None}
+    assert compute(list(expected), predicted) == pytest.approx(expected, abs=1e-12)
+    assert confusion_matrix(predicted) == sk.multilabel_confusion_matrix(targets, guessed).tolist()
+
+
+def test_errors_of_a_regression_are_scikit_learns():
+    rng = np.random.default_rng(0)
+    targets, guessed = rng.normal(size=(2, 50)).astype(np.float32)
+    predicted = Predicted(REGRESSION, 1, 0.1, targets, guessed)
+    expected = {
+        "mse": sk.mean_squared_error(targets, guessed),
+        "mae": sk.mean_absolute_error(targets, guessed),
+    }
+    assert compute(["mse", "mae"], predicted) == pytest.approx(expected, rel=1e-6)
+
+
+def test_scores_that_are_no_numbers_have_no_auc():
+    broken = Predicted(SINGLE_LABEL, 2, 0.5, TRUE, GUESSED, np.full((5, 2), np.nan, np.float32))
+    assert compute(["auc"], broken) == {"auc": None}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from enc.engine.heads.networks import HEADS, Standardized, head_class, make_head, token_mask
+from enc.engine.heads.kinds import HEADS
+from enc.engine.heads.networks import Standardized, head_class, make_head, token_mask
 from enc.store import HeadError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import pytest
 from enc.engine import TrainConfig
@@ -53,3 +55,9 @@ def test_schedules_by_hand():
         [1 / 3, 2 / 3, 1, 1]
     )
     assert learning_rate_factor(2, 4, "cosine", 0) == pytest.approx(0.5)
+
+
+def test_options_are_checked_before_torch_is_loaded():
+    code = "import sys, enc.engine.train.config; print(*{'torch', 'scipy', 'sklearn'} & {*sys.modules})"
+    output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert output.strip() == ""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from enc.engine import Head, TrainConfig, encode_texts, predict_texts, score_parquet, train_head
-from enc.engine.heads.networks import HEADS
+from enc.engine.heads.kinds import HEADS
 from enc.engine.train.examples import feature_scaling, load_examples
 from enc.engine.train.fit import fit
 from enc.store import FeatureTable, HeadError, LabelError, Source, SourceError, SpecError

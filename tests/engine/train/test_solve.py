@@ -154,6 +154,7 @@ def test_features_of_many_blocks_or_too_wide_to_whiten_give_the_same(monkeypatch
 
 def test_threads_share_the_rows_and_are_given_back(monkeypatch):
     monkeypatch.setattr("enc.engine.train.lbfgs._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("enc.engine.train.lbfgs._SMALL_PASS", 0)
     before, found = torch.get_num_threads(), []
     try:
         for threads in (1, 3, 3):
@@ -164,6 +165,17 @@ def test_threads_share_the_rows_and_are_given_back(monkeypatch):
         torch.set_num_threads(before)
     torch.testing.assert_close(found[0], found[1], atol=1e-3, rtol=1e-3)
     assert torch.equal(found[1], found[2])  # the same bits on the same number of threads
+
+
+def test_a_short_pass_is_not_shared_so_that_the_bits_do_not_depend_on_the_threads():
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(solve(SINGLE, TrainConfig(), l2=[0.1]).network.state_dict()["head.fc1.weight"])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
 
 
 def test_the_hessians_bound_is_of_a_sample_that_leaves_no_part_out(monkeypatch):
