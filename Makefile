@@ -2,25 +2,39 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint types clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format rooms golden clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 	$(BIN)/python examples/demo.py
 
-test: lint types  ## everything that must hold
+test: lint types  ## everything that must hold: lint, types and all tests
 	$(BIN)/python -m pytest -q
 
-lint: $(INSTALLED)
+lint: $(INSTALLED)  ## rules and format of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(INSTALLED)
+types: $(INSTALLED)  ## the type checker
 	$(BIN)/basedpyright
+
+format: $(INSTALLED)  ## format the code, and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+rooms: $(INSTALLED)  ## draw the picture of the packages in CONTRIBUTING.md anew
+	$(BIN)/python tests/rooms.py
+
+golden: $(INSTALLED)  ## write the golden files of help texts and SQL anew; look at the difference
+	ENC_GOLDEN=write $(BIN)/python -m pytest -q tests/cli/test_help.py tests/store
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-clean:
+clean:  ## remove the environment and what the demo wrote
 	rm -rf .venv demo-output

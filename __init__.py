@@ -1,1 +1,95 @@
-"""enc: turn text into BERT features once, fast, and train on them ever after."""
+"""enc: turn text into BERT features once, fast, and train on them ever after.
+
+Importing this module imports nothing else: each name below loads what it needs when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine.backends.load import load_encoder
+    from .engine.encode.build import build_features
+    from .engine.encode.encoder import encode_texts
+    from .engine.export import export_onnx
+    from .engine.finetune.options import parse_options as fine_tune_options
+    from .engine.finetune.run import fine_tune
+    from .engine.finetune.tuned import load_classifier
+    from .engine.heads.head import Head
+    from .engine.score import predict_texts as predict
+    from .engine.score import score_parquet as score
+    from .engine.sweep.search import search as sweep
+    from .engine.sweep.search_path import search_path
+    from .engine.train.config import TrainConfig
+    from .engine.train.examples import load_examples
+    from .engine.train.fit import train_head
+    from .engine.train.solve import solve
+    from .store.catalog import Store
+    from .store.errors import EncError
+    from .store.source import Source
+    from .store.table import FeatureTable
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EncError",
+    "FeatureTable",
+    "Head",
+    "Source",
+    "Store",
+    "TrainConfig",
+    "build_features",
+    "encode_texts",
+    "export_onnx",
+    "fine_tune",
+    "fine_tune_options",
+    "load_classifier",
+    "load_encoder",
+    "load_examples",
+    "predict",
+    "score",
+    "search_path",
+    "solve",
+    "sweep",
+    "train_head",
+]
+
+# Where each name is, as module:name. A name stands here, in __all__ and in the imports for type checkers above.
+_HOMES = {
+    # Texts and features.
+    "Source": "store.source:Source",
+    "Store": "store.catalog:Store",
+    "FeatureTable": "store.table:FeatureTable",
+    "load_encoder": "engine.backends.load:load_encoder",
+    "build_features": "engine.encode.build:build_features",
+    "encode_texts": "engine.encode.encoder:encode_texts",
+    # Heads on features.
+    "Head": "engine.heads.head:Head",
+    "TrainConfig": "engine.train.config:TrainConfig",
+    "load_examples": "engine.train.examples:load_examples",
+    "train_head": "engine.train.fit:train_head",
+    "solve": "engine.train.solve:solve",
+    "search_path": "engine.sweep.search_path:search_path",
+    "sweep": "engine.sweep.search:search",
+    # Whole models.
+    "fine_tune": "engine.finetune.run:fine_tune",
+    "fine_tune_options": "engine.finetune.options:parse_options",
+    # Using what was trained.
+    "load_classifier": "engine.finetune.tuned:load_classifier",
+    "predict": "engine.score:predict_texts",
+    "score": "engine.score:score_parquet",
+    "export_onnx": "engine.export:export_onnx",
+    "EncError": "store.errors:EncError",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    module, _, attribute = _HOMES[name].partition(":")
+    value = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = value  # the next time, Python finds it without this function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,6 +18,8 @@ COMMANDS = {
     "bench": "bench",
 }
 
+_DECIDING = ("torch", "transformers", "tokenizers", "duckdb", "deltalake", "pyarrow", "openvino", "onnx")
+
 
 class _LazyGroup(click.Group):
     """Finds a command's module by name; the modules import click alone, and the rest when they run."""
@@ -31,10 +33,28 @@ class _LazyGroup(click.Group):
         return importlib.import_module(f".{COMMANDS[cmd_name]}", __package__).command
 
 
+def _versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the versions of enc, Python, and the libraries that decide the numbers."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    click.echo(f"enc {version('enc-features')}, Python {platform.python_version()}")
+    for package in _DECIDING:
+        try:
+            click.echo(f"  {package:<15} {version(package)}")
+        except PackageNotFoundError:
+            click.echo(f"  {package:<15} not installed")
+    ctx.exit()
+
+
 @click.group(
     cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
-@click.version_option(package_name="enc-features", prog_name="enc")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="Show the versions and exit."
+)
 def main() -> None:
     """Turn text into BERT features once, fast, and train on them ever after.
 

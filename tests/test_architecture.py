@@ -1,11 +1,12 @@
 """The direction of imports, and what importing costs."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import rooms
+from rooms import imported_rooms, room_of
 
 ROOT = Path(__file__).parents[1]
 ARROWS = {
@@ -25,39 +26,7 @@ ARROWS["benchmarks"] = {*ARROWS["engine"], "engine"}
 ARROWS["cli"] = {*ARROWS["benchmarks"], "benchmarks"}
 ARROWS["enc"] = {*ARROWS["cli"], "cli"}
 HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "deltalake", "sklearn", "rich"}
-FOLDERS = ("benchmarks", "cli", "engine", "store")
-MODULES = [
-    ROOT / "__init__.py",
-    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))),
-]
-
-
-def room_of(module: tuple[str, ...], root: Path = ROOT) -> str:
-    """The room of a module, given by its path from the root: ``engine.heads`` of engine/heads/labels."""
-    if not module or not (root / module[0]).is_dir():
-        return "enc"
-    if module[0] == "engine" and len(module) > 1 and (root / "engine" / module[1]).is_dir():
-        return f"engine.{module[1]}"
-    return module[0]
-
-
-def imported_rooms(path: Path, root: Path = ROOT) -> set[str]:
-    """Rooms that a module imports from, wherever in it the import stands."""
-    place, rooms = path.relative_to(root).with_suffix("").parts, set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            origin = tuple(node.module.split(".")) if node.module else ()
-            if node.level:
-                origin = (*place[: len(place) - node.level], *origin)
-            elif origin[0] == "enc":
-                origin = origin[1:]
-            else:
-                continue
-            rooms |= {room_of((*origin, name.name), root) for name in node.names}
-        elif isinstance(node, ast.Import):
-            names = [tuple(name.name.split(".")) for name in node.names]
-            rooms |= {room_of(name[1:], root) for name in names if name[0] == "enc"}
-    return rooms
+MODULES = rooms.modules()
 
 
 def test_every_folder_of_the_engine_is_a_room_of_the_table():
@@ -77,6 +46,11 @@ def test_a_wrong_arrow_is_found(tmp_path):
     module = tmp_path / "engine" / "heads" / "labels.py"
     module.write_text("def f():\n    from ..encode import tokens\n")
     assert imported_rooms(module, tmp_path) == {"engine.encode"}
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert text == rooms.drawn(text), "run `make rooms`"
 
 
 def loaded_modules(code: str) -> set[str]:
