@@ -53,7 +53,12 @@ def _versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_versions, help="Show the versions and exit."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_versions,
+    help="Show the versions and exit.",
 )
 def main() -> None:
     """Turn text into BERT features once, fast, and train on them ever after.
