@@ -3,31 +3,32 @@
 import dataclasses
 import json
 import shlex
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import backend_options, json_option, setting_options, source_options, store_option
+from .progress import note, progress_bar
+from .text import rejects_line, rows_of, seconds_line
+from .values import backend_values, setting_values, source_of
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
 
 
-@click.command(
-    "build-features", cls=common.EncCommand, short_help="Encode texts once and keep their features."
-)
+@click.command("build-features", cls=EncCommand, short_help="Encode texts once and keep their features.")
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
-@common.store_option
-@common.source_options
+@store_option
+@source_options
 @click.option(
     "--model",
     metavar="NAME",
     help="minilm (English, comes with enc), a local folder, or a hub id.  [default: minilm]",
 )
-@common.setting_options
+@setting_options
 @click.option(
     "--name",
     metavar="NAME",
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     help="Batch size in tokens, padding included.  [default: by device]",
 )
-@common.backend_options
-@common.json_option
+@backend_options
+@json_option
 def command(
     sources: tuple[str, ...],
     store: str,
@@ -53,26 +54,23 @@ def command(
     A SOURCE is a TSV, CSV, JSON-lines or Parquet file, or a quoted glob of them. Texts that were
     encoded before under the same setting, from whatever source, are not encoded again.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was encoded is kept then, too
-    source = common.source_of(sources, values)
+    source = source_of(sources, values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
-    common.note(f"loading {values['model'] or 'the encoder'} …")
+    note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
     from ..engine import build_features
 
     try:
-        with common.progress_bar("encoding") as progress:
+        with progress_bar("encoding") as progress:
             summary = build_features(
                 source, store, encoder, name=name, tokens_per_batch=tokens_per_batch, progress=progress
             )
-    except KeyboardInterrupt:
-        common.note(
-            f"interrupted; what was encoded is kept. Go on with: {shlex.join(['enc', *sys.argv[1:]])}"
-        )
-        raise SystemExit(130) from None
+    except KeyboardInterrupt as interrupt:
+        again = shlex.join(["enc", *sys.argv[1:]])
+        raise type(interrupt)(f"interrupted; what was encoded is kept. Go on with: {again}") from None
     if explained := encoder.explain():
-        common.note(f"chose {explained}")
+        note(f"chose {explained}")
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False)
         if as_json
@@ -83,45 +81,37 @@ def command(
 def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
     """The encoder asked for; what is left unsaid comes from the named feature set, if it is there."""
     from ..engine import load_encoder
-    from ..store import FeatureTable
+    from ..store.table import FeatureTable, has_log
 
-    asked: dict[str, Any] = dict(common.setting_values(values))
+    asked: dict[str, Any] = dict(setting_values(values))
     if values["model"] is not None:
         asked["model"] = values["model"]
-    if name and (Path(store) / name / "_delta_log").is_dir():
-        spec = FeatureTable(Path(store) / name).spec
+    if name and has_log(Path(store, name)):
+        spec = FeatureTable(Path(store, name)).spec
         asked = {"model": spec.model, **spec.setting} | asked
-    return load_encoder(**asked, **common.backend_values(values))
+    return load_encoder(**asked, **backend_values(values))
 
 
 def summary_text(summary: "BuildSummary", store: str) -> str:
     """The closing lines of a build."""
-    rejected = common.rejects_line(summary.rejects)
-    hint = ""
+    hint = rate = ""
     if summary.truncated:
         hint = f"the longest has {summary.longest:,} tokens; a higher --max-length keeps more of them"
+    if summary.encoded:
+        rate = f"{summary.texts_per_second:,.0f} texts/s"
     lines = [
         ("rows read", f"{summary.rows:,}", ""),
         ("distinct texts", f"{summary.distinct:,}", ""),
         ("in the store", f"{summary.cached:,}", ""),
-        (
-            "encoded",
-            f"{summary.encoded:,}",
-            f"{summary.texts_per_second:,.0f} texts/s" if summary.encoded else "",
-        ),
+        ("encoded", f"{summary.encoded:,}", rate),
         ("truncated", f"{summary.truncated:,}", hint),
-        ("rejected", f"{summary.rejected:,}", rejected),
-        ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),
     ]
     if summary.encoder:
-        lines.append(
-            (
-                "encoder busy",
-                f"{summary.encoder_busy:.0%}",
-                f"{summary.encoder}; padding {summary.padding:.1%}",
-            )
-        )
-    text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{common.rows_of(lines)}"
+        what = f"{summary.encoder}; padding {summary.padding:.1%}"
+        lines.append(("encoder busy", f"{summary.encoder_busy:.0%}", what))
+    text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{rows_of(lines)}"
     if summary.rejected:
         text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"
     return text

@@ -66,4 +66,7 @@ def main() -> None:
     A first run: `enc build-features reviews.tsv --store features`, then
     `enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head`,
     then `enc score new.parquet scored.parquet --head head --store features`.
+
+    Exit codes: 0 done, 2 a mistake that you can mend, 130 interrupted by Ctrl-C, 143 ended by SIGTERM,
+    1 a defect of enc.
     """

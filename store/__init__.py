@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SourceError,
         SpecError,
         StoreError,
+        WorkspaceError,
     )
     from .naming import default_name
     from .source import Source
@@ -40,6 +41,7 @@ __all__ = [
     "SpecError",
     "Store",
     "StoreError",
+    "WorkspaceError",
     "default_name",
 ]
 

@@ -1,4 +1,4 @@
-"""A plan's features, and epochs of them in shuffled order.
+"""The features of a plan's rows, and epochs of them in shuffled order.
 
 They are served in one of three ways (``MODES``):
 
@@ -36,8 +36,8 @@ class PlannedFeatures:
     """The feature rows of a plan, by position in it: row i is the features at ``locations[i]``.
 
     ``batches`` is one of ``MODES``; None chooses by the available memory. ``use`` is a setting with
-    some of the stored layers or poolings: only these are served, and held. ``spec`` is the setting
-    of what is served, ``rows`` their number, ``mode`` the way.
+    some of the stored layers or poolings: only these are served, and held. The attribute ``spec`` is the
+    setting of the features that are served, ``rows`` the number of rows, and ``mode`` the one of ``MODES``.
     """
 
     def __init__(
@@ -64,33 +64,36 @@ class PlannedFeatures:
             self._offsets = self._shards.offsets(locations)
         else:
             self._stored = self._by_place()
-            self._spare: list[
-                np.ndarray
-            ] = []  # buffers between epochs: fresh memory costs more time than reading into it
+            # Buffers between epochs: fresh memory costs more time than reading into it.
+            self._spare: list[np.ndarray] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker process maps the shards itself, in the same order, instead of being sent the rows held here.
+        # A worker process maps the shards itself, in this order, instead of being sent the rows held here.
         mode = "mapped" if self.mode == "ram" else self.mode
         return partial(PlannedFeatures, batches=mode, use=self.spec), self._arguments
 
     @property
     def locations(self) -> np.ndarray:
-        """int64 [rows], as they were given; rows of the same text have the same."""
+        """Locations int64 [rows], as they were given; rows with equal texts have equal locations."""
         return self._locations
 
     def part(self, use: FeatureSpec | None = None, rows: np.ndarray | None = None) -> "PlannedFeatures":
-        """Other parts of the same stored features, or some of the rows (int64 positions) in the order given."""
+        """Other parts of the stored features, or some of the rows: int64 positions, in the order given."""
         shards, spec, locations = self._arguments
         chosen = locations if rows is None else locations[rows]
         return PlannedFeatures(shards, spec, chosen, batches=self._asked, use=use or self.spec)
 
     @cached_property
     def order(self) -> str:
-        """What an epoch's order depends on besides seed and epoch; a row of an epoch is another one where this differs."""
+        """A text of what, besides seed and epoch, decides an epoch's order.
+
+        Two plans have the same orders only where their texts are equal.
+        """
         if self.mode != "streamed":
             return f"{self.rows} rows"
         stored = crc32(np.ascontiguousarray(self._locations).data)
-        return f"{self.rows} rows, stored as {stored:08x}, {self._block_rows} a block, {self._buffer_rows} a buffer"
+        sizes = f"{self._block_rows} a block, {self._buffer_rows} a buffer"
+        return f"{self.rows} rows, stored as {stored:08x}, {sizes}"
 
     def take(self, positions: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of positions int64 [n]."""
@@ -101,9 +104,9 @@ class PlannedFeatures:
         return self._read(self._locations[positions])
 
     def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Rows ``first`` to ``stop``, or to the last, in the plan's order, at most ``rows`` at a time, to be read only.
+        """Rows ``first`` to ``stop`` (or to the last) in the plan's order, at most ``rows`` at a time.
 
-        Streamed, the next ones are read ahead.
+        They must not be written to. When streaming, the next ones are read ahead.
         """
         stop = self.rows if stop is None else stop
         bounds = ((start, min(start + rows, stop)) for start in range(first, stop, rows))
@@ -117,9 +120,9 @@ class PlannedFeatures:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """An epoch's batches: positions int64 [n], and their features [n, *shape] in the stored dtype.
 
-        Every row comes once, in an order that depends on seed and epoch alone; streaming has an order
-        of its own (:func:`enc.store.orders.block_shuffle`). Each of ``world_size`` ranks gets its share of the
-        rows, and leaves out the first ``start`` of them. All batches but the last are full.
+        Every row comes once, in an order that seed and epoch decide; streaming has an order of its own
+        (:func:`enc.store.orders.block_shuffle`). Each of ``world_size`` ranks gets its share of the rows,
+        and leaves out the first ``start`` rows of the share. All batches but the last are full.
         """
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
@@ -133,9 +136,9 @@ class PlannedFeatures:
         return self._gathered(epoch_order(self.rows, seed, epoch)[first + start : stop], batch_size)
 
     def _gathered(self, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches of positions in this order, several gathered at a time, some time before they are asked for.
+        """Batches of positions in this order; several are gathered at a time, before they are asked for.
 
-        One thread is kept waiting by memory, row after row; several are not.
+        One thread waits for memory, row after row; several threads wait at the same time.
         """
         chunk = batch_size * max(1, _GATHER_BYTES // (batch_size * self.spec.row_bytes))
         chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
@@ -197,9 +200,8 @@ class PlannedFeatures:
                         chosen = order[done : done + batch_size - filled]
                         stop = filled + len(chosen)
                         batch[0][filled:stop] = positions[chosen]
-                        np.take(
-                            features, chosen, axis=0, out=batch[1][filled:stop], mode="clip"
-                        )  # other modes copy twice
+                        # Other modes copy twice.
+                        np.take(features, chosen, axis=0, out=batch[1][filled:stop], mode="clip")
                         done, filled = done + len(chosen), stop
                         if filled == batch_size:
                             yield batch
@@ -236,10 +238,6 @@ class PlannedFeatures:
 def _mode_for(size: int) -> str:
     """The quickest way to serve so many bytes with the memory that is available."""
     available = available_memory()
-    return (
-        "ram"
-        if size <= available * _RAM_SHARE
-        else "mapped"
-        if size <= available * _CACHE_SHARE
-        else "streamed"
-    )
+    if size <= available * _RAM_SHARE:
+        return "ram"
+    return "mapped" if size <= available * _CACHE_SHARE else "streamed"

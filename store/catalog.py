@@ -41,7 +41,8 @@ class Store(os.PathLike[str]):
         names = self._names()
         if not names:
             raise StoreError(
-                f"'{self}' is not a store: no feature set is in it; `enc build-features … --store DIR` makes one"
+                f"'{self}' is not a store: no feature set is in it; "
+                "`enc build-features … --store DIR` makes one"
             )
         return names
 
@@ -72,7 +73,8 @@ class Store(os.PathLike[str]):
                 raise StoreError(f"'{self}' is a file, not a store; pass a folder with --store")
             if not self._names() and any(map(_is_foreign, self.path.iterdir())):
                 raise StoreError(
-                    f"'{self}' is not a store: it holds other files and no feature set; pass a new folder with --store"
+                    f"'{self}' is not a store: it holds other files and no feature set; "
+                    "pass a new folder with --store"
                 )
         return FeatureTable.create(self.path / name, spec)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import duckdb
 
+from .errors import WorkspaceError
+
 BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
 SCAN_BYTES_PER_THREAD = 16 << 20  # reading a table from its beginning to its end needs less
 _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
@@ -21,14 +23,32 @@ _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
 
 @contextmanager
 def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection over a database file in the temporary folder, removed at the end."""
-    with (
-        tempfile.TemporaryDirectory(prefix="enc-") as folder,
-        duckdb.connect(f"{folder}/stage.duckdb") as con,
-    ):
-        con.execute("SET enable_progress_bar=false")
-        _limit(con, _threads(con) * BYTES_PER_THREAD)
-        yield con
+    """A DuckDB connection over a database file in the temporary folder, removed at the end.
+
+    Raises WorkspaceError where the memory or the temporary folder is too small.
+    """
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="enc-", ignore_cleanup_errors=True) as folder,
+            duckdb.connect(f"{folder}/stage.duckdb") as con,
+        ):
+            con.execute("SET enable_progress_bar=false")
+            _limit(con, _threads(con) * BYTES_PER_THREAD)
+            yield con
+    except duckdb.Error as error:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise WorkspaceError(f"DuckDB has not enough memory: {first_line(error)}") from error
+        if is_out_of_space(error):
+            raise WorkspaceError(
+                f"{first_line(error)}; free some space for temporary files, or set TMPDIR to another folder"
+            ) from error
+        raise
+
+
+def is_out_of_space(error: duckdb.Error) -> bool:
+    """Whether an error is about the memory or disk of a workspace, and not about what was read or asked."""
+    written = isinstance(error, (duckdb.IOException, duckdb.FatalException)) and "write" in str(error)
+    return isinstance(error, duckdb.OutOfMemoryException) or written or "No space left" in str(error)
 
 
 @contextmanager
@@ -43,7 +63,7 @@ def scan_memory(con: duckdb.DuckDBPyConnection, widest_row: int) -> Iterator[Non
 
 
 def execute(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
-    """Run a statement, with more memory where it does not get by with less; its rows."""
+    """Run a statement and return its rows; it is run again with more memory where the memory does not do."""
     limit = _threads(con) * BYTES_PER_THREAD
     while True:
         try:
@@ -61,7 +81,10 @@ def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, or past a container's limit; half of the machine's where nothing says."""
+    """Bytes that can be taken without swapping, and within the limits of a container.
+
+    Half of the machine's memory where the system does not say.
+    """
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
@@ -71,7 +94,10 @@ def available_memory() -> int:
 
 
 def _room_in_groups(mount: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> list[int]:
-    """What the limits of this process's control group (version 2) and of those around it leave; page cache counts as free."""
+    """Bytes that the limits of this process's control group (version 2), and of the groups around it, leave.
+
+    Page cache counts as free.
+    """
     try:
         own = next(
             line[3:].strip()
@@ -102,3 +128,10 @@ def _threads(con: duckdb.DuckDBPyConnection) -> int:
 
 def _limit(con: duckdb.DuckDBPyConnection, limit: int) -> None:
     con.execute(f"SET memory_limit='{min(limit, max(available_memory() // 2, BYTES_PER_THREAD))}B'")
+
+
+def first_line(error: duckdb.Error) -> str:
+    """DuckDB's message in one line, with the names that it proposes for one that is not there."""
+    said, *more = str(error).splitlines()
+    hint = next((f" ({line})" for line in more[:2] if line.startswith("Candidate bindings")), "")
+    return (said.partition("Error: ")[2] or said) + hint

@@ -5,6 +5,7 @@
     ├── StoreError           a folder that is no store, or a feature set that is not there
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
+    ├── WorkspaceError       the memory or the temporary files of a run do not fit where they should
     ├── ModelError           an encoder that cannot be loaded or gave unusable numbers
     └── HeadError            a head that cannot be trained, read or applied
         ├── LabelError       a label that the head or the task does not know
@@ -33,6 +34,10 @@ class SpecError(StoreError):
 
 class MissingFeatures(StoreError):
     """Rows of a source have no features yet."""
+
+
+class WorkspaceError(EncError):
+    """Memory or temporary files that a run needs cannot be had."""
 
 
 class ModelError(EncError):

@@ -22,19 +22,16 @@ def replaced_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     new = _beside(path)
-    try:
+    with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield new
-        sync(new)
-        new.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        if error.filename is None or error.filename == str(new):
-            error.filename = str(path)
-        raise
-    finally:
-        with suppress(OSError):
-            new.unlink(missing_ok=True)
+        try:
+            yield new
+            sync(new)
+            new.replace(path)
+            sync(path.parent)
+        finally:
+            with suppress(OSError):
+                new.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -59,6 +56,17 @@ def replaced_folder(folder: str | Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def named_errors(path: str | Path) -> Iterator[None]:
+    """During a block, an OSError that names no file is given the name of ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def sync(path: str | Path) -> None:
     """Return when a file's content, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -73,7 +81,10 @@ def sync(path: str | Path) -> None:
 
 
 def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: str) -> None:
-    """Raise ``error`` if writing a ``kind`` to ``folder`` would destroy something without the file ``marker`` in it."""
+    """Raise ``error`` if writing a ``kind`` to ``folder`` would destroy anything else.
+
+    A folder in which there is a file ``marker`` is a ``kind``.
+    """
     if folder.exists() and not (folder / marker).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise error(f"'{folder}' is there and is not {kind}; choose another --output")
 
@@ -92,11 +103,8 @@ def _move_in_place(new: Path, folder: Path) -> None:
             new.rename(folder)
             break
         except OSError as error:
-            if error.errno in (
-                errno.ENOTEMPTY,
-                errno.EEXIST,
-            ):  # another process was quicker: replace its folder
-                _remove(old)
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                _remove(old)  # another process was quicker: replace its folder
                 continue
             with suppress(OSError):
                 old.rename(folder)

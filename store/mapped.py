@@ -1,4 +1,4 @@
-"""From locations to feature arrays: one gather over the memory maps of all shards, or reads of their files."""
+"""From locations to feature arrays: a gather over the memory maps of all shards, or reads of files."""
 
 import ctypes
 import math
@@ -25,31 +25,32 @@ class MappedFeatures:
         self._paths, self._stored = list(shards), spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
-        if (
-            len(self.spec.shape) == 2 and len(self._pieces) == 1
-        ):  # numpy lets other threads run from 500 pieces on
+        if len(self.spec.shape) == 2 and len(self._pieces) == 1:
+            # Smaller pieces: numpy lets other threads run from 500 pieces on.
             vector = self.spec.row_bytes // self.spec.shape[0]
-            self._gather_pieces, self._gather_type = (
-                np.arange(self.spec.shape[0]) * vector,
-                np.dtype((np.void, vector)),
-            )
+            self._gather_pieces = np.arange(self.spec.shape[0]) * vector
+            self._gather_type = np.dtype((np.void, vector))
         self._shards: dict[int, Shard] = {}
         self._maps: dict[int, pa.Buffer] = {}
         self._is_mapped = np.zeros(len(self._paths), bool)
 
     def take(self, locations: np.ndarray) -> np.ndarray:
-        """Features [n, *shape] in the stored dtype, of locations int64 [n] (see :mod:`enc.store.locations`)."""
+        """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
         return self.gather(self.offsets(locations))
 
     def offsets(self, locations: np.ndarray) -> np.ndarray:
-        """Where the rows of locations are in the maps, int64 [n]; good until locations in other shards are asked for."""
+        """Where the rows of locations are in the maps, int64 [n].
+
+        The offsets are good until locations in other shards are asked for.
+        """
         if not len(locations):
             return np.empty(0, np.int64)
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
         group = np.searchsorted(self._starts, locations, side="right") - 1
-        if (locations >= self._stops[group]).any():  # the view would give memory that is not the shard's
+        if (locations >= self._stops[group]).any():
+            # The view would give memory that is not the shard's.
             raise StoreError(
                 "the plan has rows that the shards have not; make it anew from the table's shards"
             )
@@ -69,7 +70,7 @@ class MappedFeatures:
         )
 
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
-        """The same into ``out`` [n, *shape], by reading instead of mapping; quickest for ascending locations."""
+        """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
         numbers = locations >> ROW_BITS
         pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]):

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch's rows: a permutation of ``range(rows)``, int64; seed and epoch alone decide it."""
+    """The order of an epoch's rows: a permutation of ``range(rows)``, int64, decided by seed and epoch."""
     return np.random.default_rng([seed, epoch]).permutation(rows)
 
 

@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 def prefetched(items: Iterator[T], name: str) -> Generator[T, None, None]:
-    """The same items, each begun when the one before it is handed out, and never more than one ahead.
+    """The items of an iterator, each made by another thread while the item before it is used.
 
-    An exception in the thread (called ``name``) is raised here. The thread ends with this generator:
-    close it, or leave it, and the item in the making is the last.
+    The thread, called ``name``, is never more than one item ahead. Its exception is raised here. It ends
+    with this generator: when you close or leave the generator, the item in the making is the last.
     """
     end: Any = object()
     with ThreadPoolExecutor(1, thread_name_prefix=name) as thread:
@@ -26,9 +26,10 @@ def prefetched(items: Iterator[T], name: str) -> Generator[T, None, None]:
 def computed_ahead(
     function: Callable[[S], T], items: Iterable[S], name: str, *, threads: int
 ) -> Generator[T, None, None]:
-    """``function`` of each item, in their order, by so many threads, each at most one item ahead; without any, none is.
+    """``function`` of each item, in the order of the items, computed by so many threads.
 
-    An exception in a thread is raised here, in its turn. The threads end with this generator, as that of :func:`prefetched`.
+    Each thread is at most one item ahead; without threads, nothing is computed ahead. An exception in a
+    thread is raised here, in its turn. The threads end with this generator, as in :func:`prefetched`.
     """
     if threads < 1:
         yield from map(function, items)

@@ -2,13 +2,14 @@
 
 The ``features`` column is required (no definition levels), PLAIN, uncompressed, and one data page
 per row group. The values of a row group are then one contiguous block at the end of its column
-chunk, and a memory map at that offset is the array (or a read at that offset is the rows). Any Parquet reader opens the same file.
+chunk: a memory map at that offset is the array, and a read at that offset is the rows. Any Parquet
+reader opens the file.
 Source: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
 import math
-import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import StoreError
+from .files import named_errors, sync
 from .spec import FeatureSpec
 
 KEY_BYTES = 32
@@ -53,16 +55,17 @@ class ShardWriter:
         self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // spec.row_bytes))
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            compression="none",
-            use_dictionary=False,
-            write_statistics=False,  # keys are uniform and features are opaque: neither can be pruned by range
-            data_page_size=_ONE_PAGE,
-            max_rows_per_page=_ONE_PAGE,
-            write_page_checksum=True,
-        )
+        with named_errors(path):
+            self._writer = pq.ParquetWriter(
+                path,
+                self._schema,
+                compression="none",
+                use_dictionary=False,
+                write_statistics=False,  # keys are uniform and features opaque: no range leaves any out
+                data_page_size=_ONE_PAGE,
+                max_rows_per_page=_ONE_PAGE,
+                write_page_checksum=True,
+            )
 
     def write(
         self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
@@ -94,7 +97,8 @@ class ShardWriter:
         stop = table.num_rows - table.num_rows % self._row_group_rows if whole_groups else table.num_rows
         for start in range(0, stop, self._row_group_rows):
             group = table.slice(start, min(self._row_group_rows, stop - start)).combine_chunks()
-            self._writer.write_table(group, row_group_size=group.num_rows)
+            with named_errors(self.path):
+                self._writer.write_table(group, row_group_size=group.num_rows)
         # combine_chunks copies the rest, so that the written blocks are freed
         self._pending = [table.slice(stop).combine_chunks()] if stop < table.num_rows else []
         self._pending_rows = table.num_rows - stop
@@ -103,13 +107,14 @@ class ShardWriter:
         """Write what is pending, and return when the file is safely on the disk."""
         if self._pending:
             self._flush(whole_groups=False)
-        self._writer.close()
-        with open(self.path, "rb") as file:
-            os.fsync(file.fileno())
+        with named_errors(self.path):
+            self._writer.close()
+            sync(self.path)
 
     def discard(self) -> None:
         """Close and remove the unfinished file."""
-        self._writer.close()
+        with suppress(OSError):  # the disk may be full
+            self._writer.close()
         self.path.unlink(missing_ok=True)
 
 
@@ -177,9 +182,8 @@ class Shard:
         skips = np.concatenate([[0], np.cumsum(steps != width)])
         gapless = skips[begins] == skips[ends - 1]
         try:
-            with open(
-                self._data, "rb", buffering=0
-            ) as file:  # reads are large: a buffer would only copy them once more
+            # Reads are large: a buffer would only copy them once more.
+            with open(self._data, "rb", buffering=0) as file:
                 for begin, end, start, stop, whole in np.stack(
                     [begins, ends, low, high, gapless], axis=1
                 ).tolist():
@@ -187,7 +191,8 @@ class Shard:
                     file.seek(start)
                     if file.readinto(target.view(np.uint8).data) < stop - start:
                         raise StoreError(
-                            f"shard {self.path} ends before its rows do; restore it, or build the features again"
+                            f"shard {self.path} ends before its rows do; "
+                            "restore it, or build the features again"
                         )
                     if not whole:
                         out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[
@@ -198,7 +203,10 @@ class Shard:
 
 
 def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
-    """Where in a row of ``spec`` the features of ``use`` are: byte offsets int64 [pieces], and the type of one piece."""
+    """Where in a row of ``spec`` the features of ``use`` are.
+
+    Returns byte offsets int64 [pieces], and the type of one piece.
+    """
     item, slices = spec.numpy_dtype.itemsize, spec.slices(use)
     if slices == [slice(0, spec.shape[-1])]:
         return np.zeros(1, np.int64), np.dtype((np.void, spec.row_bytes))
@@ -209,12 +217,12 @@ def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtyp
 
 
 def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
-    """A value at every byte offset of a buffer, overlapping: one gather serves rows that lie anywhere in it."""
+    """Overlapping values, one at every byte offset: one gather serves rows anywhere in a buffer."""
     return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
 
 
 def _plain_pages(path: str, chunks: list[Any], sizes: np.ndarray) -> np.ndarray | None:
-    """Byte offsets int64 [row groups] of the values in the file; None if they do not lie there as they are."""
+    """Byte offsets int64 [row groups] of the values in the file; None if they do not lie there as such."""
     if not all(_is_plain(chunk) for chunk in chunks):
         return None
     headers = np.array([chunk.data_page_offset for chunk in chunks], dtype=np.int64)
@@ -237,7 +245,7 @@ def _is_plain(chunk: Any) -> bool:
 
 
 def _page_size(header: bytes) -> int:
-    """Size in bytes of a page, from its Thrift compact header: the second i32 field; -1 if it is not laid out so."""
+    """Size in bytes of a page: the second i32 field of its Thrift compact header; -1 if there is none."""
     position, values = 0, []
     for _ in range(2):
         if position >= len(header) or header[position] != 0x15:  # next field, type i32

@@ -56,7 +56,10 @@ class Source:
         return tuple(map(str, self.paths)) if not isinstance(self.paths, (str, Path)) else (str(self.paths),)
 
     def files(self) -> list[str]:
-        """The files, globs expanded and sorted, a file named twice once. Raises SourceError for one that is not there."""
+        """The files: globs expanded and sorted, each file once.
+
+        Raises SourceError for one that is not there.
+        """
         found: dict[str, None] = {}
         for name in self._names:
             path = Path(name)

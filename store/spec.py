@@ -79,7 +79,10 @@ class FeatureSpec:
     dtype: str = "float16"
     """Stored element type, little-endian."""
     precision: str = "full"
-    """``full``: fp32, bf16 or fp16, each checked to agree with fp32; ``int8``: a quantized model, ``weights`` its digest."""
+    """``full``: fp32, bf16 or fp16, each checked to agree with fp32; or ``int8``: a quantized model.
+
+    ``weights`` is then the digest of the quantized model.
+    """
     long_text: str = "truncate"
     """What becomes of tokens past max_length: ``truncate`` drops them; ``windows`` encodes the text in
     windows of max_length and pools these, weighted by their tokens (``max``: their maximum)."""
@@ -130,18 +133,20 @@ class FeatureSpec:
             return
         if self.pooling == ("tokens",):
             raise SpecError(
-                "long_text 'windows' needs features that can be pooled; pooling 'tokens' keeps max_length tokens"
+                "long_text 'windows' needs features that can be pooled; "
+                "pooling 'tokens' keeps max_length tokens"
             )
         if self.padding_side != "right" or not self.attention_mask:
             raise SpecError("long_text 'windows' goes with padding on the right and an attention mask")
         if not 0 <= self.stride <= self.max_length // 2:
             raise SpecError(
-                f"stride is {self.stride}; windows of {self.max_length} tokens can share 0 to {self.max_length // 2}"
+                f"stride is {self.stride}; "
+                f"windows of {self.max_length} tokens can share 0 to {self.max_length // 2}"
             )
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one row's features: ``[parts * hidden]``, or ``[max_length, layers * hidden]`` for tokens."""
+        """Shape of a row's features: ``[parts * hidden]``; for tokens ``[max_length, layers * hidden]``."""
         if self.pooling == ("tokens",):
             return (self.max_length, len(self.layers) * self.hidden_size)
         return (len(self.parts) * self.hidden_size,)
@@ -166,13 +171,14 @@ class FeatureSpec:
             absent = [part for part in wanted[kind] if part not in stored]
             if absent:
                 raise SpecError(
-                    f"{kind} {_show(tuple(absent))} is not among the stored features (they have {_show(tuple(stored))}); "
+                    f"{kind} {_show(tuple(absent))} is not among the stored features "
+                    f"(they have {_show(tuple(stored))}); "
                     "choose from these, or build a feature set that has it"
                 )
         return replace(self, layers=wanted["layer"], pooling=wanted["pooling"])
 
     def slices(self, use: "FeatureSpec") -> list[slice]:
-        """Slices of the last axis of features of this setting that, concatenated, are the features of ``use``.
+        """Slices of the last axis of this setting's features; concatenated they are the features of ``use``.
 
         Neighbours are one slice. Raises SpecError if ``use`` is not a :meth:`select` of this setting.
         """
@@ -246,7 +252,8 @@ class FeatureSpec:
         unknown = sorted(values.keys() - {f.name for f in fields(cls)})
         if unknown:
             raise SpecError(
-                f"the setting has fields that this release of enc does not know: {', '.join(unknown)}; upgrade enc-features"
+                "the setting has fields that this release of enc does not know: "
+                f"{', '.join(unknown)}; upgrade enc-features"
             )
         spec = cls(**values)
         if digest not in (None, spec.digest):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from . import plan
 from .catalog import Store
-from .duck import count, execute
+from .duck import count, execute, first_line, is_out_of_space
 from .errors import SourceError
 from .files import replaced_file
 from .source import Source, pick_text_column, require_column
@@ -112,7 +112,9 @@ def stage_source(
                 con, name, number, file, source, labels=labels, keep_text=keep_text
             )
         except duckdb.Error as error:
-            raise SourceError(f"{file} cannot be read: {_first_line(error)}") from error
+            if is_out_of_space(error):
+                raise
+            raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
     return Stage(
         con, name, source, text, source.pair_column, labels, label_type, typed, usable + rejected, rejected
@@ -131,7 +133,7 @@ def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, 
     try:
         types = {row[0]: row[1] for row in execute(con, f"DESCRIBE {scan}")}
     except duckdb.Error as error:
-        raise SourceError(f"{source.title} cannot be read: {_first_line(error)}") from error
+        raise SourceError(f"{source.title} cannot be read: {first_line(error)}") from error
     return {name: kind for name, kind in types.items() if name != "enc_row"}
 
 
@@ -228,9 +230,3 @@ def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int, *, h
     con.execute(
         f"INSERT INTO {stage}_rejects SELECT {number}, line - {header_lines}, reason FROM enc_malformed; DROP TABLE enc_malformed"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    hint = next((f" ({line})" for line in lines[1:3] if line.startswith("Candidate bindings")), "")
-    return lines[0].partition("Error: ")[2] + hint if "Error: " in lines[0] else lines[0] + hint

@@ -52,7 +52,7 @@ class FeatureTable:
         except (DeltaError, OSError, ValueError) as error:
             raise StoreError(
                 f"the log of feature set '{path}' cannot be read ({_first_line(error)}); "
-                f"restore '{self.path / LOG_FOLDER}' from a copy, or build the features again in another store"
+                f"restore '{self.path / LOG_FOLDER}' from a copy, or build the features in another store"
             ) from error
         setting = self._delta.metadata().configuration.get(_SPEC_KEY)
         if setting is None:

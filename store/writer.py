@@ -53,7 +53,11 @@ class TableWriter:
         if self._shard is None:
             return
         shard, self._shard = self._shard, None
-        shard.close()
+        try:
+            shard.close()
+        except BaseException:
+            shard.discard()
+            raise
         self._table.commit(shard.path, shard.rows)
 
     def __enter__(self) -> "TableWriter":

@@ -74,3 +74,12 @@ def test_training_a_head_needs_no_transformers():
 def test_help_loads_nothing_heavy():
     code = "from enc.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass"
     assert not loaded_modules(code) & HEAVY
+
+
+def test_listing_a_store_loads_what_reads_a_log():
+    code = "from enc.cli.main import main\ntry: main(['store', 'ls', '{}'])\nexcept SystemExit as end: assert not end.code"
+    loaded = loaded_modules(code.format(ROOT / "tests" / "data" / "v0.1" / "store"))
+    outside = {
+        name for name in loaded - sys.stdlib_module_names if not name.startswith(("_", "sitecustomize"))
+    }
+    assert outside <= {"enc", "click", "deltalake", "arro3", "typing_extensions"}

@@ -1,6 +1,6 @@
 import duckdb
 import pytest
-from enc.store import Source, duck
+from enc.store import Source, WorkspaceError, duck
 from enc.store.duck import count, execute, scan_memory, workspace
 from enc.store.stage import stage_source
 
@@ -69,3 +69,44 @@ def test_available_memory_is_within_the_limit(monkeypatch):
     everything = duck.available_memory()
     monkeypatch.setattr(duck, "_room_in_groups", lambda: [12345])
     assert duck.available_memory() == 12345 < everything
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "message"),
+    [
+        (
+            duckdb.IOException,
+            'IO Error: Could not write file "/t/x.duckdb": No space left on device',
+            'Could not write file "/t/x.duckdb": No space left on device; free some space .* or set TMPDIR',
+        ),
+        (
+            duckdb.OutOfMemoryException,
+            "Out of Memory Error: could not allocate 3 GiB\nmore",
+            "DuckDB has not enough memory: could not allocate 3 GiB$",
+        ),
+    ],
+)
+def test_a_workspace_that_is_too_small_is_called_that(kind, said, message):
+    class Failing:
+        """A connection that fails when rows are put into the stage."""
+
+        def __init__(self, con):
+            self.con = con
+
+        def __getattr__(self, name):
+            return getattr(self.con, name)
+
+        def execute(self, sql, *arguments):
+            if sql.startswith("INSERT INTO stage "):
+                raise kind(said)
+            return self.con.execute(sql, *arguments)
+
+    with pytest.raises(WorkspaceError, match=message), workspace():
+        raise kind(said)
+    with pytest.raises(WorkspaceError, match=message), workspace() as con:
+        stage_source(Failing(con), Source(query="SELECT 'a' AS text"))
+
+
+def test_errors_of_other_kinds_pass_through_a_workspace():
+    with pytest.raises(duckdb.CatalogException), workspace() as con:
+        con.execute("FROM nowhere")

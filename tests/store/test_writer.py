@@ -46,3 +46,20 @@ def test_shards_are_committed_by_size_and_by_time(tmp_path, monkeypatch, limit, 
                 pa.array([key * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
             )
     assert (feature_table.version, len(feature_table.shards)) == (2, 2)
+
+
+def test_a_full_disk_names_the_shard_and_leaves_none(tmp_path, monkeypatch):
+    feature_table = FeatureTable.create(tmp_path / "set", fake_spec())
+
+    def full(*_, **__):
+        raise OSError(28, "Error writing bytes to file")
+
+    with feature_table.writer() as appending:
+        appending.write(
+            pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+        )
+        monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+        with pytest.raises(OSError, match=r"Error writing bytes to file: '.*set/part-.*\.parquet'"):
+            appending.commit()
+    assert not list((tmp_path / "set").glob("*.parquet"))
+    assert FeatureTable(tmp_path / "set").rows == 0

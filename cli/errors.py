@@ -1,0 +1,117 @@
+"""How a command ends (done, with an error of one line, or interrupted), and the exit code of each end."""
+
+import errno
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ..store.errors import EncError
+
+DEFECT = 1
+USER_ERROR = 2
+INTERRUPTED = 130
+TERMINATED = 143
+_DEBUG = "enc.debug"
+_WAYS_OUT = {
+    errno.ENOSPC: "free some space, or choose another place",
+    errno.EDQUOT: "free some space, or choose another place",
+    errno.EACCES: "check its permissions, or choose another place",
+    errno.EPERM: "check its permissions, or choose another place",
+    errno.EROFS: "choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "allow more open files: ulimit -n",
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """A request to end, by signal SIGTERM."""
+
+
+class EncCommand(click.Command):
+    """A command whose errors are one line on stderr.
+
+    What a user can mend ends with exit code 2; --debug shows where the error began. Ctrl-C ends with
+    exit code 130 and SIGTERM with 143, both after what was finished is kept. Any other exception is a
+    defect of this program and ends with exit code 1.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_remember,
+                help="Show the traceback of an error.",
+            )
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        try:
+            with sigterm_as_interrupt():
+                return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click's own affair
+        except KeyboardInterrupt as interrupt:
+            _tell(ctx, str(interrupt) or "interrupted")
+            ctx.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+        except Exception as error:
+            line, code = error_line(error)
+            _tell(ctx, f"error: {line}")
+            ctx.exit(code)
+
+
+def error_line(error: Exception) -> tuple[str, int]:
+    """What is said of an exception, in one line, and the exit code."""
+    if isinstance(error, EncError):
+        return str(error), USER_ERROR
+    if isinstance(error, OSError) and error.errno is not None:
+        # Some libraries have a long text of their own in place of the system's, and no name of the file.
+        place = f": '{error.filename}'" if error.filename is not None else ""
+        way_out = _WAYS_OUT.get(error.errno)
+        return f"{os.strerror(error.errno)}{place}{'; ' + way_out if way_out else ''}", USER_ERROR
+    said = (str(error).strip().splitlines() or [""])[0]
+    if isinstance(error, MemoryError):
+        return f"not enough memory{': ' + said if said else ''}", USER_ERROR
+    kind = type(error).__name__
+    return f"{kind}{': ' + said if said else ''} (this is a defect of enc; --debug shows where it is)", DEFECT
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """During a block, SIGTERM raises Terminated in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+
+    def terminate(*_: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def set_debug(ctx: click.Context, value: bool) -> None:
+    """Choose whether an error of this command shows its traceback."""
+    ctx.meta[_DEBUG] = value
+
+
+def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    set_debug(ctx, value)
+
+
+def _tell(ctx: click.Context, line: str) -> None:
+    if ctx.meta[_DEBUG]:
+        traceback.print_exc()
+    click.echo(line, err=True)

@@ -1,0 +1,101 @@
+"""Options that several commands have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Function = Callable[..., Any]
+
+
+def options(*decorators: Function) -> Function:
+    """Several click options as one decorator; help lists them in this order."""
+
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+text_options = options(
+    click.option("--text-column", metavar="NAME", help="Column of the text.  [default: sentence or text]"),
+    click.option("--pair-column", metavar="NAME", help="Column of the second text of a pair."),
+)
+source_options = options(
+    text_options,
+    click.option("--query", metavar="SQL", help="A SELECT that gives the rows, in place of files."),
+    click.option("--where", metavar="SQL", help="Use only the rows for which this condition holds."),
+    click.option(
+        "--format",
+        type=click.Choice(["tsv", "csv", "jsonl", "parquet"]),
+        help="Format of the files.  [default: by ending]",
+    ),
+)
+setting_options = options(
+    click.option(
+        "--recipe",
+        type=click.Choice(["flat32"]),
+        help="A setting with a name; what is given beside it goes first.",
+    ),
+    click.option(
+        "--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]"
+    ),
+    click.option(
+        "--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"
+    ),
+    click.option(
+        "--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]"
+    ),
+    click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models."),
+    click.option(
+        "--long-text",
+        type=click.Choice(["truncate", "windows"]),
+        help="Cut texts at max-length, or encode all of them in windows of that length and pool these.  "
+        "[default: truncate]",
+    ),
+    click.option(
+        "--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["float16", "float32"]),
+        help="How features are stored.  [default: float16]",
+    ),
+)
+store_option = click.option(
+    "--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets."
+)
+device_option = click.option(
+    "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
+)
+backend_options = options(
+    click.option(
+        "--backend",
+        type=click.Choice(["auto", "torch", "openvino", "onnx", "tensorrt"]),
+        default="auto",
+        show_default=True,
+        help="What encodes; auto measures on the texts at hand.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16", "int8"]),
+        help="Of the encoder's matrix products; int8 is for models that `enc calibrate` quantized.  "
+        "[default: by backend]",
+    ),
+    device_option,
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."
+)
+
+
+classifier_options = options(
+    click.option("--head", type=click.Path(), metavar="DIR", help="A head made by train-head."),
+    click.option(
+        "--model",
+        metavar="DIR",
+        help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
+    ),
+)

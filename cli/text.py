@@ -1,0 +1,44 @@
+"""Figures as people read them."""
+
+from collections.abc import Sequence
+
+
+def rows_of(pairs: Sequence[tuple[str, str, str]]) -> str:
+    """Lines of name, right-aligned figure and remark."""
+    names = max(len(name) for name, _, _ in pairs)
+    figures = max(len(figure) for _, figure, _ in pairs)
+    return "\n".join(
+        f"  {name:<{names}}  {figure:>{figures}}  {remark}".rstrip() for name, figure, remark in pairs
+    )
+
+
+def seconds_line(seconds: dict[str, float]) -> str:
+    """Stages with their seconds, the total left out."""
+    return ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items() if stage != "total")
+
+
+def rejects_line(rejects: dict[str, int]) -> str:
+    """Reasons with their rows, the most frequent first."""
+    shown = [f"{rows:,} {reason}" for reason, rows in rejects.items()]
+    if len(shown) > 4:
+        shown[4:] = ["…"]
+    return ", ".join(shown)
+
+
+def size_text(size: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """A table below its titles; the columns of the titles in ``right`` are aligned on the right."""
+    columns = [[title, *cells] for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
+    aligned = []
+    for title, cells in zip(titles, columns, strict=True):
+        width = max(map(len, cells))
+        aligned.append([cell.rjust(width) if title in right else cell.ljust(width) for cell in cells])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*aligned, strict=True))

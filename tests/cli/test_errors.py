@@ -1,0 +1,79 @@
+import errno
+import os
+import signal
+
+import click
+import pytest
+from click.testing import CliRunner
+from enc.cli.errors import EncCommand, Terminated
+from enc.store import SourceError
+
+
+def run(function, *arguments: str):
+    return CliRunner().invoke(EncCommand("try", callback=function, help="x"), arguments)
+
+
+def raising(error: BaseException):
+    def function():
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (SourceError("no file 'x'"), 2, "error: no file 'x'"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/d/x"),
+            2,
+            "error: No space left on device: '/d/x'; free some space, or choose another place",
+        ),
+        (
+            OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device"),
+            2,
+            "error: No space left on device; free some space, or choose another place",
+        ),
+        (PermissionError(errno.EACCES, "no", "/d/x"), 2, "error: Permission denied: '/d/x'; check its"),
+        (OSError(errno.EROFS, "no", "/d/x"), 2, "error: Read-only file system: '/d/x'; choose another place"),
+        (IsADirectoryError(errno.EISDIR, "no", "/d"), 2, "error: Is a directory: '/d'"),
+        (MemoryError("Unable to allocate 3 TiB"), 2, "error: not enough memory: Unable to allocate 3 TiB"),
+        (ValueError("odd\nmany lines"), 1, "error: ValueError: odd (this is a defect of enc; --debug shows"),
+        (AssertionError(), 1, "error: AssertionError (this is a defect of enc"),
+        (OSError("no number"), 1, "error: OSError: no number (this is a defect of enc"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Terminated("interrupted; go on with: enc …"), 143, "interrupted; go on with: enc …"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(error, code, line):
+    result = run(raising(error))
+    assert result.exit_code == code
+    assert result.stderr.startswith(line)
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+    result = run(raising(error), "--debug")
+    assert result.exit_code == code
+    assert result.stderr.startswith("Traceback")
+    assert result.stderr.splitlines()[-1].startswith(line)
+
+
+def test_click_keeps_its_own_errors():
+    assert run(raising(click.UsageError("wrong"))).exit_code == 2
+    assert "Usage:" in run(raising(click.UsageError("wrong"))).stderr
+    assert run(raising(click.exceptions.Exit(7))).exit_code == 7
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does():
+    before, cleared = signal.getsignal(signal.SIGTERM), []
+
+    def function():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        except KeyboardInterrupt:
+            cleared.append(True)
+            raise
+
+    result = run(function)
+    assert (result.exit_code, result.stderr, cleared) == (143, "interrupted\n", [True])
+    assert signal.getsignal(signal.SIGTERM) is before
