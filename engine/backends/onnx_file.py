@@ -16,7 +16,8 @@ from ...store import ModelError
 from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint
 from ..encode.facts import quiet
-from .graph_cache import INPUTS, PROBES, onnx_path
+from . import graph_cache
+from .graph_cache import INPUTS, onnx_path
 from .network import load_network
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _compared(checkpoint: Checkpoint, network: torch.nn.Module, graph: "ModelPro
     session = onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    batch = checkpoint.tokenizer(PROBES).batch(np.arange(len(PROBES)))
+    batch = checkpoint.tokenizer(graph_cache.PROBES).batch(np.arange(len(graph_cache.PROBES)))
     arrays = {name: getattr(batch, name) for name in INPUTS}
     with torch.inference_mode():
         expected = network(*(torch.from_numpy(a) for a in arrays.values())).numpy()

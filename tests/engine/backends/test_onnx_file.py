@@ -197,7 +197,7 @@ def test_a_wrong_fusion_is_not_used(tiny_bert, tmp_path, monkeypatch):
 
     monkeypatch.setattr("enc.engine.backends.onnx_graph.fused_graph", wrong)
     monkeypatch.setattr(
-        "enc.engine.backends.onnx_file._PROBES", ("a b", "c")
+        "enc.engine.backends.graph_cache.PROBES", ("a b", "c")
     )  # exports of other tests are not found
     export = export_onnx(checkpoint_of(str(tiny_bert), max_length=32), tmp_path / "model.onnx", target="cpu")
     assert (export.fused, export.difference < 1e-5) == ({}, True)
@@ -236,7 +236,7 @@ def test_impossible_exports(tiny_bert, tmp_path, options, message):
 
 def test_an_inexact_export_is_not_kept(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr("enc.engine.backends.onnx_file.MIN_COSINE", {"int8": 2.0})
-    monkeypatch.setattr("enc.engine.backends.onnx_file._PROBES", ("a", "b c"))
+    monkeypatch.setattr("enc.engine.backends.graph_cache.PROBES", ("a", "b c"))
     export_onnx(checkpoint_of(str(tiny_bert), max_length=32), tmp_path / "model.onnx")
     with pytest.raises(ModelError, match=r"in int8 has a mean cosine of .* less than 2.0; it was not kept"):
         export_onnx(checkpoint_of(str(tiny_bert), max_length=32), tmp_path / "model.onnx", precision="int8")
@@ -246,7 +246,7 @@ def test_an_inexact_export_is_not_kept(tiny_bert, tmp_path, monkeypatch):
 
 def test_a_faulty_export_is_not_kept(tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr("enc.engine.backends.onnx_file.MAX_DIFFERENCE", -1.0)
-    monkeypatch.setattr("enc.engine.backends.onnx_file._PROBES", ("a", "b"))
+    monkeypatch.setattr("enc.engine.backends.graph_cache.PROBES", ("a", "b"))
     with pytest.raises(ModelError, match="differs from torch by"):
         export_onnx(checkpoint_of(str(tiny_bert), max_length=32), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

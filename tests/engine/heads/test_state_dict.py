@@ -13,7 +13,8 @@ from enc.engine.train.config import RECIPES as TRAIN_RECIPES
 from enc.engine.train.config import TrainConfig
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import fit
-from enc.store import RECIPES, HeadError, LabelError, Source, Store, plan
+from enc.store import RECIPES, HeadError, LabelError, Source, Store
+from enc.store.orders import epoch_order
 from fakes import FakeEncoder, fake_spec
 from torch import nn
 
@@ -136,7 +137,7 @@ def test_flat32_trains_as_a_plain_loop_does(source, tiny_bert, tmp_path):
     losses = []
     for epoch in range(1, 5):
         total = 0.0
-        for rows in torch.from_numpy(plan.epoch_order(len(targets), config.seed, epoch)).split(16):
+        for rows in torch.from_numpy(epoch_order(len(targets), config.seed, epoch)).split(16):
             loss = nn.functional.cross_entropy(network(features[rows]), targets[rows])
             optimizer.zero_grad()
             loss.backward()
