@@ -48,9 +48,9 @@ def command(
     """
     import dataclasses
 
+    from ..engine.classifier import load_classifier
     from ..engine.encode.checkpoint import checkpoint_of
     from ..engine.export import export_onnx
-    from ..engine.finetune.tuned import load_classifier
     from ..store import ModelError
 
     if len(names) != (1 if head_folder else 2):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
     """The classifier that the values of `classifier_options` name; the folder of its encoder if it moved."""
-    from ..engine.finetune.tuned import load_classifier as load
+    from ..engine.classifier import load_classifier as load
     from ..store import SourceError
 
     if not (values["head"] or values["model"]):

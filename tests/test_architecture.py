@@ -83,3 +83,15 @@ def test_listing_a_store_loads_what_reads_a_log():
         name for name in loaded - sys.stdlib_module_names if not name.startswith(("_", "sitecustomize"))
     }
     assert outside <= {"enc", "click", "deltalake", "arro3", "typing_extensions"}
+
+
+def test_loading_a_head_needs_no_transformers():
+    head = ROOT / "tests" / "data" / "v0.1" / "head-linear"
+    code = f"from enc.engine.classifier import load_classifier; import enc.engine.score; load_classifier({str(head)!r})"
+    assert not loaded_modules(code) & {"transformers", "openvino", "onnxruntime", "sklearn"}
+
+
+def test_an_encoder_that_encodes_nothing_needs_no_torch(tiny_bert):
+    code = f"from enc.engine import build_features, load_encoder; load_encoder({str(tiny_bert)!r}, max_length=16)"
+    loaded_modules(code)  # the first time, transformers tells the model's sizes
+    assert not loaded_modules(code) & {"torch", "transformers", "openvino", "onnxruntime"}
