@@ -125,16 +125,42 @@ def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "minilm", "--output_dir", "x", "--bogus"], "error: there is no option --bogus"),
+        (
+            [
+                "--model",
+                "minilm",
+                "--output_dir",
+                "x",
+                "--do_eval",
+                "--task",
+                "mrpc",
+                "--data_dir",
+                "{data}",
+                "--bogus",
+            ],
+            "error: there is no option --bogus",
+        ),
         (["--model", "minilm", "--output_dir", "x", "--do_train"], "error: which data?"),
         (["--model", "minilm", "--output_dir", "x"], "error: nothing to do"),
         (
-            ["--model", "no-such", "--output_dir", "x", "--do_eval", "--data_dir", "y"],
+            [
+                "--model",
+                "no-such",
+                "--output_dir",
+                "x",
+                "--do_eval",
+                "--task",
+                "mrpc",
+                "--data_dir",
+                "{data}",
+            ],
             "error: model 'no-such'",
         ),
     ],
 )
-def test_mistakes_are_one_line(enc, arguments, message):
+def test_mistakes_are_one_line(enc, pairs, arguments, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.format(data=pairs) for word in arguments]
     result = enc("fine-tune", *arguments, code=2)
     assert result.stderr.startswith(message), result.stderr
 
