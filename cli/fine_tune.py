@@ -19,7 +19,7 @@ class _PassingCommand(common.EncCommand):
         self.params = [p for p in self.params if p.name != "debug"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take --debug out, where it is not the option of that name that transformers has, which takes a value."""
+        """Take --debug out, unless a value follows: then it is the option that transformers has."""
         kept = []
         for word, after in zip(args, [*args[1:], "--"], strict=True):
             if word != "--debug" or not after.startswith("--"):

@@ -54,7 +54,7 @@ class Classes:
         return found
 
     def ordered(self, names: Sequence[str]) -> "Classes":
-        """These classes in a model's order, if ``names``, the model's classes, are just these; else unchanged."""
+        """The classes in the order of ``names``, those of a model; unchanged where they are others."""
         if not self.names or sorted(names) != sorted(self.names):
             return self
         old_numbers = [self.names.index(name) for name in names]

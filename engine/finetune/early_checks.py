@@ -47,7 +47,7 @@ def check_early(arguments: Sequence[str]) -> None:
 def check_folders(
     model: ModelOptions, data: DataOptions, output: Path, *, trains: bool, asked: str | None
 ) -> None:
-    """Raise SourceError or ModelError for an output folder or a model's folder that cannot be used as asked."""
+    """Raise SourceError or ModelError for an output folder or a model that cannot be used as asked."""
     name = model.model_name_or_path or ""
     if trains and Path(name).is_dir() and Path(name).resolve() == output.resolve():
         raise SourceError(f"'{output}' is the model's own folder; choose another --output_dir")

@@ -37,7 +37,8 @@ class GlueTask:
     def file(self, data_dir: str | Path, split: str) -> Path:
         """The file of ``train``, ``dev`` or ``test``, or of MNLI's ``dev_mismatched`` or ``test_mismatched``.
 
-        It is in the folder, or in a folder of the task's name there. Raises SourceError that names the file which is not there.
+        It is in the folder, or in a folder of the task's name there. Raises SourceError, naming the
+        file, where it is in neither.
         """
         folder = Path(data_dir)
         if not folder.is_dir():
@@ -133,7 +134,7 @@ _OTHER_NAMES = {"sst-2": "sst2", "sts-b": "stsb", "mnli-mm": "mnli"}
 
 
 def glue_task(name: str) -> GlueTask:
-    """The task of a name in any case, also ``sst-2`` and ``sts-b``. Raises SourceError that lists the nine."""
+    """The task of a name, such as ``sst2`` or ``SST-2``. Raises SourceError that lists the nine."""
     known = _OTHER_NAMES.get(name.lower(), name.lower())
     if known not in GLUE:
         raise SourceError(

@@ -95,7 +95,7 @@ def _has_bf16(cuda: bool) -> bool:
 
 
 def _for_early_stopping(given: set[str]) -> list[str]:
-    """The options that early stopping needs: evaluations, checkpoints at these steps, and the best one kept."""
+    """The options that early stopping needs: evaluations, checkpoints with them, and the best one kept."""
     words = ["--load_best_model_at_end", "True"]
     if "eval_strategy" not in given:
         words += ["--eval_strategy", "epoch"]

@@ -14,7 +14,7 @@ from transformers import TrainingArguments, set_seed
 from .options import FineTuneOptions, is_main_process
 from .preparation import Say, prepare
 from .results import RESULT_FILES, evaluate, predict, read_metrics, register, write_record
-from .run_folder import RECORD, Start, partial_checkpoints, write_run
+from .run_folder import RUN_RECORD, Start, partial_checkpoints, write_run
 from .sequence_model import load_model
 from .set_up import trainer_of
 from .text_sets import FineTuneData, TextSet
@@ -98,7 +98,7 @@ def _clear(training: TrainingArguments, start: Start) -> None:
         for path in partial_checkpoints(output, start):
             shutil.rmtree(path)
         if start.checkpoint is None:
-            (output / RECORD).unlink(missing_ok=True)
+            (output / RUN_RECORD).unlink(missing_ok=True)
             for pattern in RESULT_FILES:
                 for path in output.glob(pattern):
                     path.unlink()

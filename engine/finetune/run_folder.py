@@ -16,8 +16,9 @@ from safetensors import SafetensorError, safe_open
 
 from ...store import SourceError
 
-RECORD = "enc-run.json"
+RUN_RECORD = "enc-run.json"
 """In the output folder: the data and options of the run, and whether it has finished."""
+_PART = f".{RUN_RECORD}.part"
 _PREFIX = "checkpoint-"
 _BEGIN_ANEW = "pass --overwrite_output_dir to begin anew"
 
@@ -56,15 +57,15 @@ def require_usable_folder(output: Path, asked: str | None, *, overwrite: bool) -
                 f"no checkpoint in '{output}' to go on from; leave out --resume_from_checkpoint"
             )
         return
-    if overwrite or not output.is_dir() or (output / RECORD).is_file():
+    if overwrite or not output.is_dir() or (output / RUN_RECORD).is_file():
         return
     if is_whole:
         raise SourceError(
-            f"'{output}' has checkpoints and no {RECORD}, which tells their data and options; "
+            f"'{output}' has checkpoints and no {RUN_RECORD}, which tells their data and options; "
             f"{_BEGIN_ANEW}, or --resume_from_checkpoint True to go on all the same"
         )
     others = sorted(path.name for path in set(output.iterdir()) - set(checkpoints))
-    others = [name for name in others if not name.endswith("-rejects.parquet")]
+    others = [name for name in others if not name.endswith(("-rejects.parquet", _PART))]
     if others:
         raise SourceError(
             f"'{output}' is not empty (it has: {', '.join(others[:5])}); "
@@ -93,12 +94,16 @@ def start_of(
         if differing:
             more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise SourceError(
-                f"'{folder}' holds a run with {'; '.join(differing[:3])}{more}; {_BEGIN_ANEW}, or another folder"
+                f"'{folder}' holds a run with {'; '.join(differing[:3])}{more}; "
+                f"{_BEGIN_ANEW}, or another folder"
             )
         if is_finished and not chosen:
             return Start(is_finished=True)
     if recorded is None and checkpoints:
-        say(f"warning: '{folder}' has no {RECORD}; nothing tells whether its data and options were the same")
+        say(
+            f"warning: '{folder}' has no {RUN_RECORD}; "
+            "nothing tells whether its data and options were the same"
+        )
     return Start(_last_sound(checkpoints, say, is_chosen=chosen is not None))
 
 
@@ -151,13 +156,13 @@ def write_run(output: Path, run: dict[str, Any], *, finished: bool) -> None:
     ``run`` has JSON values: ``data`` by set, ``model`` and ``options``.
     """
     output.mkdir(parents=True, exist_ok=True)
-    part = output / f".{RECORD}.part"
+    part = output / _PART
     with open(part, "w", encoding="utf-8") as file:
         json.dump({"format": 1, **run, "finished": finished}, file, indent=2, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
-    part.replace(output / RECORD)
+    part.replace(output / RUN_RECORD)
 
 
 def partial_checkpoints(output: Path, start: Start) -> list[Path]:
@@ -170,7 +175,7 @@ def partial_checkpoints(output: Path, start: Start) -> list[Path]:
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    path = folder / RECORD
+    path = folder / RUN_RECORD
     if not path.is_file():
         return None
     try:

@@ -17,11 +17,11 @@ _WITHOUT_EFFECT = (
     "batch_eval_metrics", "bf16_full_eval", "dataloader_in_order", "dataloader_multi", "dataloader_num",
     "dataloader_per", "dataloader_pin", "dataloader_pre", "ddp_", "debug", "disable_tqdm", "do_eval",
     "do_predict", "do_train", "enable_jit", "eval_accumulation_steps", "eval_do_concat", "eval_on_start",
-    "eval_use_gather", "fp16_full_eval", "hub_", "include_", "label_names", "length_column_name", "local_rank",
-    "log_", "logging_", "output_dir", "per_device_eval_batch_size", "prediction_loss_only", "project",
-    "push_to_hub", "remove_unused_columns", "report_to", "restore_callback", "resume_from_checkpoint",
-    "run_name", "save_on_each_node", "save_only_model", "save_total_limit", "skip_memory_metrics",
-    "torch_empty_cache", "trackio_", "use_cpu",
+    "eval_use_gather", "fp16_full_eval", "hub_", "include_", "label_names", "length_column_name",
+    "local_rank", "log_", "logging_", "output_dir", "per_device_eval_batch_size", "prediction_loss_only",
+    "project", "push_to_hub", "remove_unused_columns", "report_to", "restore_callback",
+    "resume_from_checkpoint", "run_name", "save_on_each_node", "save_only_model", "save_total_limit",
+    "skip_memory_metrics", "torch_empty_cache", "trackio_", "use_cpu",
 )  # fmt: skip
 """Options of TrainingArguments on which the trained weights do not depend. Beginnings of names."""
 

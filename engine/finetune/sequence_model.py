@@ -72,7 +72,10 @@ def load_model(
 
 
 def _require_all_weights(title: str, report: dict[str, Any], *, may_be_new: bool) -> None:
-    """Raise ModelError for weights that would be random; those of the classifier may be, where it is trained."""
+    """Raise ModelError for weights that would be random.
+
+    ``may_be_new`` tells whether those of the classifier may be, because it is trained.
+    """
     resized = [name for name, *_ in report["mismatched_keys"]]
     random = sorted({*report["missing_keys"], *resized})
     lacking = [name for name in random if not any(part in _NEW_PARTS for part in name.split("."))]

@@ -64,7 +64,7 @@ def set_sources(
     """
     glue = task_of(options)
     files = _files(options, glue, wanted, scratch)
-    return {name: set_source(con, name, file, options, glue) for name, file in files.items()}
+    return {name: _source_in(con, name, file, options, glue) for name, file in files.items()}
 
 
 def comes_from_hub(options: DataOptions) -> bool:
@@ -138,7 +138,7 @@ def _hub_split(name: str, glue: GlueTask | None) -> str:
     return name
 
 
-def set_source(
+def _source_in(
     con: duckdb.DuckDBPyConnection, name: str, file: Path, options: DataOptions, glue: GlueTask | None
 ) -> SetSource:
     """The source of a set in a file, with its columns. Raises SourceError for a column that is not there."""
@@ -166,7 +166,7 @@ def _require_column(name: str, columns: dict[str, str], title: str, flag: str) -
 def _text_columns(
     columns: dict[str, str], options: DataOptions, glue: GlueTask | None, title: str
 ) -> tuple[str, str | None]:
-    """The columns asked for, the task's, or those that the usual names or the order of the columns suggest."""
+    """The columns that are asked for, else the task's, else those of usual names, else the first texts."""
     if options.text_column:
         if options.text_column == options.pair_column:
             raise SourceError(

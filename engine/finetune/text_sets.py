@@ -75,7 +75,10 @@ class TextSet(Dataset[dict[str, torch.Tensor]]):
         return total.hexdigest()
 
     def longest_first(self) -> "TextSet":
-        """Serve the rows by length, so that batches are of like length; the first shows whether memory suffices."""
+        """Serve the longest rows first: batches are of like length, and the first needs the most memory.
+
+        Returns the set itself.
+        """
         self.order = np.argsort(-self.tokens.lengths, kind="stable")
         return self
 

@@ -86,8 +86,10 @@ class FineTuneTrainer(Trainer):
         return LengthGrouped(dataset.tokens.lengths[dataset.order].tolist(), rows, seed)
 
     def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[Any] | None:
+        if self.args.world_size > 1:
+            return None
         # Trainer's would shuffle the rows here, and so the predictions.
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None  # type: ignore[arg-type]
+        return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Trainer's optimizer, where each layer has ``layer_decay`` times the rate of the layer above it."""
@@ -127,7 +129,7 @@ def not_finite(model: nn.Module) -> list[str]:
 
 
 def encoder_layers(model: nn.Module) -> nn.ModuleList:
-    """A model's layers, the lowest first. Raises ModelError where no stack of the configured height is found."""
+    """A model's layers, the lowest first. Raises ModelError where they are not found."""
     wanted = model.config.num_hidden_layers  # type: ignore[union-attr]
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
@@ -151,7 +153,7 @@ def layer_depths(model: nn.Module) -> dict[str, int]:
 
 
 def freeze(model: PreTrainedModel, layers: int) -> None:
-    """Keep the embeddings and the lowest layers as they are. Raises ModelError for more layers than there are."""
+    """Keep the embeddings and the lowest ``layers`` as they are. Raises ModelError if there are fewer."""
     stack = encoder_layers(model)
     if layers > len(stack):
         raise ModelError(f"the model has {len(stack)} layers; --freeze_layers {layers} is more")

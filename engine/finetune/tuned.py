@@ -42,7 +42,7 @@ class SequenceHead(nn.Module):
 
 
 def sequence_head(model: "PreTrainedModel") -> SequenceHead:
-    """A model's head, with the model's own layers. Raises ModelError for an architecture that is not known."""
+    """A model's head, with the model's own layers. Raises ModelError for an unknown architecture."""
     layout = layout_of(model.config.model_type)
     dense, classifier = model.get_submodule(layout.dense), model.get_submodule(layout.classifier)
     assert isinstance(dense, nn.Linear)

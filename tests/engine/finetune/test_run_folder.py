@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from enc.engine.finetune.run_folder import (
-    RECORD,
+    RUN_RECORD,
     Start,
     damage_of,
     partial_checkpoints,
@@ -104,7 +104,7 @@ def test_a_run_that_has_left_nothing_yet_may_be_changed(tmp_path):
 
 
 def test_checkpoints_without_a_record(output):
-    (output / RECORD).unlink()
+    (output / RUN_RECORD).unlink()
     with pytest.raises(
         SourceError, match=r"has checkpoints and no enc-run.json.*--resume_from_checkpoint True"
     ):
@@ -118,12 +118,12 @@ def test_checkpoints_without_a_record(output):
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"format": 1}', "{"])
 def test_a_damaged_record(output, text):
-    (output / RECORD).write_text(text)
+    (output / RUN_RECORD).write_text(text)
     with pytest.raises(
         SourceError, match=r"enc-run.json' is damaged; pass --overwrite_output_dir to begin anew"
     ):
         start(output)
-    (output / RECORD).write_text('{"format": 2}')
+    (output / RUN_RECORD).write_text('{"format": 2}')
     with pytest.raises(SourceError, match="was written by a newer enc"):
         start(output)
 
@@ -190,6 +190,7 @@ def test_folders_that_are_not_a_runs(tmp_path, write):
     require_usable_folder(tmp_path, None, overwrite=False)
     (tmp_path / "checkpoint-3").mkdir()  # of a run that was killed while it wrote its first
     (tmp_path / "train-rejects.parquet").touch()
+    (tmp_path / ".enc-run.json.part").touch()
     require_usable_folder(tmp_path, None, overwrite=False)
     letter = write("letter.txt", "")
     with pytest.raises(
@@ -206,7 +207,7 @@ def test_folders_that_are_not_a_runs(tmp_path, write):
 
 
 def test_a_record_is_written_whole_or_not_at_all(output):
-    before = (output / RECORD).read_bytes()
+    before = (output / RUN_RECORD).read_bytes()
     with pytest.raises(TypeError):
         write_run(output, {**RUN, "options": {"seed": object()}}, finished=True)
-    assert (output / RECORD).read_bytes() == before
+    assert (output / RUN_RECORD).read_bytes() == before

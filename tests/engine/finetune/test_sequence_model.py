@@ -5,8 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from enc.engine.finetune.tuned import load_classifier
 from enc.store import ModelError
 from safetensors.torch import load_file, save_file
+from transformers import AutoModel
 
 
 @pytest.fixture
@@ -74,3 +77,26 @@ def test_other_classes_need_a_new_classifier(tune, write):
     with pytest.raises(ModelError, match="pass --ignore_mismatched_sizes for a new classifier"):
         tune(more, "three")
     tune(f"{more} --ignore_mismatched_sizes", "three")
+
+
+def test_frozen_layers_stay_as_they_are(tune, tiny_bert):
+    folder, _, _ = tune("--freeze_layers 1")
+    before, after = (AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, folder))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert all(
+        ("embeddings" in name or "layer.0." in name) == (name in same)
+        for name in before
+        if "pooler" not in name
+    )
+    with pytest.raises(ModelError, match="the model has 2 layers; --freeze_layers 3 is more"):
+        tune("--freeze_layers 3", "more")
+
+
+def test_lora_is_merged_into_a_plain_model(tune, tiny_bert):
+    pytest.importorskip("peft")
+    folder, _, _ = tune("--lora --lora_r 2")
+    before, after = (AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, folder))
+    changed = {name for name in before if not torch.equal(before[name], after[name]) and "pooler" not in name}
+    assert changed
+    assert all(".query." in name or ".value." in name for name in changed)
+    assert load_classifier(folder).labels.values == (0, 1)
