@@ -33,8 +33,8 @@ from .results import Measurement, Results, in_turn, machine
 BASELINE = "transformers Trainer, batches padded to their longest text"
 PADDED = "transformers Trainer, padded to the maximum, as run_glue.py does"
 ENC, FROZEN = "enc fine-tune", "enc, the best linear head on frozen features"
-_Read = tuple[dict[str, list[list[str]]], FineTuneData]
-_Job = Callable[[FineTuneOptions, Path, _Read], dict[str, float]]
+_Rows = tuple[dict[str, list[list[str]]], FineTuneData]
+_Job = Callable[[FineTuneOptions, Path, _Rows], dict[str, float]]
 CONTENDERS = {"enc": ENC, "plain": BASELINE, "padded": PADDED, "frozen": FROZEN}
 """By short names."""
 _HELD_OUT = 0.2
@@ -43,13 +43,14 @@ _HELD_OUT = 0.2
 def run(
     arguments: list[str], *, contenders: list[str], repetitions: int, say: Callable[[str], None]
 ) -> Results:
-    """Do the job of a command line of `enc fine-tune`, which needs no --output_dir, by each of the contenders named."""
-    figures: dict[str, dict[str, float]] = {}
-    read = _read(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
+    """Do the job of a command line of `enc fine-tune` by each of the contenders named.
 
-    def timed(
-        name: str, job: Callable[[FineTuneOptions, Path, _Read], dict[str, float]]
-    ) -> tuple[Measurement, Callable[[], float]]:
+    The command line needs no --output_dir.
+    """
+    figures: dict[str, dict[str, float]] = {}
+    read = _read_rows(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
+
+    def timed(name: str, job: _Job) -> tuple[Measurement, Callable[[], float]]:
         def one() -> float:
             with tempfile.TemporaryDirectory(prefix="enc-bench-") as folder:
                 options = parse_options(
@@ -83,7 +84,7 @@ def run(
     )
 
 
-def _enc(options: FineTuneOptions, _: Path, __: _Read) -> dict[str, float]:
+def _enc(options: FineTuneOptions, _: Path, __: _Rows) -> dict[str, float]:
     with quiet():
         metrics = fine_tune(options).metrics
     return {
@@ -93,11 +94,11 @@ def _enc(options: FineTuneOptions, _: Path, __: _Read) -> dict[str, float]:
     }
 
 
-def _padded(options: FineTuneOptions, folder: Path, read: _Read) -> dict[str, float]:
+def _padded(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, float]:
     return _plain(options, folder, read, pad_all=True)
 
 
-def _plain(options: FineTuneOptions, folder: Path, read: _Read, *, pad_all: bool = False) -> dict[str, float]:
+def _plain(options: FineTuneOptions, folder: Path, read: _Rows, *, pad_all: bool = False) -> dict[str, float]:
     """The documented way."""
     from transformers import (
         AutoModelForSequenceClassification,
@@ -162,8 +163,8 @@ def _plain(options: FineTuneOptions, folder: Path, read: _Read, *, pad_all: bool
     }
 
 
-def _read(options: FineTuneOptions) -> _Read:
-    """First and second texts of the sets, and their targets."""
+def _read_rows(options: FineTuneOptions) -> _Rows:
+    """The first and second texts of each set, and the sets with their targets."""
     path = model_folder(options.model.model_name_or_path or "")
     with workspace() as con, tempfile.TemporaryDirectory() as scratch:
         data = read_sets(
@@ -188,7 +189,7 @@ def _read(options: FineTuneOptions) -> _Read:
     return texts, data
 
 
-def _frozen(options: FineTuneOptions, folder: Path, read: _Read) -> dict[str, float]:
+def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, float]:
     """Encode once, choose layers and regularisation on held-out training rows, and train on all of them."""
     path, data = model_folder(options.model.model_name_or_path or ""), read[1]
     sources = [_source(data, name) for name in ("train", "validation")]

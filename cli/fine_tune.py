@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -11,21 +12,20 @@ from ..cli import common
 
 
 class _PassingCommand(common.EncCommand):
-    """Hands its options on as they are: they are those of another parser."""
+    """Hands its options on as they are, because another parser reads them."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.params = [p for p in self.params if p.name != "debug"]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take --debug out, where it is not the option of that name that transformers has, which takes a value."""
-        alone = [
-            i
-            for i, word in enumerate(args)
-            if word == "--debug" and (args[i + 1 :] or ["--"])[0].startswith("--")
-        ]
-        common.set_debug(ctx, bool(alone))
-        return super().parse_args(ctx, [word for i, word in enumerate(args) if i not in alone])
+        """Take --debug out, unless a value follows: then it is the option that transformers has."""
+        kept = []
+        for word, after in zip(args, [*args[1:], "--"], strict=True):
+            if word != "--debug" or not after.startswith("--"):
+                kept.append(word)
+        common.set_debug(ctx, len(kept) < len(args))
+        return super().parse_args(ctx, kept)
 
 
 @click.command(
@@ -54,46 +54,66 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     unless --train_sampling_strategy random or --bf16 False say otherwise.
 
     \b
-    A run that was killed goes on from its last checkpoint when it is started again.
+    A run that was killed goes on from its last checkpoint when it is started again with the same data
+    and options; else its folder is refused.
     Several processes: torchrun --standalone --nproc_per_node 2 --no-python enc fine-tune …
     """
-    from ..engine.finetune.options import is_main_process, option_names, parse_options
+    if all_options:
+        _list_options()
+        return
+    from ..engine.finetune.early_checks import check_early
+
+    check_early(arguments)
+    if "transformers" not in sys.modules and os.environ.get("RANK", "0") == "0":
+        common.note("loading torch and transformers")
+    from ..engine.finetune.options import is_main_process, parse_options
     from ..engine.finetune.run import fine_tune
 
-    if all_options:
-        for group, options in option_names().items():
-            click.echo(f"\n{group}:" if group != "model" else f"{group}:")
-            click.echo(common.rows_of([(f"--{name}", "", text) for name, text in options]))
-        return
     options = parse_options(arguments)
     common.find_local_modules()
-    with (
-        contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    ):  # the trainer prints
+    # The trainer prints to stdout.
+    redirected = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
+    with redirected:
         result = fine_tune(options, say=common.note)
     if not is_main_process(options.training):
         return
     if as_json:
         click.echo(json.dumps({"output_dir": result.output_dir, **result.metrics}))
         return
-    figures = {
-        key.removeprefix("eval_"): value for key, value in result.metrics.items() if key.startswith("eval_")
-    }
-    shown = [
-        f"{key} {value:.4f}"
-        for key, value in figures.items()
-        if isinstance(value, float) and "per_second" not in key and "runtime" not in key
-    ]
-    if shown:
-        click.echo("  ".join(shown))
+    figures = _figures(result.metrics)
+    if figures:
+        click.echo("  ".join(figures))
     for path in result.predictions:
         click.echo(f"predictions are in '{path}'")
     if options.training.do_train:
         click.echo(
-            f"model saved in '{result.output_dir}'; `enc score … --model {result.output_dir}` scores Parquet files with it"
+            f"model saved in '{result.output_dir}'; "
+            f"`enc score … --model {result.output_dir}` scores Parquet files with it"
         )
     if result.feature_set:
         click.echo(
-            f"feature set '{result.feature_set}' registered; fill it with `enc build-features … --model {result.output_dir} "
+            f"feature set '{result.feature_set}' registered; fill it with "
+            f"`enc build-features … --model {result.output_dir} "
             f"--max-length {options.data.max_seq_length} --store {options.model.also_features}`"
         )
+
+
+def _list_options() -> None:
+    from ..engine.finetune.option_fields import option_names
+
+    for number, (group, options) in enumerate(option_names().items()):
+        if number:
+            click.echo()
+        click.echo(f"{group}:")
+        click.echo(common.rows_of([(f"--{name}", "", text) for name, text in options]))
+
+
+def _figures(metrics: dict[str, Any]) -> list[str]:
+    """Names and figures of an evaluation, but for times."""
+    shown = []
+    for key, value in metrics.items():
+        name = key.removeprefix("eval_")
+        is_time = "per_second" in name or "runtime" in name
+        if key.startswith("eval_") and isinstance(value, float) and not is_time:
+            shown.append(f"{name} {value:.4f}")
+    return shown

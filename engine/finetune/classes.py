@@ -12,7 +12,8 @@ from ..heads.labels import Labels, distinct_labels, first_place, listing
 from ..heads.metrics import Predicted
 from ..heads.targets import refuse_rows
 from ..heads.tasks import REGRESSION, SINGLE_LABEL, Task
-from .glue import GlueTask, glue_metrics
+from .glue import GlueTask
+from .glue_metrics import glue_metrics
 
 _FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
 
@@ -23,63 +24,73 @@ class Classes:
 
     task: Task
     names: tuple[str, ...]
-    """Of the classes, in the model's order; none for a regression."""
-    values: Labels
-    """The same, in the type that the user's labels have."""
+    """Names of the classes, in the model's order; a regression has none."""
+    labels: Labels
+    """The user's label of each class, in the type that it has in the file."""
     numbers: dict[str, int]
-    """Class number by what a label may be written as, where that is more than its value."""
+    """Class number by a way of writing a label that is not the label itself."""
     metrics: tuple[str, ...]
-    """By GLUE's names."""
+    """Metrics by GLUE's names."""
     combined: bool = True
     """Whether two metrics also give their mean."""
 
     @property
     def best_metric(self) -> str:
-        """What the best checkpoint is chosen by, unless asked otherwise."""
+        """The metric that chooses the best checkpoint, unless the options name another."""
         return "combined_score" if self.combined and len(self.metrics) > 1 else next(iter(self.metrics))
 
     def number(self, raw: str) -> int | None:
         """Class number of a label as it stands in a file; None if it is none of them."""
-        return self.numbers[raw.strip()] if raw.strip() in self.numbers else self.values.number(raw)
+        if raw.strip() in self.numbers:
+            return self.numbers[raw.strip()]
+        return self.labels.number(raw)
 
     def computed(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The metrics of logits [rows, outputs]."""
         decided = logits.argmax(-1) if self.names else logits.reshape(-1)
         found = glue_metrics(self.metrics, Predicted(self.task, len(self.names) or 1, 0.0, targets, decided))
-        return (
-            found
-            if self.combined
-            else {name: value for name, value in found.items() if name != "combined_score"}
-        )
+        if not self.combined:
+            found.pop("combined_score", None)
+        return found
 
     def ordered(self, names: Sequence[str]) -> "Classes":
-        """The same classes with the numbers that a model has given them, where it knows just these names."""
-        if not self.names or sorted(names) != sorted(self.names) or tuple(names) == self.names:
+        """The classes in the order of ``names``, those of a model; unchanged where they are others."""
+        if not self.names or sorted(names) != sorted(self.names):
             return self
-        moved = {number: list(names).index(name) for number, name in enumerate(self.names)}
-        order = sorted(moved, key=lambda number: moved[number])
-        values = Labels(tuple(np.array(self.values.values)[order].tolist()))
+        old_numbers = [self.names.index(name) for name in names]
+        new_numbers = {old: new for new, old in enumerate(old_numbers)}
+        values: Any = self.labels.values
+        labels: Any = tuple(values[old] for old in old_numbers)
         return replace(
             self,
             names=tuple(names),
-            values=values,
-            numbers={raw: moved[number] for raw, number in self.numbers.items()},
+            labels=Labels(labels),
+            numbers={raw: new_numbers[old] for raw, old in self.numbers.items()},
         )
 
 
 def glue_classes(glue: GlueTask) -> Classes:
     """A task's classes; a label may be written as in the task's files, by its name, or as its number."""
-    written = {raw: number for texts in (glue.written, glue.labels) for number, raw in enumerate(texts)}
-    digits = {str(number): number for number in range(len(glue.labels))}
-    return Classes(glue.task, glue.labels, Labels(glue.labels), digits | written, glue.metrics)
+    numbers = {str(number): number for number in range(len(glue.labels))}
+    for texts in (glue.written, glue.labels):
+        numbers |= {raw: number for number, raw in enumerate(texts)}
+    task = SINGLE_LABEL if glue.labels else REGRESSION
+    return Classes(task, glue.labels, Labels(glue.labels), numbers, glue.metrics)
 
 
 def own_classes(stages: dict[str, Stage], model_labels: Sequence[str]) -> Classes:
-    """The classes of the training rows, or of the model where nothing is trained; fractions are a regression's."""
+    """The classes of the training rows, or of the model where nothing is trained.
+
+    Labels with fractions make it a regression. Raises LabelError where neither names any classes.
+    """
     stage = stages.get("train")
     if stage is None or not stage.label_columns:
         if len(model_labels) == 1:
             return _own_regression()
+        if not model_labels:
+            raise LabelError(
+                "the model does not name its classes, and nothing is trained; pass --task_name, or --do_train"
+            )
         return Classes(SINGLE_LABEL, tuple(model_labels), Labels(tuple(model_labels)), {}, ("accuracy",))
     if (stage.label_type or "").split("(")[0] in _FLOATS or (not stage.typed and _are_fractions(stage)):
         return _own_regression()

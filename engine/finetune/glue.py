@@ -1,31 +1,16 @@
-"""The nine GLUE tasks as a table: files, columns, labels and metrics.
+"""The nine GLUE tasks as a table: files, columns, labels and names of metrics.
 
 Sources: the task's files as gluebenchmark.com distributes them; label names and orders of the Hugging
-Face data set ``nyu-mll/glue``; metric names of ``run_glue.py`` and of its older releases.
+Face data set ``nyu-mll/glue``; metric names of ``run_glue.py``.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ...store import SourceError
-from ..heads.metrics import Predicted, compute
-from ..heads.tasks import REGRESSION, SINGLE_LABEL, Task
 
 _BINARY = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
-METRICS = {
-    "accuracy": "accuracy",
-    "f1": "f1_binary",
-    "matthews_correlation": "mcc",
-    "pearson": "pearson",
-    "spearmanr": "spearman",
-    "mse": "mse",
-}
-"""GLUE's names of metrics, with ours (:data:`engine.heads.metrics.METRICS`)."""
-LEGACY = {"accuracy": "acc", "matthews_correlation": "mcc"}
-"""What run_glue.py called them when it wrote ``eval_results.txt``."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +34,11 @@ class GlueTask:
     matched: bool = False
     """Whether dev and test come twice: ``dev_matched`` and ``dev_mismatched``."""
 
-    @property
-    def task(self) -> Task:
-        """The kind of task."""
-        return SINGLE_LABEL if self.labels else REGRESSION
-
     def file(self, data_dir: str | Path, split: str) -> Path:
-        """The file of ``train``, ``dev`` or ``test`` (or MNLI's ``dev_mismatched``), in the folder or one of the task's name in it.
+        """The file of ``train``, ``dev`` or ``test``, or of MNLI's ``dev_mismatched`` or ``test_mismatched``.
 
-        Raises SourceError that names the file which is not there.
+        It is in the folder, or in a folder of the task's name there. Raises SourceError, naming the
+        file, where it is in neither.
         """
         folder = Path(data_dir)
         if not folder.is_dir():
@@ -70,7 +51,8 @@ class GlueTask:
                     return path
         there = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise SourceError(
-            f"task {self.name} needs {split}.tsv, which is neither in '{folder}' (it has: {there}) nor in {self.folder}/"
+            f"task {self.name} needs {split}.tsv, which is neither in '{folder}' (it has: {there}) "
+            f"nor in {self.folder}/"
         )
 
 
@@ -152,28 +134,10 @@ _OTHER_NAMES = {"sst-2": "sst2", "sts-b": "stsb", "mnli-mm": "mnli"}
 
 
 def glue_task(name: str) -> GlueTask:
-    """The task of a name, in any case, also ``sst-2`` and ``sts-b``. Raises SourceError that lists the nine."""
+    """The task of a name, such as ``sst2`` or ``SST-2``. Raises SourceError that lists the nine."""
     known = _OTHER_NAMES.get(name.lower(), name.lower())
     if known not in GLUE:
         raise SourceError(
             f"unknown task '{name}'; there are {', '.join(GLUE)}. For data of your own leave out --task_name"
         )
     return GLUE[known]
-
-
-def glue_metrics(names: tuple[str, ...], predicted: Predicted) -> dict[str, float]:
-    """Metrics by GLUE's names, and ``combined_score``, the mean of two; not a number where one is undefined."""
-    found = compute([METRICS[name] for name in names], predicted)
-    values = {
-        name: float("nan") if found[METRICS[name]] is None else float(found[METRICS[name]] or 0)
-        for name in names
-    }
-    return values | ({"combined_score": float(np.mean(list(values.values())))} if len(values) > 1 else {})
-
-
-def legacy_metrics(metrics: dict[str, float]) -> dict[str, float]:
-    """The same by the names of older releases: acc, f1 and acc_and_f1; mcc; pearson, spearmanr and corr."""
-    values = {LEGACY.get(name, name): value for name, value in metrics.items() if name != "combined_score"}
-    if "combined_score" in metrics:
-        values["acc_and_f1" if "f1" in metrics else "corr"] = metrics["combined_score"]
-    return values

@@ -3,21 +3,37 @@
 import json
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ...store import Store, default_name
 from ..encode.checkpoint import checkpoint_of
 from ..heads.tasks import REGRESSION
-from .glue import legacy_metrics
+from .glue_metrics import legacy_metrics
 from .options import FineTuneOptions, is_main_process
 from .text_sets import FineTuneData
 from .trainer import FineTuneTrainer
-from .tuned import RECORD
+from .tuned_files import RECORD
+
+RESULT_FILES = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    RECORD,
+    "*_results.json",
+    "eval_results.txt",
+    "predict_results*.txt",
+    "trainer_state.json",
+)
+"""What a run leaves in its output folder, but for configuration, tokenizer and checkpoints."""
 
 
 def evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
-    """Evaluate on all validation sets; eval_results.json has the figures of both of MNLI's, eval_results.txt the older names."""
+    """Evaluate on all validation sets; the figures, by the names that eval_results.json has.
+
+    Figures of MNLI's second set end in ``_mm``. eval_results.txt has the names of older releases.
+    """
     metrics: dict[str, float] = {}
     lines: dict[str, float] = {}
     for name, rows in sets.sets.items():
@@ -30,17 +46,23 @@ def evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
         legacy = legacy_metrics(
             {key: figures[key] for key in (*sets.classes.metrics, "combined_score") if key in figures}
         )
-        prefix = f"mnli{'-mm' * bool(suffix)}/" if sets.glue and sets.glue.matched else ""
-        lines |= {f"{prefix}{key}": value for key, value in {**legacy, "eval_loss": figures["loss"]}.items()}
-    metrics = {
-        key: None if isinstance(value, float) and np.isnan(value) else value for key, value in metrics.items()
-    }  # type: ignore[misc]
+        prefix = ""
+        if sets.glue and sets.glue.matched:
+            prefix = "mnli-mm/" if suffix else "mnli/"
+        lines |= {f"{prefix}{key}": value for key, value in legacy.items()}
+        lines[f"{prefix}eval_loss"] = figures["loss"]
+    metrics = {key: _or_none(value) for key, value in metrics.items()}
     trainer.log_metrics("eval", metrics)
     trainer.save_metrics("eval", metrics)
     if is_main_process(trainer.args):
         text = "".join(f"{key} = {value}\n" for key, value in sorted(lines.items()))
         (Path(trainer.args.output_dir or ".") / "eval_results.txt").write_text(text, encoding="utf-8")
     return metrics
+
+
+def _or_none(value: Any) -> Any:
+    """A figure as JSON can hold it."""
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def predict(trainer: FineTuneTrainer, sets: FineTuneData, name: str) -> str:
@@ -51,14 +73,13 @@ def predict(trainer: FineTuneTrainer, sets: FineTuneData, name: str) -> str:
     values = np.empty_like(logits)
     values[rows.order] = logits
     task = f"_{sets.glue.name}" if sets.glue else ""
-    path = Path(trainer.args.output_dir or ".") / f"predict_results{task}{'-mm' * name.endswith('_mm')}.txt"
+    mismatched = "-mm" if name.endswith("_mm") else ""
+    path = Path(trainer.args.output_dir or ".") / f"predict_results{task}{mismatched}.txt"
     if is_main_process(trainer.args):
-        regression = classes.task is REGRESSION
-        texts = (
-            [f"{v:.3f}" for v in values.reshape(-1)]
-            if regression
-            else [classes.names[i] for i in values.argmax(-1)]
-        )
+        if classes.task is REGRESSION:
+            texts = [f"{value:.3f}" for value in values.reshape(-1)]
+        else:
+            texts = [classes.names[number] for number in values.argmax(-1)]
         lines = (f"{row - 1}\t{text}\n" for row, text in zip(rows.rows.tolist(), texts, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("index\tprediction\n" + "".join(lines), encoding="utf-8")
@@ -68,11 +89,14 @@ def predict(trainer: FineTuneTrainer, sets: FineTuneData, name: str) -> str:
 def write_record(
     folder: Path, options: FineTuneOptions, sets: FineTuneData, length: int, metrics: dict[str, float]
 ) -> None:
-    """Write what :func:`engine.finetune.tuned.load_classifier` wants to know beside the configuration, and where it came from."""
+    """Write how the model is used and how it came about, which its configuration does not say.
+
+    :func:`engine.finetune.tuned.load_classifier` reads this record.
+    """
     record = {
         "format": 1,
         "task_name": sets.glue.name if sets.glue else None,
-        "labels": list(sets.classes.values.values),
+        "labels": list(sets.classes.labels.values),
         "max_length": length,
         "text_column": sets.text_column,
         "pair_column": sets.pair_column,
@@ -81,6 +105,14 @@ def write_record(
         "versions": {package: version(package) for package in ("enc-features", "torch", "transformers")},
     }
     (folder / RECORD).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """The figures in the record of a finished run; none where they cannot be read."""
+    try:
+        return dict(json.loads((folder / RECORD).read_text(encoding="utf-8"))["metrics"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def register(folder: Path, store: Store | str | Path, length: int) -> str:

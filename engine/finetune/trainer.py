@@ -1,5 +1,10 @@
-"""transformers' Trainer, with what enc adds to it: order by length that survives a restart, and learning rates by layer."""
+"""transformers' Trainer with what enc adds to it.
 
+These are an order by length that survives a restart, learning rates by layer, and an end where
+training diverges.
+"""
+
+import math
 from typing import Any
 
 import torch
@@ -8,7 +13,7 @@ from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import PreTrainedModel, Trainer
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from ...store import ModelError
+from ...store import DivergedError, ModelError
 from .text_sets import TextSet
 
 
@@ -34,12 +39,43 @@ class LengthGrouped(Sampler[int]):
 
 
 class FineTuneTrainer(Trainer):
-    """Trains on a TextSet; evaluates and predicts in the order that the set has."""
+    """Trains on a TextSet; evaluates and predicts in the order that the set has.
+
+    A step whose loss is not finite ends the training, and weights that are not finite are never
+    saved: both raise DivergedError.
+    """
 
     def __init__(self, *args: Any, layer_decay: float = 1.0, **kwargs: Any):
         self._layer_decay = layer_decay
+        self.last_loss = float("nan")
+        """Loss of the last step."""
         # The set makes whole batches.
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)  # type: ignore[arg-type]
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Trainer's step. Raises DivergedError where the loss is not finite.
+
+        With fp16, whose scaler leaves out steps that overflow, such a loss may be a single one.
+        """
+        loss = super().training_step(*args, **kwargs)
+        self.last_loss = float(loss) * self.args.gradient_accumulation_steps
+        if not self.args.fp16 and not math.isfinite(self.last_loss):
+            raise self._diverged(f"the loss is {self.last_loss}")
+        return loss
+
+    def save_model(self, *args: Any, **kwargs: Any) -> None:
+        """Save the model, also as part of a checkpoint. Raises DivergedError where a weight is not finite."""
+        assert isinstance(self.model, nn.Module)
+        broken = not_finite(self.model)
+        if broken:
+            raise self._diverged(f"{len(broken)} tensors are not finite, {broken[0]} among them")
+        super().save_model(*args, **kwargs)
+
+    def _diverged(self, problem: str) -> DivergedError:
+        return DivergedError(
+            f"training diverged at step {self.state.global_step + 1} ({problem}); no model is saved; pass "
+            f"--learning_rate lower than {self.args.learning_rate:g}, and --overwrite_output_dir"
+        )
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[Any] | None:
         dataset = train_dataset if train_dataset is not None else self.train_dataset
@@ -50,11 +86,13 @@ class FineTuneTrainer(Trainer):
         return LengthGrouped(dataset.tokens.lengths[dataset.order].tolist(), rows, seed)
 
     def _get_eval_sampler(self, eval_dataset: Dataset[Any]) -> Sampler[Any] | None:
+        if self.args.world_size > 1:
+            return None
         # Trainer's would shuffle the rows here, and so the predictions.
-        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None  # type: ignore[arg-type]
+        return SequentialSampler(eval_dataset)  # type: ignore[arg-type]
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Trainer's, with the rate of each layer times ``layer_decay`` for every layer above it."""
+        """Trainer's optimizer, where each layer has ``layer_decay`` times the rate of the layer above it."""
         if self._layer_decay == 1.0 or self.optimizer is not None:
             return super().create_optimizer(model)
         model = model or self.model
@@ -69,16 +107,29 @@ class FineTuneTrainer(Trainer):
                 groups.setdefault((rate, name in decayed), []).append(parameter)
         self.optimizer = kind(
             [
-                {"params": parameters, "lr": rate, "weight_decay": self.args.weight_decay * decays}
-                for (rate, decays), parameters in groups.items()
+                {
+                    "params": parameters,
+                    "lr": rate,
+                    "weight_decay": self.args.weight_decay if has_decay else 0.0,
+                }
+                for (rate, has_decay), parameters in groups.items()
             ],
             **options,
         )
         return self.optimizer
 
 
+def not_finite(model: nn.Module) -> list[str]:
+    """Names of a model's tensors with a value that is not finite."""
+    return [
+        name
+        for name, tensor in model.state_dict().items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]
+
+
 def encoder_layers(model: nn.Module) -> nn.ModuleList:
-    """A model's stack of layers, the lowest first. Raises ModelError where there is none of the configured height."""
+    """A model's layers, the lowest first. Raises ModelError where they are not found."""
     wanted = model.config.num_hidden_layers  # type: ignore[union-attr]
     for module in model.modules():
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
@@ -87,7 +138,10 @@ def encoder_layers(model: nn.Module) -> nn.ModuleList:
 
 
 def layer_depths(model: nn.Module) -> dict[str, int]:
-    """Each parameter's depth by name: 0 for the embeddings, 1 for the lowest layer, and one more than the highest for the rest."""
+    """Depth of each parameter by its name.
+
+    The embeddings have 0, the lowest layer has 1, and what is above the highest layer has one more.
+    """
     layers = encoder_layers(model)
     depth_of = {
         parameter: number for number, layer in enumerate(layers, start=1) for parameter in layer.parameters()
@@ -99,7 +153,7 @@ def layer_depths(model: nn.Module) -> dict[str, int]:
 
 
 def freeze(model: PreTrainedModel, layers: int) -> None:
-    """Keep the embeddings and the lowest layers as they are. Raises ModelError for more layers than there are."""
+    """Keep the embeddings and the lowest ``layers`` as they are. Raises ModelError if there are fewer."""
     stack = encoder_layers(model)
     if layers > len(stack):
         raise ModelError(f"the model has {len(stack)} layers; --freeze_layers {layers} is more")

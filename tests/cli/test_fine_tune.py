@@ -26,8 +26,9 @@ def pairs(tmp_path_factory):
 @pytest.fixture
 def tuned(enc, pairs, tiny_bert, tmp_path):
     result = enc(
-        "fine-tune", "--model_name_or_path", tiny_bert, "--task_name", "mrpc", "--data_dir", pairs, "--do_train", "--do_eval",
-        "--do_predict", "--max_seq_length", 32, "--learning_rate", "2e-5", "--num_train_epochs", "1.0", "--output_dir",
+        "fine-tune", "--model_name_or_path", tiny_bert, "--task_name", "mrpc", "--data_dir", pairs,
+        "--do_train", "--do_eval", "--do_predict", "--max_seq_length", 32, "--learning_rate", "2e-5",
+        "--num_train_epochs", "1.0", "--output_dir",
         tmp_path / "tuned", "--overwrite_output_dir", "--use_cpu",
     )  # fmt: skip
     return tmp_path / "tuned", result
@@ -125,16 +126,42 @@ def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "minilm", "--output_dir", "x", "--bogus"], "error: there is no option --bogus"),
+        (
+            [
+                "--model",
+                "minilm",
+                "--output_dir",
+                "x",
+                "--do_eval",
+                "--task",
+                "mrpc",
+                "--data_dir",
+                "{data}",
+                "--bogus",
+            ],
+            "error: there is no option --bogus",
+        ),
         (["--model", "minilm", "--output_dir", "x", "--do_train"], "error: which data?"),
         (["--model", "minilm", "--output_dir", "x"], "error: nothing to do"),
         (
-            ["--model", "no-such", "--output_dir", "x", "--do_eval", "--data_dir", "y"],
+            [
+                "--model",
+                "no-such",
+                "--output_dir",
+                "x",
+                "--do_eval",
+                "--task",
+                "mrpc",
+                "--data_dir",
+                "{data}",
+            ],
             "error: model 'no-such'",
         ),
     ],
 )
-def test_mistakes_are_one_line(enc, arguments, message):
+def test_mistakes_are_one_line(enc, pairs, arguments, message, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.format(data=pairs) for word in arguments]
     result = enc("fine-tune", *arguments, code=2)
     assert result.stderr.startswith(message), result.stderr
 
@@ -147,8 +174,8 @@ def test_all_options_are_listed(enc):
 
 def test_bench_fine_tune(enc, pairs, tiny_bert, tmp_path):
     result = enc(
-        "bench", "fine-tune", "--task_name", "mrpc", "--data_dir", pairs, "--model", tiny_bert, "--max_seq_length", 32,
-        "--max_steps", 2, "--use_cpu", "--output", tmp_path / "bench", "--json",
+        "bench", "fine-tune", "--task_name", "mrpc", "--data_dir", pairs, "--model", tiny_bert,
+        "--max_seq_length", 32, "--max_steps", 2, "--use_cpu", "--output", tmp_path / "bench", "--json",
     )  # fmt: skip
     found = {m["name"]: m for m in json.loads(result.stdout)["measurements"]}
     assert len(found) == 4

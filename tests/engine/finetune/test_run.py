@@ -8,48 +8,17 @@ import sys
 import time
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, build_features, load_encoder, train_head
+from enc.engine import Head
 from enc.engine.finetune.options import parse_options
 from enc.engine.finetune.run import fine_tune
-from enc.engine.finetune.trainer import LengthGrouped, layer_depths
+from enc.engine.finetune.set_up import trainer_of
 from enc.engine.finetune.tuned import load_classifier
-from enc.store import EncError, FeatureTable, ModelError, Source, SourceError, SpecError
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-
-WORDS = {"0": ["bad", "no", "don't"], "1": ["good", "hot", "yes"]}
-
-
-@pytest.fixture
-def reviews(write):
-    """A training and a validation file, learned with ease."""
-    rows = [
-        f"{' '.join([WORDS[label][i % 3]] * (1 + i % 7))} {'xyz'[i % 3]}\t{label}"
-        for i in range(60)
-        for label in "01"
-    ]
-    header = "sentence\tlabel\n"
-    return write("train.tsv", header + "\n".join(rows) + "\n"), write(
-        "dev.tsv", header + "\n".join(rows[:31]) + "\n"
-    )
-
-
-@pytest.fixture
-def tune(tiny_bert, reviews, tmp_path):
-    """Fine-tune the tiny model on the reviews; more options as text."""
-
-    def tune(more="", output="tuned", task="--do_train --do_eval", files=True):
-        line = f"--model_name_or_path {tiny_bert} --output_dir {tmp_path / output} {task} --max_seq_length 24 --use_cpu --bf16 False"
-        line += f" --train_file {reviews[0]} --validation_file {reviews[1]}" if files else ""
-        said = []
-        result = fine_tune(
-            parse_options(f"{line} --learning_rate 1e-2 --num_train_epochs 2 {more}".split()), said.append
-        )
-        return tmp_path / output, result, said
-
-    return tune
+from enc.store import DivergedError, SourceError
+from finetune_texts import WORDS
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 
 def test_what_is_written(tune, tiny_bert):
@@ -57,9 +26,11 @@ def test_what_is_written(tune, tiny_bert):
     assert result.metrics["eval_accuracy"] > 0.9
     files = {path.name for path in folder.iterdir()}
     assert files >= {
-        "README.md", "all_results.json", "config.json", "enc.json", "eval_results.json", "eval_results.txt", "model.safetensors",
-        "pytorch_model.bin", "tokenizer.json", "tokenizer_config.json", "train_results.json", "trainer_state.json",
-        "training_args.bin",
+        "README.md", "all_results.json", "config.json", "enc.json", "eval_results.json",
+        "eval_results.txt", "model.safetensors", "pytorch_model.bin", "tokenizer.json",
+        "tokenizer_config.json",
+        "train_results.json",
+        "trainer_state.json", "training_args.bin", "enc-run.json",
     }  # fmt: skip
     assert len(list(folder.glob("checkpoint-*"))) == 1
     results = json.loads((folder / "all_results.json").read_text())
@@ -93,6 +64,8 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, more):
     cut = tmp_path / "cut"
     cut.mkdir()
     (whole / "checkpoint-21").rename(cut / "checkpoint-21")
+    record = json.loads((whole / "enc-run.json").read_text())
+    (cut / "enc-run.json").write_text(json.dumps({**record, "finished": False}))
     (cut / "checkpoint-28").mkdir()
     (cut / "checkpoint-28" / "model.safetensors").write_bytes(b"half")
     _, found, said = tune(common, "cut")
@@ -108,9 +81,11 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, more):
 def test_a_process_that_is_killed_goes_on(tiny_bert, reviews, tmp_path):
     output = tmp_path / "killed"
     command = [
-        sys.executable, "-c", "from enc.cli.main import main; main()", "fine-tune", "--model", str(tiny_bert), "--train-file",
-        str(reviews[0]), "--validation-file", str(reviews[1]), "--do-train", "--do-eval", "--output-dir", str(output),
-        "--num-train-epochs", "400", "--save-steps", "20", "--save-total-limit", "2", "--max-seq-length", "24", "--use-cpu",
+        sys.executable, "-c", "from enc.cli.main import main; main()", "fine-tune", "--model",
+        str(tiny_bert), "--train-file", str(reviews[0]), "--validation-file", str(reviews[1]), "--do-train",
+        "--do-eval", "--output-dir", str(output), "--num-train-epochs", "40",
+        "--save-steps", "20", "--save-total-limit", "2",
+        "--max-seq-length", "24", "--use-cpu",
     ]  # fmt: skip
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(600):
@@ -120,9 +95,9 @@ def test_a_process_that_is_killed_goes_on(tiny_bert, reviews, tmp_path):
     running.send_signal(signal.SIGKILL)
     running.wait(60)
     assert list(output.glob("checkpoint-*"))
-    command[command.index("400")] = "1"  # it has had more than that: there is nothing left to train
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("loading torch and transformers\n")
     assert "going on from" in done.stderr
     assert json.loads(done.stdout)["eval_accuracy"] > 0
 
@@ -156,204 +131,6 @@ def test_checkpoints_are_cleared_only_by_a_run_that_can_begin(tune, tmp_path):
     assert not half.exists()
 
 
-def test_predictions_are_in_the_order_of_the_file(tune, write):
-    texts = ["good x", "bad bad bad bad bad y", "  ", "no z", "yes yes yes yes yes yes yes x"]
-    test = write("test.tsv", "sentence\n" + "\n".join(texts) + "\n")
-    folder, result, _ = tune(f"--test_file {test}", task="--do_train --do_predict")
-    assert result.predictions == (str(folder / "predict_results.txt"),)
-    model, tokenizer = (
-        AutoModelForSequenceClassification.from_pretrained(folder),
-        AutoTokenizer.from_pretrained(folder),
-    )
-    lines = []
-    for index, text in enumerate(texts):
-        if text.strip():
-            guess = model(**tokenizer(text, return_tensors="pt")).logits.argmax().item()
-            lines.append(f"{index}\t{model.config.id2label[guess]}\n")
-    assert (folder / "predict_results.txt").read_text() == "index\tprediction\n" + "".join(lines)
-    assert len({line.split()[1] for line in lines}) == 2  # one class would have any order
-    assert pq.read_table(folder / "test-rejects.parquet").to_pylist() == [
-        {"source": str(test), "row": 3, "reason": "text is empty"}
-    ]
-
-
-def test_the_tuned_model_is_a_classifier_for_scoring(tune):
-    folder, _, _ = tune()
-    head = load_classifier(folder)
-    assert head.labels.values == (0, 1)
-    texts = ["good good", "no", "a b c d e f"]
-    features = _encoded(folder, texts)
-    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
-    with torch.inference_mode():
-        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-        expected = torch.softmax(model(**tokens).logits, -1).numpy()
-    np.testing.assert_allclose(head.predict_proba(features), expected, atol=2e-3)
-
-
-def _encoded(folder, texts):
-    from enc.engine.encode.encoder import encode_texts
-
-    return encode_texts(
-        load_encoder(str(folder), backend="torch", precision="fp32", pooling="cls", max_length=24), texts
-    )
-
-
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "electra", "xlm-roberta"])
-def test_architectures_are_taken_apart(tiny_model, tmp_path, model_type):
-    sizes = dict(dim=16, n_layers=2, n_heads=2, hidden_dim=32) if model_type == "distilbert" else {}
-    source, folder = tiny_model(model_type, num_labels=3, **sizes), tmp_path / "tuned"
-    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=3).eval()
-    model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-    (folder / "enc.json").write_text(json.dumps({"max_length": 24}))
-    head = load_classifier(folder)
-    inputs = AutoTokenizer.from_pretrained(source)(["good room", "bad"], padding=True, return_tensors="pt")
-    inputs = {
-        name: value
-        for name, value in inputs.items()
-        if name != "token_type_ids" or model_type in ("bert", "electra")
-    }
-    with torch.inference_mode():
-        expected = torch.softmax(model(**inputs).logits, -1).numpy()
-    np.testing.assert_allclose(
-        head.predict_proba(_encoded(folder, ["good room", "bad"])), expected, atol=2e-3
-    )
-
-
-def test_an_encoder_is_no_classifier(tiny_bert):
-    with pytest.raises(ModelError, match="holds an encoder without a classifier"):
-        load_classifier(tiny_bert)
-
-
-@pytest.fixture
-def probe(tiny_bert, reviews, tmp_path):
-    """A linear head on the tiny model's frozen features."""
-
-    def probe(pooling="cls", kind="linear"):
-        encoder = load_encoder(str(tiny_bert), backend="torch", pooling=pooling, max_length=24)
-        source, valid = (Source(path, text_column="sentence") for path in reviews)
-        for rows in (source, valid):
-            build_features(rows, tmp_path / f"store-{pooling}", encoder, name="x")
-        from enc.engine import TrainConfig
-
-        head = train_head(
-            source,
-            FeatureTable(tmp_path / f"store-{pooling}" / "x"),
-            valid=valid,
-            config=TrainConfig(head=kind),
-        )
-        return head, head.save(tmp_path / f"head-{pooling}-{kind}")
-
-    return probe
-
-
-def test_the_classifier_begins_as_the_head(tune, probe):
-    head, folder = probe()
-    _, result, _ = tune(f"--head_init {folder} --learning_rate 0 --max_steps 1", "begun")
-    assert result.metrics["eval_accuracy"] == pytest.approx(head.metrics["accuracy"])
-    assert result.metrics["eval_loss"] == pytest.approx(head.metrics["loss"], abs=0.02)
-
-
-def test_heads_that_a_classifier_cannot_begin_as(tune, probe):
-    with pytest.raises(
-        SpecError, match=r"not trained on the model's cls features \(pooling \('mean',\), not \('cls',\)\)"
-    ):
-        tune(f"--head_init {probe('mean')[1]}")
-    with pytest.raises(EncError, match="can begin as a linear head, not as 'mlp'"):
-        tune(f"--head_init {probe('cls', 'mlp')[1]}")
-
-
-def test_frozen_layers_stay_as_they_are(tune, tiny_bert):
-    folder, _, _ = tune("--freeze_layers 1")
-    before, after = (AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, folder))
-    same = {name for name in before if torch.equal(before[name], after[name])}
-    assert all(
-        ("embeddings" in name or "layer.0." in name) == (name in same)
-        for name in before
-        if "pooler" not in name
-    )
-    with pytest.raises(ModelError, match="the model has 2 layers; --freeze_layers 3 is more"):
-        tune("--freeze_layers 3", "more")
-
-
-def test_layers_learn_at_rates_of_their_own(tiny_bert, tmp_path):
-    from enc.engine.finetune.trainer import FineTuneTrainer
-    from transformers import TrainingArguments
-
-    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
-    arguments = TrainingArguments(output_dir=str(tmp_path), learning_rate=1.0, weight_decay=0.1, use_cpu=True)
-    optimizer = FineTuneTrainer(model=model, args=arguments, layer_decay=0.5).create_optimizer()
-    depths = layer_depths(model)
-    assert depths["bert.encoder.layer.1.output.dense.weight"] == 2
-    named = {parameter: name for name, parameter in model.named_parameters()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            name = named[parameter]
-            assert group["lr"] == 0.5 ** (3 - depths[name]), name
-            assert (group["weight_decay"] > 0) == (not name.endswith("bias") and "LayerNorm" not in name), (
-                name
-            )
-
-
-def test_lora_is_merged_into_a_plain_model(tune, tiny_bert):
-    pytest.importorskip("peft")
-    folder, _, _ = tune("--lora --lora_r 2")
-    before, after = (AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, folder))
-    changed = {name for name in before if not torch.equal(before[name], after[name]) and "pooler" not in name}
-    assert changed
-    assert all(".query." in name or ".value." in name for name in changed)
-    assert load_classifier(folder).labels.values == (0, 1)
-
-
-def test_early_stopping_keeps_the_best(tune):
-    folder, _, _ = tune(
-        "--early_stopping_patience 1 --num_train_epochs 9 --learning_rate 5e-3 --metric_for_best_model acc"
-    )
-    state = json.loads((folder / "trainer_state.json").read_text())
-    assert state["best_metric"] == max(
-        row["eval_accuracy"] for row in state["log_history"] if "eval_accuracy" in row
-    )
-    assert state["epoch"] < 9
-
-
-def test_the_best_of_lora_is_kept(tune):
-    pytest.importorskip("peft")
-    best = (
-        "--save_strategy steps --eval_strategy steps --save_steps 5 --eval_steps 5 --load_best_model_at_end"
-    )
-    folder, result, _ = tune(f"--lora --lora_r 2 {best} --metric_for_best_model eval_loss")
-    rows = json.loads((folder / "trainer_state.json").read_text())["log_history"]
-    assert result.metrics["eval_loss"] == pytest.approx(
-        min(row["eval_loss"] for row in rows if "eval_loss" in row), abs=1e-4
-    )
-
-
-def test_the_tuned_encoder_is_registered(tune, tmp_path):
-    folder, result, _ = tune(f"--also_features {tmp_path / 'store'}")
-    assert result.feature_set == "tuned-mean-24"
-    assert FeatureTable(tmp_path / "store" / "tuned-mean-24").spec.model == str(folder)
-
-
-def test_the_order_by_length_depends_on_seed_and_epoch():
-    lengths = np.random.default_rng(0).integers(1, 50, 400).tolist()
-
-    def order(seed, epoch):
-        sampler = LengthGrouped(lengths, 8, seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert sorted(order(1, 0)) == list(range(400))
-    assert order(1, 0) == order(1, 0)
-    assert order(1, 0) != order(1, 1) != order(2, 1)
-    batches = np.array([lengths[i] for i in order(1, 0)]).reshape(-1, 8)
-    assert np.ptp(batches, axis=1).mean() < np.ptp(np.array(lengths).reshape(-1, 8), axis=1).mean() / 3
-
-
-def test_too_long_a_maximum_is_lowered(tune):
-    _, _, said = tune("--max_seq_length 512 --max_steps 1")
-    assert said[0] == "warning: --max_seq_length 512 is more than the model takes; it is 64 now"
-
-
 def test_a_regression(tune, write, tmp_path):
     rows = [f"{'good ' * (i % 6)}a\tb\t{i % 6 + 0.5}" for i in range(60)]
     path = write("scores.tsv", "sentence1\tsentence2\tlabel\n" + "\n".join(rows) + "\n")
@@ -370,9 +147,12 @@ def test_a_regression(tune, write, tmp_path):
 def test_two_processes_share_the_rows(tiny_bert, reviews, tmp_path):
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "--no-python",
-        sys.executable, "-c", "from enc.cli.main import main; main()", "fine-tune", "--model", str(tiny_bert), "--train-file",
-        str(reviews[0]), "--validation-file", str(reviews[1]), "--do-train", "--do-eval", "--output-dir", str(tmp_path / "two"),
-        "--num-train-epochs", "2", "--learning-rate", "1e-2", "--max-seq-length", "24", "--use-cpu", "--ddp-backend", "gloo",
+        sys.executable, "-c", "from enc.cli.main import main; main()", "fine-tune", "--model",
+        str(tiny_bert), "--train-file", str(reviews[0]), "--validation-file", str(reviews[1]), "--do-train",
+        "--do-eval", "--output-dir", str(tmp_path / "two"), "--num-train-epochs", "2",
+        "--learning-rate", "1e-2",
+        "--max-seq-length", "24",
+        "--use-cpu", "--ddp-backend", "gloo",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -384,21 +164,78 @@ def test_two_processes_share_the_rows(tiny_bert, reviews, tmp_path):
     )  # of 8 rows in each process
 
 
-def test_a_hub_id_is_fetched_as_the_options_say(tiny_bert, reviews, tmp_path, monkeypatch):
-    asked = {}
-
-    def fetched(name, **options):
-        asked.update(options, name=name)
-        return str(tiny_bert)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
-    line = f"--model_name_or_path some/bert --model_revision v2 --token secret --cache_dir {tmp_path} --output_dir {tmp_path / 'o'}"
-    line += f" --train_file {reviews[0]} --validation_file {reviews[1]} --do_train --max_steps 1 --max_seq_length 24 --use_cpu"
-    fine_tune(parse_options(line.split()))
-    assert (asked["name"], asked["revision"], asked["token"], asked["cache_dir"]) == (
-        "some/bert",
-        "v2",
-        "secret",
-        str(tmp_path),
+def test_a_run_goes_on_only_with_its_own_data_and_options(tune, write, tmp_path):
+    folder, first, _ = tune("--save_steps 10")
+    before = (folder / "model.safetensors").read_bytes()
+    rows = "".join(f"{WORDS[label][i % 3]} {i}\t{label}\n" for i in range(20) for label in "01")
+    other = write("other.tsv", f"sentence\tlabel\n{rows}")
+    for more, message in (
+        (
+            f"--train_file {other}",
+            rf"other train rows \(.*train.tsv, now {other}\); pass --overwrite_output_dir",
+        ),
+        ("--learning_rate 1e-3", "a run with --learning_rate 0.01, now 0.001"),
+        ("--max_train_samples 50", "--max_train_samples None, now 50"),
+        ("--seed 7 --resume_from_checkpoint True", "--seed 42, now 7"),
+        ("--lora", "--lora False, now True"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            tune(f"--save_steps 10 {more}")
+    assert (folder / "model.safetensors").read_bytes() == before
+    # What does not change the trained model may change.
+    _, again, said = tune(
+        "--save_steps 99 --logging_steps 3 --per_device_eval_batch_size 4", task="--do_train --do_eval"
     )
-    assert "secret" not in (tmp_path / "o" / "enc.json").read_text()
+    assert said[0].startswith(f"the run in '{folder}' is finished, and is not trained again")
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert again.metrics["eval_accuracy"] == first.metrics["eval_accuracy"]
+    assert again.metrics["train_loss"] == first.metrics["train_loss"]
+    _, _, said = tune(f"--train_file {other} --overwrite_output_dir")
+    assert (folder / "model.safetensors").read_bytes() != before
+
+
+def test_a_damaged_checkpoint_is_passed_over(tune, tmp_path):
+    folder, expected, _ = tune("--save_steps 10")
+    record = folder / "enc-run.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "finished": False}))
+    (folder / "checkpoint-30" / "optimizer.pt").write_bytes(b"")
+    weights = folder / "checkpoint-20" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    _, found, said = tune("--save_steps 10")
+    assert [line.split(" is ")[0] for line in said[:2]] == [
+        f"warning: '{folder / 'checkpoint-30'}'",
+        f"warning: '{folder / 'checkpoint-20'}'",
+    ]
+    assert said[2].startswith(f"going on from '{folder / 'checkpoint-10'}'")
+    assert found.metrics["eval_loss"] == expected.metrics["eval_loss"]
+
+
+@pytest.mark.parametrize("more", ["", "--save_steps 1", "--max_grad_norm 0 --save_steps 2"])
+def test_a_run_that_diverges_leaves_no_model(tune, tmp_path, more):
+    older, _, _ = tune("--max_steps 1")
+    with pytest.raises(
+        DivergedError, match=r"^training diverged at step \d+ .*; no model is saved; pass --lea"
+    ):
+        tune(f"--learning_rate 1000 --weight_decay 1000 --num_train_epochs 50 --overwrite_output_dir {more}")
+    assert not list(older.glob("*.safetensors"))
+    assert not (older / "enc.json").exists()
+    for path in older.glob("checkpoint-*/model.safetensors"):
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in load_file(path).values())
+
+
+def test_the_callers_options_and_environment_are_left_as_they_are(tiny_bert, reviews, tmp_path, monkeypatch):
+    options = parse_options(
+        f"--model {tiny_bert} --train_file {reviews[0]} --validation_file {reviews[1]} --do_train --do_eval "
+        f"--output_dir {tmp_path / 'o'} --max_steps 1 --use_cpu --metric_for_best_model acc "
+        f"--logging_dir {tmp_path / 'logs'}".split()
+    )
+    seen = []
+    monkeypatch.setattr(
+        "enc.engine.finetune.run.trainer_of",
+        lambda *given: seen.append(os.environ["TENSORBOARD_LOGGING_DIR"]) or trainer_of(*given),
+    )
+    before = options.training.to_dict()
+    fine_tune(options)
+    assert options.training.to_dict() == before
+    assert seen == [str(tmp_path / "logs")]
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ

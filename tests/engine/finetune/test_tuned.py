@@ -1,0 +1,97 @@
+"""Fine-tuned models as heads, and heads as what a classifier begins as."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from enc.engine import build_features, load_encoder, train_head
+from enc.engine.finetune.tuned import load_classifier
+from enc.store import EncError, FeatureTable, ModelError, Source, SpecError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+
+def test_the_tuned_model_is_a_classifier_for_scoring(tune):
+    folder, _, _ = tune()
+    head = load_classifier(folder)
+    assert head.labels.values == (0, 1)
+    texts = ["good good", "no", "a b c d e f"]
+    features = _encoded(folder, texts)
+    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        expected = torch.softmax(model(**tokens).logits, -1).numpy()
+    np.testing.assert_allclose(head.predict_proba(features), expected, atol=2e-3)
+
+
+def _encoded(folder, texts):
+    from enc.engine.encode.encoder import encode_texts
+
+    return encode_texts(
+        load_encoder(str(folder), backend="torch", precision="fp32", pooling="cls", max_length=24), texts
+    )
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "distilbert", "electra", "xlm-roberta"])
+def test_architectures_are_taken_apart(tiny_model, tmp_path, model_type):
+    sizes = dict(dim=16, n_layers=2, n_heads=2, hidden_dim=32) if model_type == "distilbert" else {}
+    source, folder = tiny_model(model_type, num_labels=3, **sizes), tmp_path / "tuned"
+    model = AutoModelForSequenceClassification.from_pretrained(source, num_labels=3).eval()
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
+    (folder / "enc.json").write_text(json.dumps({"max_length": 24}))
+    head = load_classifier(folder)
+    inputs = AutoTokenizer.from_pretrained(source)(["good room", "bad"], padding=True, return_tensors="pt")
+    inputs = {
+        name: value
+        for name, value in inputs.items()
+        if name != "token_type_ids" or model_type in ("bert", "electra")
+    }
+    with torch.inference_mode():
+        expected = torch.softmax(model(**inputs).logits, -1).numpy()
+    np.testing.assert_allclose(
+        head.predict_proba(_encoded(folder, ["good room", "bad"])), expected, atol=2e-3
+    )
+
+
+def test_an_encoder_is_no_classifier(tiny_bert):
+    with pytest.raises(ModelError, match="holds an encoder without a classifier"):
+        load_classifier(tiny_bert)
+
+
+@pytest.fixture
+def probe(tiny_bert, reviews, tmp_path):
+    """A linear head on the tiny model's frozen features."""
+
+    def probe(pooling="cls", kind="linear"):
+        encoder = load_encoder(str(tiny_bert), backend="torch", pooling=pooling, max_length=24)
+        source, valid = (Source(path, text_column="sentence") for path in reviews)
+        for rows in (source, valid):
+            build_features(rows, tmp_path / f"store-{pooling}", encoder, name="x")
+        from enc.engine import TrainConfig
+
+        head = train_head(
+            source,
+            FeatureTable(tmp_path / f"store-{pooling}" / "x"),
+            valid=valid,
+            config=TrainConfig(head=kind),
+        )
+        return head, head.save(tmp_path / f"head-{pooling}-{kind}")
+
+    return probe
+
+
+def test_the_classifier_begins_as_the_head(tune, probe):
+    head, folder = probe()
+    _, result, _ = tune(f"--head_init {folder} --learning_rate 0 --max_steps 1", "begun")
+    assert result.metrics["eval_accuracy"] == pytest.approx(head.metrics["accuracy"])
+    assert result.metrics["eval_loss"] == pytest.approx(head.metrics["loss"], abs=0.02)
+
+
+def test_heads_that_a_classifier_cannot_begin_as(tune, probe):
+    with pytest.raises(
+        SpecError, match=r"not trained on the model's cls features \(pooling \('mean',\), not \('cls',\)\)"
+    ):
+        tune(f"--head_init {probe('mean')[1]}")
+    with pytest.raises(EncError, match="can begin as a linear head, not as 'mlp'"):
+        tune(f"--head_init {probe('cls', 'mlp')[1]}")
