@@ -43,7 +43,7 @@ _HELD_OUT = 0.2
 def run(
     arguments: list[str], *, contenders: list[str], repetitions: int, say: Callable[[str], None]
 ) -> Results:
-    """Do the job of a command line of `enc fine-tune`, which needs no --output_dir, by each of the contenders named."""
+    """Time a job of `enc fine-tune`, given by its options without --output_dir, by each contender named."""
     figures: dict[str, dict[str, float]] = {}
     read = _read(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
 

@@ -24,8 +24,8 @@ _SLOW_SECONDS = 0.05
 def command(ask_torch: bool, as_json: bool) -> None:
     """Tell what is installed, what the processor has, which backend `auto` takes, and what is missing.
 
-    It looks at the cache folder, and asks whether the hub can be reached unless HF_HUB_OFFLINE is set. It changes
-    nothing. Its output is what a report of a problem should contain.
+    It looks at the cache folder, and asks whether the hub can be reached unless HF_HUB_OFFLINE is set.
+    It changes nothing. Its output is what a report of a problem should contain.
     """
     from ..engine.doctor import diagnose
 

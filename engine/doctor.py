@@ -1,9 +1,7 @@
 """What this machine and this installation have, and what ``auto`` makes of it, without importing torch."""
 
 import importlib
-import os
 import platform
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,32 +9,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .hub import HubState
+    from .machine import Processor
 
 PACKAGES = (
-    "torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "deltalake", "onnxruntime", "openvino",
-    "onnx", "nncf", "peft", "datasets",
+    "torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "deltalake",
+    "onnxruntime", "openvino", "onnx", "nncf", "peft", "datasets",
 )  # fmt: skip
-HUB_SECONDS = 3.0
-"""How long an answer of the hub is waited for."""
 _OTHER_NAMES = {"onnxruntime": "onnxruntime-gpu"}
-_FEATURES = {
-    "x86": {
-        "AVX2": {"avx2"},
-        "AVX-512": {"avx512f"},
-        "VNNI": {"avx512_vnni", "avx_vnni"},
-        "bf16": {"avx512_bf16", "amx_bf16"},
-        "AMX": {"amx_tile"},
-    },
-    "arm": {
-        "NEON": {"asimd"},
-        "dot products": {"asimddp"},
-        "bf16": {"bf16"},
-        "int8 products": {"i8mm"},
-        "SVE": {"sve"},
-    },
-}
-"""Features of a processor that decide speed, and Linux's names of each: one of them is enough."""
 _EXTRAS = {
     "openvino": ("the fastest backend on CPUs", ("openvino",)),
     "onnx": ("ONNX graphs: export, and the backend", ("onnx",)),
@@ -44,24 +27,6 @@ _EXTRAS = {
     "lora": ("fine-tuning with LoRA", ("peft",)),
 }
 """Extras of enc-features: what each is for, and the packages that it needs."""
-
-
-@dataclass(frozen=True)
-class Processor:
-    """What computes where there is no GPU."""
-
-    name: str
-    machine: str
-    """The architecture: x86_64, aarch64, arm64."""
-    cores: int
-    threads: int
-    """Threads that a computation has."""
-    memory_bytes: int | None
-    """Of the machine; None where the system does not tell."""
-    available_bytes: int
-    """What can be taken without swapping, or past a container's limit."""
-    features: dict[str, bool]
-    """Features that decide speed; empty where the system does not tell."""
 
 
 @dataclass(frozen=True)
@@ -115,29 +80,20 @@ class CacheState:
 
 
 @dataclass(frozen=True)
-class HubState:
-    """Whether models can be fetched."""
-
-    address: str
-    is_reachable: bool
-    remark: str
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """Everything that `enc doctor` tells."""
 
     versions: dict[str, str | None]
     """By package; None where it is not installed."""
     system: str
-    processor: Processor
+    processor: "Processor"
     gpu: str
     backends: list[BackendState]
     missing: dict[str, str]
     """Commands that add what is missing, by what it is for."""
     auto: AutoState
     cache: CacheState
-    hub: HubState
+    hub: "HubState"
     torch: dict[str, str] | None
     """What torch says of itself; None unless it was asked."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -153,8 +109,11 @@ def diagnose(*, ask_torch: bool = False) -> Diagnosis:
         seconds[name] = round(time.perf_counter() - started, 2)
         return found
 
-    hub = _Waiting(hub_state)  # it mostly waits, and the rest is done meanwhile
-    diagnosis = Diagnosis(
+    from .hub import WaitingForHub
+    from .machine import gpu_remark, processor
+
+    hub = WaitingForHub()  # it mostly waits, and the rest is done meanwhile
+    return Diagnosis(
         versions=timed("versions", versions),
         system=platform.platform(),
         processor=timed("processor", processor),
@@ -167,47 +126,12 @@ def diagnose(*, ask_torch: bool = False) -> Diagnosis:
         hub=timed("hub", hub.result),
         seconds=seconds,
     )
-    return diagnosis
 
 
 def versions() -> dict[str, str | None]:
     """Releases of enc, Python, and the packages that decide what enc can do; nothing is imported."""
     found = {"enc-features": _version("enc-features"), "Python": platform.python_version()}
     return found | {package: _version(package) for package in PACKAGES}
-
-
-def processor() -> Processor:
-    """The processor and its memory."""
-    from ..store.duck import available_memory
-    from .encode.devices import cpu_flags, cpu_threads
-
-    memory = None
-    with suppress(AttributeError, ValueError, OSError):  # no such call, or no such name
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return Processor(
-        name=_processor_name(),
-        machine=platform.machine(),
-        cores=os.cpu_count() or 1,
-        threads=cpu_threads(),
-        memory_bytes=memory,
-        available_bytes=available_memory(),
-        features=features(cpu_flags()),
-    )
-
-
-def features(flags: frozenset[str]) -> dict[str, bool]:
-    """Which features that decide speed a processor with these flags has; empty for no flags."""
-    if not flags:
-        return {}
-    table = _FEATURES["arm" if "asimd" in flags else "x86"]
-    return {name: bool(signs & flags) for name, signs in table.items()}
-
-
-def gpu_remark() -> str:
-    """Whether there may be a GPU, as far as that can be told without torch."""
-    from .encode.devices import may_have_gpu
-
-    return "a driver is installed; --torch tells more" if may_have_gpu() else "none: no driver is installed"
 
 
 def backends() -> list[BackendState]:
@@ -286,26 +210,6 @@ def cache_state() -> CacheState:
     return CacheState(str(folder), sum(parts.values()), parts)
 
 
-def hub_state() -> HubState:
-    """Whether the hub answers, unless the environment says that it shall not be asked."""
-    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
-            return HubState(address, False, f"not asked: {name} is set")
-    import urllib.error
-    import urllib.request
-
-    request = urllib.request.Request(address, method="HEAD", headers={"User-Agent": "enc doctor"})
-    try:
-        with urllib.request.urlopen(request, timeout=HUB_SECONDS):
-            return HubState(address, True, "reachable")
-    except urllib.error.HTTPError:
-        return HubState(address, True, "reachable")  # it answered, whatever it thinks of the request
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return HubState(address, False, f"not reachable: {getattr(reason, 'strerror', None) or reason}")
-
-
 def torch_state() -> dict[str, str]:
     """What torch says; importing it takes a second or two."""
     import torch
@@ -319,26 +223,8 @@ def torch_state() -> dict[str, str]:
     return found | {"CUDA": built_for}
 
 
-class _Waiting:
-    """A look at the hub beside the others; names are resolved without a timeout, so that it has its own thread."""
-
-    def __init__(self, look: Callable[[], HubState]):
-        self._found: list[HubState] = []
-        self._thread = threading.Thread(target=lambda: self._found.append(look()), daemon=True)
-        self._thread.start()
-        self._deadline = time.monotonic() + HUB_SECONDS
-
-    def result(self) -> HubState:
-        """What was found, or that there was no answer in time."""
-        self._thread.join(max(0.0, self._deadline - time.monotonic()))
-        if self._found:
-            return self._found[0]
-        address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-        return HubState(address, False, f"not reachable: no answer in {HUB_SECONDS:.0f} s")
-
-
 def _onnx_state(name: str) -> tuple[bool, str]:
-    """Whether ONNX Runtime can run a graph here with this backend's providers, and what is to be said of it."""
+    """Whether ONNX Runtime has this backend's providers here, and what is to be said of it."""
     from .encode.devices import may_have_gpu
 
     try:
@@ -365,15 +251,6 @@ def _version(package: str) -> str | None:
 
 def _pip(extra: str) -> str:
     return f"pip install 'enc-features[{extra}]'" if extra else "pip install enc-features"
-
-
-def _processor_name() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def _size(path: Path) -> int:

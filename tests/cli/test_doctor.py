@@ -4,15 +4,9 @@ from dataclasses import replace
 
 import click
 from enc.cli.doctor import diagnosis_text
-from enc.engine.doctor import (
-    AutoState,
-    BackendState,
-    CacheState,
-    Diagnosis,
-    HubState,
-    Processor,
-    Remembered,
-)
+from enc.engine.doctor import AutoState, BackendState, CacheState, Diagnosis, Remembered
+from enc.engine.hub import HubState
+from enc.engine.machine import Processor
 
 FOUND = Diagnosis(
     versions={"enc-features": "0.1.0", "Python": "3.11.7", "torch": "2.13.0", "onnx": None},

@@ -1,17 +1,12 @@
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import pytest
 from enc.engine import doctor
 from enc.engine.backends.candidates import Candidate
 from enc.engine.backends.memory import ChoiceMemory
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.engine.encode.tokens import Tokens
 from fakes import FakeEncoder
-
-MILAN = frozenset(["fpu", "avx2", "avx", "avx512f", "avx512_vnni", "avx512_bf16"])
 
 
 def lacking(monkeypatch, *packages):
@@ -23,15 +18,6 @@ def lacking(monkeypatch, *packages):
 
     for module in (doctor, registry, candidates):
         monkeypatch.setattr(module, "find_spec", find_spec)
-
-
-def test_features_of_a_processor_by_its_flags():
-    assert doctor.features(MILAN) == {
-        "AVX2": True, "AVX-512": True, "VNNI": True, "bf16": True, "AMX": False
-    }  # fmt: skip
-    assert not any(doctor.features(frozenset({"sse2"})).values())
-    assert doctor.features(frozenset({"asimd", "bf16", "i8mm"}))["int8 products"]
-    assert doctor.features(frozenset()) == {}
 
 
 def test_versions_of_what_is_there_and_of_what_is_not(monkeypatch):
@@ -86,7 +72,6 @@ def test_choices_that_are_remembered_are_told(fresh_memory):
 def test_with_a_gpus_driver_only_torch_knows(monkeypatch):
     monkeypatch.setattr("enc.engine.encode.devices.may_have_gpu", lambda: True)
     assert "--torch" in doctor.auto_state().problem
-    assert "--torch" in doctor.gpu_remark()
     assert doctor.auto_state(ask_torch=True).problem == ""
 
 
@@ -98,52 +83,6 @@ def test_the_size_of_the_cache(tmp_path, monkeypatch):
     (tmp_path / "enc" / "choices.json").write_text("{}")
     found = doctor.cache_state()
     assert (found.bytes, found.parts) == (1002, {"choices.json": 2, "openvino": 1000})
-
-
-@pytest.fixture
-def online(monkeypatch):
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_a_hub_that_shall_not_be_asked(online, monkeypatch, name):
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("asked"))
-    monkeypatch.setenv(name, "1")
-    assert doctor.hub_state().remark == f"not asked: {name} is set"
-
-
-@pytest.mark.parametrize("status", [200, 403])
-def test_a_hub_that_answers_is_reachable(online, monkeypatch, status):
-    class Answer(BaseHTTPRequestHandler):
-        def do_HEAD(self):
-            self.send_response(status)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.handle_request, daemon=True).start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert doctor.hub_state().is_reachable
-    server.server_close()
-
-
-def test_a_hub_that_does_not_answer(online, monkeypatch):
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    found = doctor.hub_state()
-    assert not found.is_reachable
-    assert found.remark == "not reachable: Connection refused"
-
-
-def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(doctor, "HUB_SECONDS", 0.01)
-    never = threading.Event()
-    found = doctor._Waiting(lambda: never.wait(60) and pytest.fail("waited")).result()
-    assert found.remark.startswith("not reachable: no answer in")
 
 
 def test_a_diagnosis_imports_no_torch():
