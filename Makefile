@@ -28,8 +28,8 @@ format: $(INSTALLED)  ## format the code, and mend what can be mended
 rooms: $(INSTALLED)  ## draw the picture of the packages in CONTRIBUTING.md anew
 	$(BIN)/python tests/rooms.py
 
-golden: $(INSTALLED)  ## write the golden files of help texts and SQL anew; look at the difference
-	ENC_GOLDEN=write $(BIN)/python -m pytest -q tests/cli/test_help.py tests/store
+golden: $(INSTALLED)  ## write the golden files anew (help texts, SQL, a loss curve); look at the difference
+	ENC_GOLDEN=write $(BIN)/python -m pytest -q tests/cli/test_help.py tests/cli/test_doctor.py tests/store tests/engine/train/test_fit.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -53,7 +53,7 @@ __all__ = [
     "train_head",
 ]
 
-# Where each name is, as module:name. A name stands here, in __all__ and in the imports for type checkers above.
+# Where each name is, as module:name. A name stands here, in __all__, and in the imports for type checkers.
 _HOMES = {
     # Texts and features.
     "Source": "store.source:Source",

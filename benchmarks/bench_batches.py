@@ -1,9 +1,10 @@
-"""A shuffled epoch of stored features: enc against DuckDB, datasets, Lance and a DataLoader, on the same rows.
+"""A shuffled epoch of stored features: enc against DuckDB, datasets, Lance and a DataLoader.
 
-One process, the same random features on the disk for all, each in the format that suits its reader;
-all of it fits the page cache. Opening and warming up are not timed, shuffling is: every contender
-gives all rows in a fresh random order as numpy arrays or tensors of one batch. Slow ones are
-stopped after ``SECONDS`` and report the rate until then; DuckDB sorts first, so it is not stopped.
+All contenders run in one process and read the same random features from the disk, each in the format
+that suits it; all of these files fit the page cache. Opening and warming up are not timed, shuffling
+is: every contender gives all rows in a fresh random order, as numpy arrays or tensors of one batch.
+Slow contenders are stopped after ``SECONDS`` and report the rate until then; DuckDB sorts first, so
+it is not stopped.
 """
 
 import shutil
@@ -37,7 +38,10 @@ Epoch = Callable[[int], Batches]
 
 
 def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Callable[[str], None]) -> Results:
-    """Write ``rows`` random features, pooled or of every token, and measure an epoch of each contender that is installed."""
+    """Measure a shuffled epoch of each contender that is installed, over ``rows`` random features.
+
+    Features are of every token with ``tokens``, else pooled.
+    """
     folder = Path(tempfile.mkdtemp(prefix="enc-bench-"))
     try:
         data = write_features(folder / "features", tokens=tokens, rows=rows)
@@ -54,10 +58,10 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
                 measurement.remarks["opened in"] = f"{time.perf_counter() - started:.2f} s"
                 contenders[-1] = measurement, _timed(epoch, rows, measurement, stop=stop)
             except Exception as error:  # a peer may fail in any way, and the others go on
-                measurement.problem = (
-                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                )
-            say(f"opened {name}" if not measurement.problem else f"{name}: {measurement.problem}")
+                measurement.fail(error)
+                say(f"{name}: {measurement.problem}")
+                return
+            say(f"opened {name}")
 
         copies = np.ones((2, rows, data.spec.row_bytes), np.uint8)
         contend(
@@ -96,8 +100,9 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
         in_turn(contenders, repetitions, say)
     finally:
         shutil.rmtree(folder)
+    kind, shape = "tokens" if tokens else "pooled", " x ".join(map(str, data.spec.shape))
     settings = {
-        "features": f"{'tokens' if tokens else 'pooled'}, {' x '.join(map(str, data.spec.shape))} {data.spec.dtype}",
+        "features": f"{kind}, {shape} {data.spec.dtype}",
         "rows": f"{rows:,}",
         "shards": SHARDS,
         "batch size": f"{batch_size:,}",
@@ -125,7 +130,7 @@ class Data:
     locations: np.ndarray
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The features [n, values] as they are stored, a shard's worth at a time, to write them in other formats."""
+        """The features [rows, values] as they are stored, a shard's worth at a time."""
         planned = PlannedFeatures(self.shards, self.spec, self.locations, batches="streamed")
         return (block.reshape(len(block), -1) for block in planned.blocks(-(-planned.rows // SHARDS)))
 

@@ -62,11 +62,11 @@ def run(
         try:
             contenders.append((measurement, make()))
         except Exception as error:  # a peer may fail in any way, and the others go on
-            measurement.problem = (
-                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            )
+            measurement.fail(error)
             contenders.append((measurement, lambda: 0.0))
-        say(f"loaded {name}" if not measurement.problem else f"{name}: {measurement.problem}")
+            say(f"{name}: {measurement.problem}")
+        else:
+            say(f"loaded {name}")
         return measurement
 
     reference = encode_texts(

@@ -117,7 +117,7 @@ def run_tutorial(
     repetitions: int,
     say: Callable[[str], None],
 ) -> Results:
-    """The tutorial's job, from texts to a trained head: as it does it, with enc the first time, and the next head."""
+    """The job of a tutorial, from texts to a trained head: its own loop, enc, and the next head with enc."""
     config, titles = TrainConfig(**TRAIN_RECIPES["flat32"]), set()
     texts, targets = zip(*(_texts(source, label_column) for source in (train, valid)), strict=True)
     folder = Path(tempfile.mkdtemp(prefix="enc-bench-"))
@@ -262,7 +262,7 @@ def _texts(source: Source, label_column: str) -> tuple[list[str], np.ndarray]:
 
 
 def _tutorial(model: str, texts: tuple[list[str], list[str]], targets: tuple[np.ndarray, np.ndarray]) -> None:
-    """Each batch of each epoch: cut, tokenize, pad on the left, run BERT, and train one layer on what comes out."""
+    """In each epoch and batch: cut the texts, tokenize, pad on the left, run BERT, and train one layer."""
     import transformers
 
     folder = model_folder(model)

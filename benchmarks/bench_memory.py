@@ -18,6 +18,11 @@ from pathlib import Path
 
 import duckdb
 
+_WORDS = (
+    "room", "clean", "staff", "noisy", "bed", "view",
+    "breakfast", "cold", "friendly", "small", "quiet", "price",
+)  # fmt: skip
+
 
 def make_tiny_bert(folder: Path) -> Path:
     """Save a random BERT with the embedded model's tokenizer."""
@@ -43,11 +48,10 @@ def make_tiny_bert(folder: Path) -> Path:
 
 def make_texts(path: Path, rows: int) -> Path:
     """Write distinct texts of 4 to 12 words."""
-    words = "['room', 'clean', 'staff', 'noisy', 'bed', 'view', 'breakfast', 'cold', 'friendly', 'small', 'quiet', 'price']"
-    text = f"array_to_string([{words}[1 + (hash(i, j) % 12)::INT] FOR j IN range((3 + hash(i) % 9)::BIGINT)], ' ')"
-    duckdb.execute(
-        f"COPY (SELECT {text} || ' ' || i AS sentence FROM range({rows}) t(i)) TO '{path}' (FORMAT csv, DELIMITER '\t', QUOTE '')"
-    )
+    number = f"1 + (hash(i, j) % {len(_WORDS)})::INT"
+    words = f"[{list(_WORDS)}[{number}] FOR j IN range((3 + hash(i) % 9)::BIGINT)]"
+    texts = f"SELECT array_to_string({words}, ' ') || ' ' || i AS sentence FROM range({rows}) t(i)"
+    duckdb.execute(f"COPY ({texts}) TO '{path}' (FORMAT csv, DELIMITER '\t', QUOTE '')")
     return path
 
 

@@ -21,7 +21,10 @@ from .bench_batches import locations_of, write_features
 
 
 def measure(folder: Path) -> dict[str, float]:
-    """Read two epochs of a feature set; private memory in MB before and at the most, and rows a second of the second."""
+    """Read two epochs of a feature set.
+
+    Gives the private memory in MB, before and at its highest, and the rows a second of the second epoch.
+    """
     table = FeatureTable(folder)
     before, peak, started = private_megabytes(), 0.0, 0.0
     planned = PlannedFeatures(table.shards, table.spec, locations_of(table.shards), batches="streamed")

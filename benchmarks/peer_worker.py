@@ -1,9 +1,10 @@
-"""A peer in a process of its own, which may be of another environment: run as a script, it imports nothing of enc.
+"""A peer in a process of its own, which may be of another environment.
 
-The first line on stdin is a request, ``{"peer", "folder", "texts", "max_length", "threads"}``, ``folder``
-with the model and ``texts`` a JSON file. It loads, warms up, and answers ``{"versions"}`` or ``{"problem"}``.
-Then each line ``run`` is answered with ``{"seconds"}`` of encoding all texts, and ``save PATH`` writes
-their features as .npy. It ends with its stdin.
+This file is run as a script and imports nothing of enc. The first line on its stdin is a request,
+``{"peer", "folder", "texts", "max_length", "threads"}``, where ``folder`` holds the model and
+``texts`` is a JSON file. The script loads the peer, warms it up, and answers ``{"versions"}`` or
+``{"problem"}``. After that it answers each line ``run`` with the ``{"seconds"}`` of encoding all texts,
+and ``save PATH`` also writes their features as .npy. The script ends when its stdin does.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -50,7 +51,7 @@ def sentence_transformers(
 
 
 def onnx(folder: str, max_length: int, convert: str = "") -> Callable[[list[str]], Any]:
-    """Its ONNX backend: as exported, optimized (``O3``), or quantized (``avx512_vnni``) by its own functions."""
+    """Its ONNX backend: as exported, or optimized (``O3``) or quantized (``avx512_vnni``) by itself."""
     options = {"provider": "CPUExecutionProvider"}
     if not convert:
         return sentence_transformers(folder, max_length, "onnx", export=True, **options)
@@ -76,7 +77,7 @@ def openvino(folder: str, max_length: int, **settings: str) -> Callable[[list[st
 
 
 def fastembed(folder: str, max_length: int) -> Callable[[list[str]], Any]:
-    """A custom model with mean pooling; the folder has its graph, and the maximum length in its tokenizer's settings."""
+    """A custom model with mean pooling; the folder has its graph, and a tokenizer with the maximum length."""
     from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource, PoolingType
 
@@ -95,7 +96,7 @@ def fastembed(folder: str, max_length: int) -> Callable[[list[str]], Any]:
     )
 
     def encode(texts: list[str]) -> Any:
-        # Sorted and in batches of 32, as sentence-transformers does: its own default, 256 as they come, pads more.
+        # Sorted and in batches of 32, as sentence-transformers does. Its default pads more: 256, unsorted.
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         features: list[Any] = [None] * len(texts)
         for i, values in zip(order, model.embed([texts[i] for i in order], batch_size=32), strict=True):
@@ -134,17 +135,15 @@ def main() -> None:
     texts = json.loads(Path(request["texts"]).read_text(encoding="utf-8"))
     packages = next(names for beginning, names in PACKAGES.items() if request["peer"].startswith(beginning))
     if _version(packages[0]) is None:
-        answer(
-            problem=f"{packages[0]} is not installed; benchmarks/peers-*.txt list environments that have it, for --peer-python"
-        )
+        where = "benchmarks/peers-*.txt list environments that have it, for --peer-python"
+        answer(problem=f"{packages[0]} is not installed; {where}")
         return
     try:
         encode = PEERS[request["peer"]](request["folder"], request["max_length"])
         encode(texts[:64])
     except Exception as error:  # a peer may fail in any way
-        answer(
-            problem=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        )
+        lines = str(error).strip().splitlines() or [""]
+        answer(problem=f"{type(error).__name__}: {lines[0]}")
         return
     answer(versions={name: _version(name) for name in packages if _version(name)})
     for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Peers that run in processes of their own, because they may need other releases of the same packages than enc."""
+"""Peers in processes of their own, because they may need other releases of packages than enc does."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ class PeerError(Exception):
 
 
 class Peers:
-    """Peers on one sample, each loaded in the first of several environments that has it; a context manager."""
+    """Peers on one sample, each in the first of several environments that has it; a context manager."""
 
     def __init__(self, model: str, sample: list[str], max_length: int, pythons: Sequence[str]):
         """``pythons`` are interpreters to look in; this one comes last."""
@@ -44,7 +44,7 @@ class Peers:
         self._folder.cleanup()
 
     def start(self, name: str) -> Callable[[], float]:
-        """Load and warm up a peer; gives a function that encodes the sample and gives its rate, in texts a second.
+        """Load and warm up a peer; the answer is a function that gives its rate, in texts a second.
 
         Raises PeerError, with the reason of each environment, where none has it.
         """
@@ -119,7 +119,7 @@ class _Peer:
 
 
 def fastembed_folder(model: str, target: Path, max_length: int) -> Path:
-    """A model as fastembed takes it: enc's fused graph of token features, and a tokenizer that knows the maximum length."""
+    """A model as fastembed takes it: a fused graph of token features, and a tokenizer that cuts."""
     import transformers
 
     checkpoint = checkpoint_of(model, max_length=max_length, pooling="tokens")

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..engine.machine import processor_name
+
 PACKAGES = (
     "enc-features",
     "torch",
@@ -25,18 +27,24 @@ PACKAGES = (
 
 @dataclass
 class Measurement:
-    """One contender: the rate of every repetition, and remarks such as its cosine to a reference."""
+    """One contender: the figure of every repetition, and remarks such as its cosine to a reference."""
 
     name: str
     unit: str
     rates: list[float] = field(default_factory=list)
+    """A rate for each repetition, or a time where the unit is one."""
     remarks: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
     """Why it was not measured; empty if it was."""
 
+    def fail(self, error: Exception) -> None:
+        """Take it out of the field, with the first line of the error as the reason."""
+        lines = str(error).splitlines() or [""]
+        self.problem = f"{type(error).__name__}: {lines[0]}"
+
     @property
     def median(self) -> float:
-        """Median rate; 0 if it was not measured."""
+        """Median figure; 0 if it was not measured."""
         return statistics.median(self.rates) if self.rates else 0.0
 
 
@@ -51,6 +59,8 @@ class Results:
     measurements: list[Measurement]
     machine: dict[str, Any]
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    less_is_better: bool = False
+    """Whether the figures are times rather than rates."""
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, with medians and ratios to the baseline."""
@@ -73,7 +83,7 @@ def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
         except PackageNotFoundError:
             versions[package] = None
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "cpus": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -98,16 +108,17 @@ def in_turn(
                 continue
             try:
                 measurement.rates.append(run())
+                said = figure_text(measurement.rates[-1], measurement.unit)
             except Exception as error:  # a peer may fail in any way, and the others go on
-                measurement.problem = (
-                    f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                )
-            rate = (
-                f"{measurement.rates[-1]:,.0f} {measurement.unit}"
-                if not measurement.problem
-                else measurement.problem
-            )
-            say(f"[{repetition}/{repetitions}] {measurement.name}: {rate}")
+                measurement.fail(error)
+                said = measurement.problem
+            say(f"[{repetition}/{repetitions}] {measurement.name}: {said}")
+
+
+def figure_text(value: float, unit: str = "") -> str:
+    """A figure with three digits at the least, and its unit."""
+    shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{shown} {unit}".strip()
 
 
 def write_report(results: Results, folder: str | Path) -> Path:
@@ -118,38 +129,34 @@ def write_report(results: Results, folder: str | Path) -> Path:
     (folder / "results.json").write_text(
         json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    measured = sorted((m for m in values["measurements"] if not m["problem"]), key=lambda m: -m["median"])
+    direction = 1 if results.less_is_better else -1
+    measured = sorted(
+        (m for m in values["measurements"] if not m["problem"]), key=lambda m: direction * m["median"]
+    )
     remarks = list(dict.fromkeys(name for m in measured for name in m["remarks"]))
     repetitions = max((len(m["rates"]) for m in measured), default=0)
+    kind = "Multiples of" if results.less_is_better else "Ratios to"
     lines = [
         f"# {results.benchmark}",
         "",
-        f"Ratios to **{results.baseline}**; medians of {repetitions} runs, measured in turn.",
+        f"{kind} **{results.baseline}**; medians of {repetitions} runs, measured in turn.",
         "",
         "| | ratio | median | lowest to highest |" + "".join(f" {name} |" for name in remarks),
         "| --- | ---: | ---: | ---: |" + " --- |" * len(remarks),
     ]
     for m in measured:
-        spread = f"{min(m['rates']):,.0f} to {max(m['rates']):,.0f}"
-        cells = [m["name"], f"{m['ratio']:.2f}x", f"{m['median']:,.0f} {m['unit']}", spread]
+        spread = f"{figure_text(min(m['rates']))} to {figure_text(max(m['rates']))}"
+        cells = [m["name"], f"{m['ratio']:.2f}x", figure_text(m["median"], m["unit"]), spread]
         lines.append("| " + " | ".join(cells + [str(m["remarks"].get(name, "")) for name in remarks]) + " |")
     missing = [m for m in values["measurements"] if m["problem"]]
-    lines += (
-        ["", "Not measured:", "", *(f"* {m['name']}: {m['problem']}" for m in missing)] if missing else []
-    )
+    if missing:
+        lines += ["", "Not measured:", "", *(f"* {m['name']}: {m['problem']}" for m in missing)]
     lines += ["", "Settings: " + ", ".join(f"{k} {v}" for k, v in results.settings.items()) + "."]
     info = results.machine
     versions = ", ".join(f"{k} {v}" for k, v in info["versions"].items() if v)
-    where = f"{info['processor']}, {info['cpus']} cpus, {info['torch_threads']} torch threads, {info['gpu'] or 'no GPU'}"
-    lines += ["", f"Machine: {where}; {info['system']}, Python {info['python']}; {versions}. {results.time}"]
+    threads = f"{info['cpus']} cpus, {info['torch_threads']} torch threads"
+    where = f"{info['processor']}, {threads}, {info['gpu'] or 'no GPU'}; {info['system']}"
+    lines += ["", f"Machine: {where}, Python {info['python']}; {versions}. {results.time}"]
     path = folder / "report.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -8,9 +8,32 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..cli import common
+from .options import Function
 
 if TYPE_CHECKING:
     from ..benchmarks.results import Results
+
+
+_report_options = common.options(
+    click.option(
+        "--output",
+        required=True,
+        type=click.Path(),
+        metavar="DIR",
+        help="Folder for results.json and report.md.",
+    ),
+    common.json_option,
+)
+
+
+def _repetitions(default: int) -> Function:
+    return click.option(
+        "--repetitions",
+        type=click.IntRange(1),
+        default=default,
+        show_default=True,
+        help="Of each, in turn; medians are reported.",
+    )
 
 
 @click.group("bench", short_help="Measure enc against the alternatives on this machine.")
@@ -18,7 +41,9 @@ def command() -> None:
     """Measure enc against the alternatives, on this machine and on texts of yours."""
 
 
-@command.command("encode", cls=common.EncCommand)
+@command.command(
+    "encode", cls=common.EncCommand, short_help="Texts to features, against transformers and its kin."
+)
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @common.source_options
 @click.option(
@@ -38,13 +63,7 @@ def command() -> None:
     show_default=True,
     help="Texts to encode, drawn from SOURCE….",
 )
-@click.option(
-    "--repetitions",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Of each, in turn; medians are reported.",
-)
+@_repetitions(3)
 @click.option(
     "--peer-python",
     "peer_pythons",
@@ -59,10 +78,7 @@ def command() -> None:
     metavar="DIR",
     help="Measure this, too: MODEL as `enc calibrate` quantized it.",
 )
-@click.option(
-    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
-)
-@common.json_option
+@_report_options
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Texts to features: enc against transformers and sentence-transformers, as far as they are installed."""
     from ..benchmarks.bench_encode import run
@@ -80,7 +96,9 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
     _report(results, output, as_json)
 
 
-@command.command("batches", cls=common.EncCommand)
+@command.command(
+    "batches", cls=common.EncCommand, short_help="Shuffled epochs of stored features, against other readers."
+)
 @click.option(
     "--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384."
 )
@@ -96,29 +114,31 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
     metavar="N",
     help="Rows in a batch.  [default: 4096, or 256 with --tokens]",
 )
-@click.option(
-    "--repetitions",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Of each, in turn; medians are reported.",
-)
-@click.option(
-    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
-)
-@common.json_option
+@_repetitions(3)
+@_report_options
 def batches(
     tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool
 ) -> None:
-    """A shuffled epoch of random features from disk: enc against DuckDB, datasets, Lance and a torch DataLoader, as installed."""
+    """A shuffled epoch of random features from disk, by enc and by what is installed.
+
+    The others are DuckDB, datasets, Lance and a torch DataLoader.
+    """
     from ..benchmarks.bench_batches import run
 
-    rows, batch_size = rows or (40_000 if tokens else 1_000_000), batch_size or (256 if tokens else 4096)
-    results = run(tokens=tokens, rows=rows, batch_size=batch_size, repetitions=repetitions, say=common.note)
+    default_rows, default_batch = (40_000, 256) if tokens else (1_000_000, 4096)
+    results = run(
+        tokens=tokens,
+        rows=rows or default_rows,
+        batch_size=batch_size or default_batch,
+        repetitions=repetitions,
+        say=common.note,
+    )
     _report(results, output, as_json)
 
 
-@command.command("heads", cls=common.EncCommand)
+@command.command(
+    "heads", cls=common.EncCommand, short_help="Training heads, against scikit-learn and a torch loop."
+)
 @click.argument("sources", nargs=-1, metavar="[TRAIN]…")
 @common.source_options
 @click.option("--valid", multiple=True, metavar="FILE", help="With TRAIN: validation rows.")
@@ -151,17 +171,8 @@ def batches(
     help="Rows of random token features.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=1024, show_default=True, help="Rows a step.")
-@click.option(
-    "--repetitions",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Of each, in turn; medians are reported.",
-)
-@click.option(
-    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
-)
-@common.json_option
+@_repetitions(3)
+@_report_options
 def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Training heads on random features: enc against scikit-learn and a plain torch loop, as installed.
 
@@ -188,24 +199,20 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
     _report(results, output, as_json)
 
 
-@command.command("fine-tune", cls=common.EncCommand, context_settings={"ignore_unknown_options": True})
-@click.option(
-    "--repetitions",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Of each, in turn; medians are reported.",
+@command.command(
+    "fine-tune",
+    cls=common.EncCommand,
+    context_settings={"ignore_unknown_options": True},
+    short_help="Training the whole model, against a plain Trainer.",
 )
+@_repetitions(1)
 @click.option(
     "--only",
     multiple=True,
     type=click.Choice(["enc", "plain", "padded", "frozen"]),
     help="Leave out the others.",
 )
-@click.option(
-    "--output", required=True, type=click.Path(), metavar="DIR", help="Folder for results.json and report.md."
-)
-@common.json_option
+@_report_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
 def fine_tune(
     arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool
@@ -221,6 +228,28 @@ def fine_tune(
     with contextlib.redirect_stdout(sys.stderr):  # trainers print
         results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=common.note)
     _report(results, output, as_json)
+
+
+@command.command(
+    "start", cls=common.EncCommand, short_help="How long whole commands take that have little to do."
+)
+@click.option(
+    "--model",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="A local folder, a hub id, or minilm.",
+)
+@_repetitions(5)
+@_report_options
+def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
+    """How long whole commands take that have little to do, as multiples of the import of torch.
+
+    The commands work on made-up texts in a folder of their own, with the backend known.
+    """
+    from ..benchmarks.bench_start import run
+
+    _report(run(model=model, repetitions=repetitions, say=common.note), output, as_json)
 
 
 def _report(results: "Results", output: str, as_json: bool) -> None:

@@ -16,9 +16,8 @@ COMMANDS = {
     "export-head": "export_head",
     "import-head": "import_head",
     "bench": "bench",
+    "doctor": "doctor",
 }
-
-_DECIDING = ("torch", "transformers", "tokenizers", "duckdb", "deltalake", "pyarrow", "openvino", "onnx")
 
 
 class _LazyGroup(click.Group):
@@ -37,15 +36,12 @@ def _versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the versions of enc, Python, and the libraries that decide the numbers."""
     if not wanted or ctx.resilient_parsing:
         return
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+    from ..engine.doctor import versions
 
-    click.echo(f"enc {version('enc-features')}, Python {platform.python_version()}")
-    for package in _DECIDING:
-        try:
-            click.echo(f"  {package:<15} {version(package)}")
-        except PackageNotFoundError:
-            click.echo(f"  {package:<15} not installed")
+    found = versions()
+    click.echo(f"enc {found.pop('enc-features')}, Python {found.pop('Python')}")
+    for package, version in found.items():
+        click.echo(f"  {package:<15} {version or 'not installed'}")
     ctx.exit()
 
 

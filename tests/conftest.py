@@ -15,6 +15,16 @@ hypothesis.settings.load_profile("untimed")
 SHARED = Path(os.environ.get("ENC_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Let go of the tests, and so of the objects that they are parametrized with.
+
+    pytest's loader of rewritten modules keeps the session until the interpreter has ended. Parameters of
+    enc's classes keep modules of enc, and these keep DuckDB, whose binding then reports leaks after the summary.
+    """
+    session.items.clear()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_memory_of_other_runs(tmp_path_factory):
     """Keep what enc remembers of this machine out of the tests, and the other way round."""

@@ -69,6 +69,12 @@ def measure_all(
     return found
 
 
+def default_backend(precision: str, device: str) -> str:
+    """What ``auto`` takes for a job that is not worth measuring for."""
+    is_fast_here = device == "cpu" and precision == "fp32" and BACKENDS["openvino"].is_installed
+    return "openvino" if is_fast_here else "torch"
+
+
 class AutoChoice:
     """Measures the candidates on the first texts, or remembers what was measured before."""
 
@@ -143,7 +149,7 @@ class AutoChoice:
     def _default(self) -> Backend:
         """Float32 by OpenVINO where it is installed: its graph, once it is there, starts sooner than torch does."""
         precision = self._precision or "fp32"
-        if self._device == "cpu" and precision == "fp32" and BACKENDS["openvino"].is_installed:
+        if default_backend(precision, self._device) == "openvino":
             try:
                 return make_backend("openvino", self._checkpoint, precision, self._device)
             except ModelError:  # what OpenVINO cannot convert, torch can run

@@ -52,6 +52,14 @@ class ChoiceMemory:
         known = self._choices().get(self._key)
         return isinstance(known, dict) and str(_length_class(sample)) in known
 
+    def all(self) -> dict[int, Candidate]:
+        """Every choice, by the power of two that the texts' mean number of tokens begins at."""
+        known = self._choices().get(self._key)
+        try:
+            return {int(power): Candidate(**value) for power, value in dict(known or {}).items()}  # type: ignore[arg-type]
+        except (ValueError, TypeError):  # a file that somebody else has written
+            return {}
+
     def write(self, sample: Tokens, candidate: Candidate) -> None:
         """Remember a choice; where the folder cannot be written, the next run measures again."""
         choices = self._choices()

@@ -39,7 +39,7 @@ def pick_device(device: str | None) -> str:
 
 def cuda_is_available() -> bool:
     """Whether torch sees a GPU. Where no driver of one is installed, the answer needs no torch."""
-    if not _may_have_gpu():
+    if not may_have_gpu():
         return False
     import torch
 
@@ -47,7 +47,8 @@ def cuda_is_available() -> bool:
 
 
 @cache
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
+    """Whether the driver of a GPU is installed."""
     if platform.system() == "Darwin":
         return False
     if platform.system() == "Linux":

@@ -1,0 +1,60 @@
+"""What people meet who join the project: make's targets, hooks, templates, and the end of a test run."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def recipe(target: str) -> list[str]:
+    """The commands of a target, with the folder of the environment's programs spelt out."""
+    lines = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", MAKEFILE, re.MULTILINE)
+    assert lines is not None
+    return [line.strip().replace("$(BIN)", ".venv/bin") for line in lines[1].splitlines()]
+
+
+def test_hooks_run_what_make_lint_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert [hook["entry"] for repo in hooks for hook in repo["hooks"]] == recipe("lint")
+    assert {repo["repo"] for repo in hooks} == {"local"}  # nothing is fetched
+
+
+def test_make_help_lists_every_target():
+    printed = subprocess.run(["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = re.findall(r"^  make (\w+) +\S", printed, re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)", MAKEFILE, re.MULTILINE)
+    assert phony is not None
+    assert listed == phony[1].split()
+
+
+def test_make_golden_runs_every_test_with_a_golden_file():
+    using = {
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"^    golden\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    asked = [Path(word) for word in recipe("golden")[0].split() if word.startswith("tests/")]
+    assert {path for path in using if not any(path.is_relative_to(place) for place in asked)} == set()
+
+
+def test_templates_of_issues_ask_for_something():
+    for name in ("bug", "idea"):
+        path = ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml"
+        form = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert {"name", "description", "body"} <= set(form)
+        assert all(field["attributes"]["label"] for field in form["body"])
+
+
+def test_a_test_run_ends_with_its_summary():
+    """These tests are parametrized with objects of enc; see `pytest_sessionfinish` in conftest.py."""
+    tests = ROOT / "tests" / "engine" / "train" / "test_solve.py"
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", tests]
+    done = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert re.fullmatch(r"\d+ tests collected in .*", done.stdout.strip().splitlines()[-1])
