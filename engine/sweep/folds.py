@@ -12,7 +12,7 @@ from ..heads.head import Head
 from ..heads.metrics import Predicted, compute, metric_names
 from ..heads.tasks import SINGLE_LABEL
 from ..train.examples import TrainData
-from ..train.fit import Loss, evaluate
+from ..train.judging import Loss, evaluate
 
 
 def fold_of_rows(texts: np.ndarray, folds: int, seed: int) -> np.ndarray:

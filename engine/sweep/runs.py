@@ -17,13 +17,16 @@ import torch
 from ...store import DivergedError
 from ..heads.ensemble import Ensemble
 from ..heads.head import rows_per_block
-from ..heads.metrics import Predicted, compute, is_better, metric_names, require_metric
+from ..heads.metrics import Predicted, compute, metric_names, require_metric
 from ..heads.networks import Standardized
-from ..train.config import TrainConfig, learning_rate_factor
+from ..train.best import BestEpoch
+from ..train.config import TrainConfig
 from ..train.examples import Examples, TrainData
-from ..train.fit import fit, make_loss, make_network
+from ..train.fit import fit, make_network
+from ..train.judging import make_loss
+from ..train.schedule import learning_rate_factor
 from .folds import holding_out
-from .grid import Run
+from .grid import Run, Trial
 from .stacked import StackedHeads, StackedOptimizer, State, activation_bytes, stacking_problem, unstacked
 
 STACK_BYTES = 512 << 20
@@ -37,7 +40,7 @@ _Say = Callable[[str], None]
 class RunResult:
     """What became of one run."""
 
-    run: Run
+    run: Trial
     epoch: int
     """The epoch that was kept, 0 of a run that diverged; of a path of regularisation, the step."""
     metrics: dict[str, float | None]
@@ -151,8 +154,7 @@ class _Stack:
             for name in _OWN
         }
         optimizer = StackedOptimizer(state, config.optimizer, **own)
-        best: list[float | None] = [None] * runs
-        best_epoch = [0] * runs
+        best = [BestEpoch(watched, config.early_stopping) for _ in range(runs)]
         best_state = {name: value.detach().clone() for name, value in state.items()} if keep_best else {}
         going, diverged = set(range(runs)), set()
         step = epoch = 0
@@ -168,19 +170,16 @@ class _Stack:
                     total += loss.detach() * len(positions)
                     step += 1
                 judged = list(self._judged(state, ["loss", watched])) if keep_best else []
-                for number in sorted(
-                    going
-                ):  # a run that has stopped is trained along, and no longer looked at
+                # A run that has stopped is trained along, and no longer looked at.
+                for number in sorted(going):
                     if not total[number].isfinite() or (judged and judged[number]["loss"] is None):
                         diverged.add(number)
-                    elif judged and is_better(watched, judged[number][watched], best[number]):
-                        best[number], best_epoch[number] = judged[number][watched], epoch
+                        going.discard(number)
+                        continue
+                    if judged and best[number].improves(epoch, judged[number][watched]):
                         for name, value in state.items():
                             best_state[name][number] = value.detach()[number]
-                    patient = (
-                        config.early_stopping is None or epoch - best_epoch[number] < config.early_stopping
-                    )
-                    if number in diverged or not patient:
+                    if best[number].is_over(epoch):
                         going.discard(number)
                 if not going:
                     break
@@ -188,7 +187,9 @@ class _Stack:
         final, names = best_state if keep_best else state, metric_names(task, self._data.outputs)
         for number, metrics in enumerate(self._judged(final, names)):
             failed = number in diverged or metrics["loss"] is None
-            kept = 0 if failed else best_epoch[number] if keep_best else epoch
+            kept = best[number].epoch if keep_best else epoch
+            if failed:
+                kept = 0
             network = unstacked(self._networks[number], final, number)
             yield RunResult(
                 self._runs[number], kept, metrics if kept else dict.fromkeys(names), network, failed

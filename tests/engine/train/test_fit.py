@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, TrainConfig, build_features, train_head
+from enc.engine import Folds, Fraction, Head, TrainConfig, build_features, train_head
 from enc.engine.train.fit import train_head as train
 from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, open_feature_set
 from fakes import FakeEncoder
@@ -122,7 +122,7 @@ def test_a_fraction_is_held_out_of_train(data):
     train(
         Source(train_file),
         table,
-        valid_fraction=0.25,
+        valid=Fraction(0.25),
         config=CONFIG,
         on_data=lambda *sets: counts.extend(sets),
     )
@@ -170,9 +170,10 @@ def test_unknown_validation_label(data, write):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(), "give validation rows one way"),
-        (dict(valid_fraction=1.5), "between 0 and 1"),
-        (dict(valid_fraction=1e-9), "no row is left for the valid set"),
+        (dict(valid=None), "give the rows to validate on"),
+        (dict(valid=0.2), r"must be a Source, Fraction\(0.2\) or Folds\(5\), not 0.2"),
+        (dict(valid=Folds(5)), "with Folds call search or search_path"),
+        (dict(valid=Fraction(1e-9)), "no row is left for the valid set"),
     ],
 )
 def test_validation_rows_must_be_given(data, options, message):
