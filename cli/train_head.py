@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--valid-where",
     metavar="SQL",
-    help="Condition on the validation rows, of --valid; or else of TRAIN, which is then trained on without them.",
+    help="Condition on the validation rows of --valid; or else of TRAIN, to leave them out of training.",
 )
 @click.option(
     "--valid-fraction", type=float, help="Hold out this share of TRAIN's texts, in place of --valid."
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     default="linear",
     show_default=True,
     metavar="KIND",
-    help="linear, mlp; over token features also cnn, lstm, attention; or module:Class, a torch.nn.Module of yours.",
+    help="linear, mlp; over token features also cnn, lstm, attention; or module:Class, "
+    "a torch.nn.Module of yours.",
 )
 @click.option(
     "--head-args",
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     type=click.Choice(["gradient", "lbfgs"]),
     default="gradient",
     show_default=True,
-    help="lbfgs solves for a linear head to convergence, for each --l2; it has no optimizer, epochs and the like.",
+    help="lbfgs solves for a linear head to convergence, for each --l2; it has no epochs and the like.",
 )
 @click.option(
     "--l2",

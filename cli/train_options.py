@@ -92,8 +92,8 @@ def _solve_config(values: dict[str, Any]) -> "SolveConfig":
         given.append("--no-standardize")
     if given:
         raise SourceError(
-            f"{given[0]} is for gradient descent, and --solver lbfgs solves for one linear head to convergence; "
-            f"leave out {given[0]}, or --solver lbfgs"
+            f"{given[0]} is for gradient descent, and --solver lbfgs solves for one linear head to "
+            f"convergence; leave out {given[0]}, or --solver lbfgs"
         )
     options: dict[str, Any] = {name: values[name] for name in ("label_smoothing", "metric", "seed")}
     if values["l2"] is not None:
@@ -125,7 +125,7 @@ def _is_given(name: str) -> bool:
 def training_rows(
     train: Sequence[str], values: dict[str, Any], say: Callable[[str], None]
 ) -> "tuple[Source, Validation]":
-    """The rows to train and to validate on. Rows to validate on that come from TRAIN are left out of training."""
+    """The rows to train and to validate on; the latter are left out of training where TRAIN has both."""
     from ..engine import Folds, Fraction
     from ..store import SourceError
 

@@ -8,7 +8,7 @@ from ...store.files import require_replaceable
 
 
 def require_output(folder: str | Path) -> None:
-    """Raise HeadError if a head cannot be written to ``folder``, or would destroy something that is not a head."""
+    """Raise HeadError if ``folder`` cannot be written, or holds something that is not a head."""
     folder = Path(folder)
     require_replaceable(folder, "head.json", HeadError, "a head")
     parent = folder.absolute().parent

@@ -83,7 +83,7 @@ def sort_value(watched: str, value: float) -> float:
 
 
 def require_complete(compared: Sequence[Compared], watched: str, say: Callable[[str], None]) -> None:
-    """Raise an error where even the best setting has nothing to be judged by; else tell of runs that diverged."""
+    """Raise an error where no setting has a figure to be judged by; else tell of runs that diverged."""
     results = [result for setting in compared for result in setting.results]
     diverged = sum(result.diverged for result in results)
     if compared[0].mean is not None:

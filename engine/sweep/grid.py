@@ -54,7 +54,7 @@ class Run(Trial):
 
 
 def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
-    """Values by name of options such as ``lr=1e-3,3e-3``, ``use=layers=12,layers=9-12`` or ``head_args.hidden=64,[64,32]``.
+    """Values by name, from options such as ``lr=1e-3,3e-3`` or ``use=layers=12,layers=9-12``.
 
     Raises SourceError for a name that cannot be swept, a value that it cannot have, or a name given twice.
     """
@@ -91,10 +91,10 @@ def require_grid(grid: Mapping[str, Sequence[Any]]) -> None:
 def runs_of(
     base: TrainConfig, grid: Mapping[str, Sequence[Any]], *, seeds: int = 1, folds: int | None = None
 ) -> list[Run]:
-    """All combinations, for ``seeds`` seeds from the base's up, and each of ``folds`` folds, if there are any.
+    """All combinations, each with ``seeds`` seeds from the base's up, and with each of ``folds`` folds.
 
-    A value given twice counts once. Raises SourceError for more than MAX_RUNS, and as TrainConfig does for
-    values out of range.
+    Without folds there is one run for each seed. A value given twice counts once. Raises SourceError for
+    more than MAX_RUNS runs, and as TrainConfig does for values out of range.
     """
     require_grid(grid)
     seeds = SEEDS.checked("the number of seeds", seeds)

@@ -42,12 +42,12 @@ class RunResult:
 
     run: Trial
     epoch: int
-    """The epoch that was kept, 0 of a run that diverged; of a path of regularisation, the step."""
+    """The epoch that was kept, or the step of a path of regularisation; 0 for a run that diverged."""
     metrics: dict[str, float | None]
-    """All metrics of the task, on the validation rows, or on those of the held-out fold; None where undefined."""
+    """All metrics of the task, on the validation rows or the held-out fold; None where undefined."""
     network: Standardized | Ensemble
     diverged: bool = False
-    """Whether its loss became no number; its metrics are all None then."""
+    """Whether the loss became no number; all metrics are None then."""
 
 
 def train_runs(
@@ -77,7 +77,8 @@ def train_runs(
         problem = stacking_problem(network, data.spec.shape, folds=folds is not None)
         if problem:
             say(
-                f"head '{config.head}' cannot be stacked ({problem}); its {len(chosen)} runs follow one after another"
+                f"head '{config.head}' cannot be stacked ({problem}); "
+                f"its {len(chosen)} runs follow one after another"
             )
             results |= zip(numbers, (_alone(data, run, seed, folds) for run in chosen), strict=True)
             continue
@@ -86,7 +87,8 @@ def train_runs(
         if passes > 1:
             size = f"{len(chosen) * each / 1e9:.2g} GB, more than {STACK_BYTES / 1e9:.2g} GB"
             say(
-                f"a stack of {len(chosen)} heads would take {size}: they are trained in {min(passes, len(chosen))} passes"
+                f"a stack of {len(chosen)} heads would take {size}: "
+                f"they are trained in {min(passes, len(chosen))} passes"
             )
         for part in np.array_split(np.array(numbers), min(passes, len(chosen))):
             together = [runs[number] for number in part]
@@ -98,9 +100,9 @@ def train_runs(
 
 
 def stacked_bytes(data: TrainData, config: TrainConfig, network: Standardized) -> int:
-    """What a head adds to a stack's memory, about: weights, optimizer and a batch's logits; and the figures of its judging."""
+    """About how many bytes a head adds to a stack: weights, optimizer, a batch, validation figures."""
     moments = 2 if config.optimizer == "adamw" else 1
-    # The network's own weights, the stack's, their gradients, the best epoch's, and the optimizer's intermediate values.
+    # The network's own weights, the stack's, their gradients, the best epoch's, and the optimizer's values.
     weights = (6 + moments) * 4 * network.parameters_count
     # The backward pass makes about as much as the forward pass has kept.
     batch = config.batch_size * (2 * activation_bytes(network, data.spec.shape) + 16 * data.outputs)

@@ -1,4 +1,4 @@
-"""From a sweep's runs to one head: settings compared over their seeds and folds, and the best of them kept."""
+"""From a sweep's runs to one head: settings are compared over seeds and folds, and the best is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,13 +34,14 @@ def search(
     say: Callable[[str], None] = lambda _: None,
     **rows: Unpack[RowOptions],
 ) -> Found:
-    """Train every combination of ``grid`` (see :func:`engine.sweep.grid.parse_sweep`), seeds and folds; keep the best.
+    """Train every combination of ``grid``, with all seeds and folds, and keep the best.
 
-    The best setting has the best mean of ``config.metric``, or of the task's. Its best seed is the
-    head; with ``ensemble`` all of its seeds are, their probabilities averaged. With Folds as ``valid``, a head
-    is trained anew on all rows, with the setting's first seed or as an ensemble, and its figures are of the
-    held-out folds: means over the setting's runs, or of the ensemble. Raises DivergedError where no seed of any
-    setting is left by runs that diverged. For the rest see :func:`engine.train.fit.train_head`.
+    For ``grid`` see :func:`engine.sweep.grid.parse_sweep`. The best setting has the best mean of
+    ``config.metric``, or of the task's metric. The head is its best seed, or with ``ensemble`` all of its
+    seeds, their probabilities averaged. With Folds as ``valid``, a head is trained anew on all rows, with the
+    setting's first seed or as an ensemble; its figures are of the held-out folds: means over the setting's
+    runs, or figures of the ensemble. Raises DivergedError where every setting lost all of its seeds to runs
+    that diverged. For the rest see :func:`engine.train.fit.train_head`.
     """
     config, valid = config or TrainConfig(), rows.get("valid")
     folds = valid.count if isinstance(valid, Folds) else None
@@ -80,7 +81,7 @@ def search(
 def require_one_use(grid: Mapping[str, Sequence[Any]], rows: RowOptions) -> None:
     """Raise SourceError where parts of the features are both swept and chosen."""
     if "use" in grid and rows.get("use"):
-        raise SourceError("parts are named by --use or by --sweep use=…, not by both; leave one of them out")
+        raise SourceError("parts are named by --use or by --sweep use=…, not by both; leave one out")
 
 
 def _run_of(result: RunResult) -> Run:
@@ -116,7 +117,7 @@ def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool) -> H
 def _head_of_all_rows(
     data: TrainData, best: Compared, fold_of: np.ndarray, *, ensemble: bool, seed: int
 ) -> tuple[Head, pa.Table]:
-    """The best setting trained on all rows, with the figures of its folds; and what is predicted of rows held out."""
+    """The best setting trained on all rows, with figures of its folds; and predictions of rows held out."""
     config = _run_of(best.complete[0]).config
     seeds = sorted({result.run.config.seed for result in best.complete})
     members = seeds if ensemble else seeds[:1]

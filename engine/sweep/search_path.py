@@ -32,11 +32,12 @@ def search_path(
     say: Callable[[str], None] = lambda _: None,
     **rows: Unpack[RowOptions],
 ) -> Found:
-    """Walk the path ``config.l2`` for all parts of the features that ``grid`` names as ``use``; keep the best.
+    """Walk the path ``config.l2`` for each part of the features that ``grid`` names; keep the best.
 
-    The best strength and parts have the best ``config.metric``, or the best metric of the task's, on the
-    validation rows; of equals, the strongest is kept. With Folds as ``valid`` the path is walked once for each fold
-    held out, the best is solved for on all rows, and the figures are means over the folds.
+    The best strength and parts have the best ``config.metric``, or else the best metric of the task, on the
+    validation rows; of equals, the strongest is kept. ``grid`` has parts under ``use``, and nothing else.
+    With Folds as ``valid`` the path is walked once for each fold, the best is solved for on all rows, and the
+    figures are means over the folds.
     """
     config, grid, valid = config or SolveConfig(), grid or {}, rows.get("valid")
     require_grid(grid)

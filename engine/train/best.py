@@ -23,7 +23,7 @@ class BestEpoch:
     """The metric in the best epoch."""
 
     def improves(self, epoch: int, value: float | None) -> bool:
-        """Take in an epoch's metric. Returns whether this epoch is the best so far, so that it must be kept."""
+        """Take in an epoch's metric. Returns whether this epoch is the best so far and must be kept."""
         if not is_better(self.metric, value, self.value):
             return False
         self.epoch, self.value = epoch, value

@@ -37,29 +37,29 @@ class TrainConfig:
     epochs: int = 10
     """Passes over the training rows, at the most."""
     batch_size: int = 64
-    """Rows a step."""
+    """Rows of one step."""
     learning_rate: float = 1e-3
     """Step size, at its highest."""
     schedule: str = "constant"
-    """One of SCHEDULES: what becomes of the learning rate after the warmup; linear and cosine end at 0."""
+    """One of SCHEDULES: how the learning rate goes on after the warmup. Linear and cosine end at 0."""
     warmup: float = 0.0
     """Share of all steps over which the learning rate rises from 0."""
     weight_decay: float = 1e-2
     """Pull of the weights towards zero."""
     momentum: float = 0.9
-    """Of SGD."""
+    """How much of its last step SGD takes again, from 0 up to 1."""
     standardize: bool = True
-    """Scale every feature to mean 0 and variance 1 over the training rows; the scaling is saved with the head."""
+    """Scale every feature to mean 0 and variance 1 over the training rows. The head keeps the scaling."""
     class_weights: str | Mapping[Any, float] | None = None
     """``balanced``, or weights by label; see :func:`engine.heads.tasks.loss_weights`."""
     label_smoothing: float = 0.0
     """Share of a target's weight that is spread over all classes."""
     metric: str | None = None
-    """One of :data:`engine.heads.metrics.METRICS`: the epoch that is best by it is kept, in place of the last."""
+    """One of :data:`engine.heads.metrics.METRICS`: keep the epoch that is best by it, not the last one."""
     early_stopping: int | None = None
-    """End after so many epochs without a better one; by the task's own metric where none is named."""
+    """End after so many epochs without a better one, by ``metric`` or else by the task's own metric."""
     seed: int = 42
-    """Of initial weights, dropout, order, and of the rows held out."""
+    """Decides the initial weights, dropout, the order of the rows, and which rows are held out."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.head, str) or (self.head not in HEADS and ":" not in self.head):

@@ -1,4 +1,4 @@
-"""What a head is trained on: rows with features and targets, read once, whatever is trained on them then."""
+"""What heads are trained on: rows with features and targets, which are read once for any number of heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ class SetSummary:
     rows: int
     """Rows with a label and features."""
     counts: dict[str, int]
-    """Rows by label, in the order of the labels; a row with several labels counts for each. None for a regression."""
+    """Rows by label, in the order of the labels, for each label of a row; empty for a regression."""
     span: tuple[float, float] | None
     """The lowest and the highest target of a regression."""
     unlabelled: int
@@ -49,11 +49,11 @@ class Examples:
     targets: np.ndarray
     summary: SetSummary
     source_rows: pa.Table | None = None
-    """Where each row stands: ``source`` (the file) and ``row`` in it, from 1; None unless it was asked for."""
+    """Where each row stands: ``source`` (the file) and ``row`` in the file, from 1; None without folds."""
 
     @cached_property
     def scaling(self) -> "tuple[torch.Tensor, torch.Tensor]":
-        """The features' :func:`engine.train.scaling.feature_scaling`, one pass for all heads trained on them."""
+        """The features' :func:`engine.train.scaling.feature_scaling`, computed once for all heads."""
         from .scaling import feature_scaling  # which loads torch
 
         return feature_scaling(self.features)
@@ -100,7 +100,7 @@ class RowOptions(TypedDict, total=False):
     valid: Required[Validation]
     label_column: str | Sequence[str]
     task: str | None
-    """One of :data:`engine.heads.tasks.TASKS`; it follows from the label columns where they leave no doubt."""
+    """One of :data:`engine.heads.tasks.TASKS`; unless given, it follows from the label columns."""
     use: FeatureSpec | None
     batches: str | None
     """One of :data:`store.batches.MODES`; chosen by the available memory unless given."""
@@ -188,8 +188,8 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
     texts = "1 text" if absent == 1 else f"{absent} texts"
     raise MissingFeatures(
         f"{texts} of {' and '.join(stage.source.title for stage in sources)} have no features yet; run "
-        f"`enc build-features {files} --text-column {sources[0].text_column}{pair} --store {table.path.parent} "
-        f"--name {table.name}`, or add --build"
+        f"`enc build-features {files} --text-column {sources[0].text_column}{pair} "
+        f"--store {table.path.parent} --name {table.name}`, or add --build"
     )
 
 
@@ -234,12 +234,14 @@ def _require_all(stage: Stage, summary: SetSummary) -> None:
     """Raise LabelError where the training rows leave something nothing can be learned about."""
     if summary.span and summary.span[0] == summary.span[1]:
         raise LabelError(
-            f"all training rows of {stage.source.title} have the label {summary.span[0]:g}; there is nothing to learn"
+            f"all training rows of {stage.source.title} have the label {summary.span[0]:g}; "
+            "there is nothing to learn"
         )
     empty = [value for value, rows in summary.counts.items() if not rows]
     if empty:
         raise LabelError(
-            f"no training row is left with label {listing(empty)}; is the label column right, or --valid-fraction too large?"
+            f"no training row is left with label {listing(empty)}; is the label column right, "
+            "or --valid-fraction too large?"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a head is judged by: its loss, its predictions on a set of rows, and the figures that are saved with it."""
+"""How a head is judged: its loss, its predictions on a set of rows, and the figures saved with it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -30,7 +30,7 @@ class Result(Protocol):
 
 
 def make_loss(data: TrainData, config: TrainConfig | SolveConfig) -> Loss:
-    """The loss of each row, of logits and targets, weighted and smoothed; the same for training and validation."""
+    """The loss of each row, weighted and smoothed, from logits and targets of training or validation."""
     if config.label_smoothing and not data.task.has_classes:
         raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
     weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
@@ -41,7 +41,10 @@ def make_loss(data: TrainData, config: TrainConfig | SolveConfig) -> Loss:
 def evaluate(
     network: torch.nn.Module, examples: Examples, task: Task, loss: Loss, *, outputs: bool = False
 ) -> Predicted:
-    """Mean loss and predictions of a set, in evaluation mode; probabilities, too, where ``outputs`` asks for them."""
+    """Mean loss and predictions of a set of rows, and with ``outputs`` the probabilities (or values), too.
+
+    The network stays in evaluation mode.
+    """
     network.eval()
     loss_sum, predicted, kept, classes = 0.0, [], [], 1
     for target, logits in _logits(network, examples):
@@ -77,7 +80,10 @@ def finished_head(
     *,
     epoch: int,
 ) -> Head:
-    """A trained network as a head, with all metrics of the task on the validation rows, of the weights as they are."""
+    """A trained network as a head, with all metrics of the task on the validation rows.
+
+    The metrics are of the weights that ``network`` has now.
+    """
     names = metric_names(data.task, data.outputs)
     validated = evaluate(
         network, data.valid, data.task, loss, outputs=any(METRICS[name].of_probabilities for name in names)

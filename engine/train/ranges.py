@@ -30,7 +30,7 @@ class Range:
         return self.low <= number <= self.high
 
     def checked(self, name: str, value: Any) -> Any:
-        """The value as Python's int or float. Raises SourceError, naming option and range, if it is outside."""
+        """The value as Python's int or float. Raises SourceError for a value outside the range."""
         if value not in self:
             raise SourceError(f"{name} must be {self.words}, not {_shown(value)}")
         return int(value) if self.is_whole else float(value)

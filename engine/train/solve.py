@@ -1,4 +1,4 @@
-"""Linear heads to convergence: regularised logistic regression, and ridge regression, by L-BFGS over all rows.
+"""Linear heads to convergence: regularised logistic and ridge regression, by L-BFGS over all rows.
 
 The loss is the task's, its mean over the rows, plus ``l2 / 2`` times the squared weights of the
 standardized features (scikit-learn's C is ``1 / (l2 * rows)``); the bias is free.
@@ -53,11 +53,12 @@ def solve(
     *,
     on_epoch: Callable[[PathResult], None] | None = None,
 ) -> Head:
-    """The best linear head of the path ``config.l2``, by ``config.metric`` or the task's on the validation rows.
+    """The best linear head of the path ``config.l2``, by ``config.metric`` or else by the task's metric.
 
-    The path is walked from the strongest regularisation down, each step from the solution before;
-    of equals the stronger one is kept. Features are standardized while solving, and the scaling is folded
-    into the weights, so that the head's own scaling does nothing (but for token features).
+    The metric is computed on the validation rows; of equal heads the one of stronger regularisation is kept.
+    The path is walked from the strongest regularisation down, each step from the solution before. Features
+    are standardized while solving. The scaling is folded into the weights, so that the head's own scaling
+    does nothing (but for token features).
     """
     task, watched = data.task, config.metric or data.task.metric
     require_metric(watched, task, data.outputs)

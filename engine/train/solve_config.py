@@ -16,7 +16,7 @@ class SolveConfig:
     """How a linear head is solved for to convergence, see :func:`engine.train.solve.solve`."""
 
     l2: Sequence[float] = L2_PATH
-    """Strengths of regularisation to try, in any order: ``l2 / 2`` times the squared weights is added to the loss."""
+    """Strengths of regularisation to try: ``l2 / 2`` times the squared weights is added to the loss."""
     class_weights: str | Mapping[Any, float] | None = None
     """``balanced``, or weights by label; see :func:`engine.heads.tasks.loss_weights`."""
     label_smoothing: float = 0.0
@@ -24,7 +24,7 @@ class SolveConfig:
     metric: str | None = None
     """One of :data:`engine.heads.metrics.METRICS` that chooses the strength; the task's own unless given."""
     seed: int = 42
-    """Of the rows held out, and of the folds."""
+    """Decides which rows are held out, and the folds."""
     head: ClassVar[str] = "linear"
     head_args: ClassVar[Mapping[str, Any]] = {}
 

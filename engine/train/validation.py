@@ -26,7 +26,7 @@ class Fraction:
 
 @dataclass(frozen=True)
 class Folds:
-    """Cross-validate: hold out one after another of ``count`` folds of the training texts, such as ``Folds(5)``."""
+    """Cross-validate, as with ``Folds(5)``: hold out each of ``count`` folds of the texts in turn."""
 
     count: int
 
