@@ -147,12 +147,16 @@ def test_all_runs_see_the_rows_in_the_order_of_the_sweeps_seed(source, table, ba
 
 
 def test_the_best_epoch_of_each_run_is_kept(data):
-    config = dataclasses.replace(BASE, metric="loss", early_stopping=2, epochs=6, optimizer="sgd")
-    runs = runs_of(config, {"learning_rate": [0.001, 3.0]})
-    for run, result in zip(runs, train_runs(data, runs), strict=True):
+    config = dataclasses.replace(
+        BASE, metric="loss", early_stopping=2, epochs=12, optimizer="sgd", weight_decay=0.0
+    )
+    runs = runs_of(config, {"learning_rate": [0.001, 3.0, 30.0]})
+    results = train_runs(data, runs)
+    for run, result in zip(runs, results, strict=True):
         alone = fit(data, run.config)
         assert result.epoch == alone.metrics["epoch"]
         assert result.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
+    assert len({result.epoch for result in results}) > 1
 
 
 def test_a_fold_is_not_learned_from(source, table):
@@ -235,19 +239,20 @@ def test_a_run_that_diverges_does_not_stop_the_others(users, data, head, metric)
 
 
 def test_a_run_that_has_stopped_cannot_diverge_any_more(data):
-    # Its weights grow fourfold a step by the decay, and leave float32 after it has stopped.
+    # The weights of the first grow fourfold a step by the decay: it stops, and leaves float32 while the other
+    # goes on.
     config = dataclasses.replace(
-        BASE, optimizer="sgd", momentum=0.0, metric="accuracy", early_stopping=1, epochs=40
+        BASE, optimizer="sgd", momentum=0.0, metric="loss", early_stopping=1, epochs=40
     )
-    runs = runs_of(config, {"weight_decay": [5.0, 0.0]}, seeds=1)
-    runs = [
-        dataclasses.replace(
-            run, config=dataclasses.replace(run.config, learning_rate=1.0 if i == 0 else 1e-9)
-        )
-        for i, run in enumerate(runs)
+    configs = [
+        dataclasses.replace(config, learning_rate=1.0, weight_decay=5.0),
+        dataclasses.replace(config, learning_rate=1e-3, weight_decay=0.0),
     ]
-    results = train_runs(data, runs)
-    assert [result.diverged for result in results] == [False, False]
+    stopped, other = train_runs(data, [Run(one) for one in configs])
+    assert (stopped.diverged, other.diverged) == (False, False)
+    assert stopped.epoch == 1
+    assert other.epoch == 40
+    assert stopped.metrics["loss"] == pytest.approx(fit(data, configs[0]).metrics["loss"], rel=1e-3)
 
 
 def test_a_large_stack_is_split_into_passes(data, monkeypatch):

@@ -198,7 +198,7 @@ def test_a_head_that_cannot_be_stacked_is_trained_alone(source, tmp_path):
 def test_bad_sweeps(source, table):
     with pytest.raises(SourceError, match="pass --seeds"):
         search(source, table, grid={}, ensemble=True, valid=Fraction(0.3))
-    with pytest.raises(SourceError, match=r"not by both; leave one of them out"):
+    with pytest.raises(SourceError, match=r"not by both; leave one out"):
         search(source, table, grid={"use": ["layers=1"]}, use=table.spec, valid=Folds(3))
     for grid in ({"learning_rate": []}, {"optimizer": "adamw"}, {"learning_rate": 0.1}):
         with pytest.raises(SourceError, match="needs a list of one or more values"):

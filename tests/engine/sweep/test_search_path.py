@@ -96,5 +96,5 @@ def test_what_it_cannot_do(source, table):
         search_path(source, table, grid={"learning_rate": [0.1]}, valid=Folds(3))
     with pytest.raises(SourceError, match="has no metric 'mse'"):
         search_path(source, table, valid=Folds(3), config=SolveConfig(metric="mse"))
-    with pytest.raises(SourceError, match="not by both; leave one of them out"):
+    with pytest.raises(SourceError, match="not by both; leave one out"):
         search_path(source, table, grid={"use": ["layers=1"]}, use=table.spec, valid=Folds(3))

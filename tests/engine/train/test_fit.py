@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from enc.engine import Folds, Fraction, Head, TrainConfig, build_features, train_head
+from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import train_head as train
 from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, open_feature_set
 from fakes import FakeEncoder
@@ -128,6 +129,15 @@ def test_a_fraction_is_held_out_of_train(data):
     )
     assert counts[0].rows + counts[1].rows == 120
     assert 15 < counts[1].rows < 45
+
+
+def test_the_seed_chooses_the_rows_that_are_held_out(data):
+    train_file, _, table = data
+    held_out = [
+        load_examples(Source(train_file), table, valid=Fraction(0.25), seed=seed).valid.features.locations
+        for seed in (1, 1, 2)
+    ]
+    assert held_out[0].tolist() == held_out[1].tolist() != held_out[2].tolist()
 
 
 def test_standardized_features_have_mean_0_and_variance_1(data):
