@@ -37,6 +37,9 @@ def test_folds_hold_out_every_row_once_and_no_text_twice(source, table):
     first = [r.metrics["accuracy"] * np.sum(folds == r.run.fold) for r in first]
     assert accuracy == pytest.approx(sum(first) / 129)
     assert found.head.metrics["accuracy"] == pytest.approx(found.compared[0].mean)
+    for compared in found.compared:
+        values = [result.metrics["accuracy"] for result in compared.results]
+        assert (compared.mean, compared.deviation) == pytest.approx((np.mean(values), np.std(values)))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ def test_the_path_is_walked_from_strong_to_weak_and_the_best_is_kept():
     head = solve(SINGLE, SolveConfig(metric="loss", l2=[0.001, 10, 0.1]), on_epoch=seen.append)
     assert [result.l2 for result in seen] == [10, 0.1, 0.001]
     losses = [result.valid["loss"] for result in seen]
+    # Without the penalty, the training loss is the validation loss of the same rows.
+    assert [result.train["loss"] for result in seen] == pytest.approx(losses, rel=1e-5)
     assert losses == sorted(losses, reverse=True)  # validation is training here: less penalty, less loss
     assert (head.record["l2"], head.record["solver"], head.metrics["epoch"]) == (0.001, "lbfgs", 3)
     assert head.metrics["loss"] == pytest.approx(losses[-1])
