@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine import TrainConfig, build_features, load_encoder
+from ..engine import Fraction, SolveConfig, build_features, load_encoder
 from ..engine.encode.checkpoint import checkpoint_of
 from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
@@ -24,7 +24,7 @@ from ..engine.finetune.options import FineTuneOptions, parse_options
 from ..engine.finetune.run import fine_tune
 from ..engine.finetune.text_sets import FineTuneData, read_sets
 from ..engine.train.examples import load_examples
-from ..engine.train.solve import L2_PATH, solve
+from ..engine.train.solve import solve
 from ..store import Source, Store
 from ..store.duck import workspace
 from ..store.parts import select_parts
@@ -200,7 +200,7 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, fl
     )
     for source in sources:
         build_features(source, folder / "features", encoder, name="all")
-    table, config = Store(folder / "features").open("all"), TrainConfig()
+    table = Store(folder / "features").open("all")
     highest = encoder.layer_count
     parts = [
         f"layers={highest},pooling=mean",
@@ -211,13 +211,13 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, fl
     for part in parts:
         use = select_parts(table.spec, part)
         held = load_examples(
-            sources[0], table, valid_fraction=_HELD_OUT, label_column=label, task=kind, use=use
+            sources[0], table, valid=Fraction(_HELD_OUT), label_column=label, task=kind, use=use
         )
-        head = solve(held, config, l2=L2_PATH)
+        head = solve(held, SolveConfig())
         tried.append((float(head.metrics["loss"]), float(head.record["l2"]), use))
     _, l2, use = min(tried, key=lambda one: one[0])
     full = load_examples(sources[0], table, valid=sources[1], label_column=label, task=kind, use=use)
-    head = solve(full, config, l2=[l2])
+    head = solve(full, SolveConfig(l2=[l2]))
     outputs = np.concatenate([head.outputs(block) for block in full.valid.features.blocks(4096)])
     targets = full.valid.targets
     if data.classes.names:  # the head has numbered its labels in its own order

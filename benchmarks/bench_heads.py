@@ -35,6 +35,7 @@ from ..engine.train.config import TrainConfig
 from ..engine.train.examples import Examples, SetSummary, TrainData
 from ..engine.train.fit import fit
 from ..engine.train.solve import solve
+from ..engine.train.solve_config import SolveConfig
 from ..store import RECIPES, Source, Store
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace
@@ -236,7 +237,7 @@ def _loader(values: np.ndarray, targets: np.ndarray, batch_size: int) -> None:
 def _lbfgs(data: TrainData, values: np.ndarray, measurement: Measurement) -> None:
     seen = []
     data = replace(data, train=replace(data.train))  # without what was computed of the features before
-    solve(data, TrainConfig(), l2=[L2], on_epoch=seen.append)
+    solve(data, SolveConfig(l2=[L2]), on_epoch=seen.append)
     measurement.remarks["training loss"] = f"{seen[0].train['loss']:.6f}"
     measurement.remarks["iterations"] = str(seen[0].iterations)
 

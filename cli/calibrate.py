@@ -70,21 +70,27 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
 
 
 def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
+    from ..engine import Fraction
     from ..engine.gate import judge_int8
-    from ..store import ModelError
+    from ..store import ModelError, SourceError
 
     for name in ("label_column", "output"):
         if not values[name]:
             raise ModelError(
                 f"int8 is judged by the quality of a head, and kept as a model folder: pass --{name.replace('_', '-')}"
             )
-    valid = common.source_of(values["valid"], values, query=None) if values["valid"] else None
+    if values["valid"] and values["valid_fraction"] is not None:
+        raise SourceError("give validation rows one way: --valid FILE, or --valid-fraction 0.2")
+    valid = Fraction(0.2)
+    if values["valid"]:
+        valid = common.source_of(values["valid"], values, query=None)
+    elif values["valid_fraction"] is not None:
+        valid = Fraction(values["valid_fraction"])
     return judge_int8(
         model,
         source,
         values["output"],
         valid=valid,
-        valid_fraction=None if valid else values["valid_fraction"] or 0.2,
         label_column=values["label_column"],
         say=common.note,
         **common.setting_values(values),

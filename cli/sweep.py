@@ -1,9 +1,7 @@
 """Sweeps of `enc train-head`: many heads, compared in a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import click
 
 if TYPE_CHECKING:
     from ..engine.sweep.comparison import Compared, Found
@@ -20,45 +18,23 @@ def is_sweep(values: dict[str, Any]) -> bool:
 def search_for(
     train: "Source",
     table: "FeatureTable",
+    grid: dict[str, list[Any]],
     values: dict[str, Any],
-    data: dict[str, Any],
+    options: dict[str, Any],
     say: Callable[[str], None],
 ) -> "Found":
-    """Train them all, and print the table."""
-    from ..engine.sweep.grid import parse_sweep
-    from ..engine.sweep.search import search
-    from ..engine.sweep.search_path import search_path
-    from ..store import SourceError
-
+    """Train all heads, and print the table."""
     if values["solver"] == "lbfgs":
-        if values["sweep"] or values["seeds"] > 1 or values["ensemble"]:
-            raise SourceError(
-                "--sweep, --seeds and --ensemble are for gradient descent; --solver lbfgs has a path of its own, "
-                "--l2 1,0.1,0.01, which --folds 5 cross-validates"
-            )
-        found = search_path(train, table, folds=values["folds"], l2=path_of_l2(values), say=say, **data)
+        from ..engine import search_path
+
+        found = search_path(train, table, grid=grid, say=say, **options)
     else:
-        if values["l2"]:
-            raise SourceError(
-                "--l2 is for --solver lbfgs; with gradient descent there is --sweep weight_decay=0.1,0.01"
-            )
-        grid = parse_sweep(values["sweep"])
-        options = {name: values[name] for name in ("seeds", "folds", "ensemble")}
-        found = search(train, table, grid=grid, say=say, **options, **data)
+        from ..engine import search
+
+        many = {name: values[name] for name in ("seeds", "ensemble")}
+        found = search(train, table, grid=grid, say=say, **many, **options)
     say(sweep_text(found))
     return found
-
-
-def path_of_l2(values: dict[str, Any]) -> Sequence[float]:
-    """The strengths of regularisation that ``--l2`` names, or the usual ones."""
-    from ..engine.train.solve import L2_PATH
-
-    try:
-        return [float(part) for part in values["l2"].split(",")] if values["l2"] else L2_PATH
-    except ValueError as error:
-        raise click.BadParameter(
-            f"cannot read '{values['l2']}'; write numbers, such as 1,0.1,0.01", param_hint="--l2"
-        ) from error
 
 
 def sweep_text(found: "Found") -> str:

@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from .train.examples import load_examples
     from .train.fit import train_head
     from .train.solve import solve
+    from .train.solve_config import SolveConfig
     from .train.torch_dataset import FeatureDataset, to_device
+    from .train.validation import Folds, Fraction
 
 __all__ = [
     "BuildSummary",
     "Encoder",
     "FeatureDataset",
+    "Folds",
+    "Fraction",
     "Head",
     "Labels",
     "Prediction",
     "ScoreSummary",
+    "SolveConfig",
     "TrainConfig",
     "build_features",
     "encode_texts",
@@ -55,10 +60,13 @@ _HOMES = {
     "BuildSummary": "encode.build:BuildSummary",
     "Encoder": "encode.encoder:Encoder",
     "FeatureDataset": "train.torch_dataset:FeatureDataset",
+    "Folds": "train.validation:Folds",
+    "Fraction": "train.validation:Fraction",
     "Head": "heads.head:Head",
     "Labels": "heads.labels:Labels",
     "Prediction": "score:Prediction",
     "ScoreSummary": "score:ScoreSummary",
+    "SolveConfig": "train.solve_config:SolveConfig",
     "TrainConfig": "train.config:TrainConfig",
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",

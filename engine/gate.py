@@ -20,7 +20,9 @@ from .encode.build import build_features
 from .encode.checkpoint import checkpoint_of
 from .encode.encoder import Encoder
 from .encode.model_files import INT8_RECORD
-from .train.fit import TrainConfig, train_head
+from .train.config import TrainConfig
+from .train.fit import train_head
+from .train.validation import Fraction
 
 MAX_LOSS = 0.005
 """Accuracy that int8 may cost, as a share: half a point."""
@@ -63,8 +65,7 @@ def judge_int8(
     train: Source,
     output: str | Path,
     *,
-    valid: Source | None = None,
-    valid_fraction: float | None = None,
+    valid: Source | Fraction,
     label_column: str = "label",
     config: TrainConfig | None = None,
     recipes: Sequence[Recipe] = RECIPES,
@@ -88,13 +89,13 @@ def judge_int8(
     with tempfile.TemporaryDirectory(prefix="enc-") as work:
 
         def accuracy(encoder: Encoder) -> float:
-            for source in [train, *([valid] if valid else [])]:
+            for source in (train, valid) if isinstance(valid, Source) else (train,):
                 build_features(source, Path(work, "store"), encoder, name=encoder.spec.precision)
             table = Store(Path(work, "store")).open(encoder.spec.precision)
-            options = {"valid": valid, "valid_fraction": valid_fraction, "label_column": label_column}
+            configs = [replace(config or TrainConfig(), seed=seed) for seed in SEEDS]
             heads = [
-                train_head(train, table, config=replace(config or TrainConfig(), seed=seed), **options)
-                for seed in SEEDS
+                train_head(train, table, valid=valid, label_column=label_column, config=one)
+                for one in configs
             ]
             return float(np.mean([head.metrics["accuracy"] for head in heads]))
 

@@ -94,7 +94,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _macro(figure: Callable[[_Counts], np.ndarray]) -> Callable[[Predicted], float]:
-    """The mean of a figure over the classes; of one label a row, over those that are true or predicted somewhere."""
+    """The mean of a figure over the labels; with one label a row, over those that are true or predicted."""
 
     def mean(p: Predicted) -> float:
         counts = _Counts.of(p)
@@ -109,7 +109,7 @@ def _binary(figure: Callable[[_Counts], np.ndarray]) -> Callable[[Predicted], fl
 
 
 def _auc(p: Predicted) -> float:
-    """Of two classes, the second's; of several, and of several labels, the mean of each one's against the rest."""
+    """The AUC of the second of two classes; else the mean over classes or labels, each against the rest."""
     if p.outputs is None or not np.isfinite(p.outputs).all():
         return float("nan")
     if p.targets.ndim == 1 and p.classes == 2:
@@ -155,7 +155,8 @@ METRICS = {
     "mse": Metric(lambda p: np.square(_errors(p)).mean(), _REGRESSION, lower_is_better=True),
     "mae": Metric(lambda p: np.abs(_errors(p)).mean(), _REGRESSION, lower_is_better=True),
 }
-"""Precision, recall and f1 are means over the classes (macro); accuracy for several labels wants all of a row's right."""
+"""Precision, recall and f1 are means over the classes (macro). With several labels, accuracy is the share of
+rows whose labels are all right."""
 
 
 def metric_names(task: "Task", classes: int) -> list[str]:
@@ -199,8 +200,9 @@ def is_better(name: str, value: float | None, best: float | None) -> bool:
 
 
 def confusion_matrix(predicted: Predicted) -> list[Any] | None:
-    """Rows by true class (first axis) and predicted class [classes, classes]; for several labels [classes, 2, 2], one each.
+    """Rows by true class (first axis) and predicted class [classes, classes].
 
+    For several labels there is one such matrix for each, [classes, 2, 2].
     None for a regression and for more than MAX_CLASSES classes.
     """
     if not predicted.task.has_classes or predicted.classes > MAX_CLASSES:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...store import DivergedError, SourceError
+from ...store import DivergedError
 from ..heads.head import Head
 from ..heads.metrics import METRICS
+from ..train.best import undefined_metric
+from ..train.config import TrainConfig
 from .runs import RunResult
 
 
@@ -38,15 +40,19 @@ class Found:
     runs: pa.Table
     """A row for each run: its setting, seed, fold, epoch, whether it diverged, and metrics."""
     out_of_fold: pa.Table | None
-    """With folds, a row for each training row: source, row, fold, label, and what the best setting's runs that held it out
-    predict: those of the first seed, or for an ensemble of all seeds, averaged."""
+    """With folds, a row for each training row: source, row, fold, label, prediction and probabilities.
+
+    They are predicted by the best setting's runs that held the row out: by those of the first seed, or for
+    an ensemble by those of all seeds, averaged.
+    """
 
     @property
     def tables(self) -> dict[str, pa.Table]:
         """What is kept beside the head, by name."""
-        return {"sweep": self.runs} | (
-            {"out_of_fold": self.out_of_fold} if self.out_of_fold is not None else {}
-        )
+        tables = {"sweep": self.runs}
+        if self.out_of_fold is not None:
+            tables["out_of_fold"] = self.out_of_fold
+        return tables
 
 
 def compared_settings(
@@ -57,44 +63,62 @@ def compared_settings(
     for setting, results in settings:
         incomplete = {result.run.config.seed for result in results if result.metrics[watched] is None}
         complete = [result for result in results if result.run.config.seed not in incomplete]
-        values = [result.metrics[watched] or 0.0 for result in complete]
-        mean, deviation = (float(np.mean(values)), float(np.std(values))) if values else (None, 0.0)
+        values = [result.metrics[watched] for result in complete]
+        known = [value for value in values if value is not None]
+        mean = float(np.mean(known)) if known else None
+        deviation = float(np.std(known)) if known else 0.0
         compared.append(Compared(setting, mean, deviation, results, complete))
-    sign = 1 if METRICS[watched].lower_is_better else -1
-    return sorted(
-        compared, key=lambda c: (c.mean is None, len(c.complete) < len(c.results), sign * (c.mean or 0.0))
-    )
+
+    def order(one: Compared) -> tuple[bool, bool, float]:
+        if one.mean is None:
+            return True, True, 0.0
+        return False, len(one.complete) < len(one.results), sort_value(watched, one.mean)
+
+    return sorted(compared, key=order)
+
+
+def sort_value(watched: str, value: float) -> float:
+    """What sorts values of a metric with the best first."""
+    return value if METRICS[watched].lower_is_better else -value
 
 
 def require_complete(compared: Sequence[Compared], watched: str, say: Callable[[str], None]) -> None:
-    """Raise an error where even the best setting has nothing to be judged by; else tell of runs that diverged."""
-    best, results = compared[0], [result for setting in compared for result in setting.results]
+    """Raise an error where no setting has a figure to be judged by; else tell of runs that diverged."""
+    results = [result for setting in compared for result in setting.results]
     diverged = sum(result.diverged for result in results)
-    if best.mean is None and diverged:
-        lowest = min(result.run.config.learning_rate for result in results)
-        raise DivergedError(
-            f"{diverged} of {len(results)} runs diverged, and no setting is left: their loss is no number; "
-            f"sweep learning rates below {lowest:g}"
-        )
-    if best.mean is None:
-        raise SourceError(
-            f"metric '{watched}' is undefined on the validation rows; pass another with --metric"
-        )
-    if diverged:
-        say(
-            f"{diverged} of {len(results)} runs diverged: their loss is no number; a lower learning rate may help them"
-        )
+    if compared[0].mean is not None:
+        if diverged:
+            say(
+                f"{diverged} of {len(results)} runs diverged: their loss is no number; "
+                "a lower learning rate may help them"
+            )
+        return
+    if not diverged:
+        raise undefined_metric(watched)
+    configs = [result.run.config for result in results]
+    lowest = min(config.learning_rate for config in configs if isinstance(config, TrainConfig))
+    raise DivergedError(
+        f"{diverged} of {len(results)} runs diverged, and no setting is left: their loss is no number; "
+        f"sweep learning rates below {lowest:g}"
+    )
 
 
 def table_of_runs(compared: Sequence[Compared]) -> pa.Table:
     """A row for each run."""
-    rows = [_row(setting, result) for setting in compared for result in setting.results]
+    rows = [_row(setting.setting, result) for setting in compared for result in setting.results]
     for name in compared[0].setting:  # a column has one type
         if {type(row[name]) for row in rows} not in ({bool}, {str}, {int}, {float}, {int, float}):
             rows = [row | {name: json.dumps(row[name])} for row in rows]
     return pa.Table.from_pylist(rows)
 
 
-def _row(compared: Compared, result: RunResult) -> dict[str, Any]:
-    run, told = result.run, {"epoch": result.epoch, "diverged": result.diverged}
-    return {**compared.setting, "seed": run.config.seed, "fold": run.fold, **told, **result.metrics}
+def _row(setting: dict[str, Any], result: RunResult) -> dict[str, Any]:
+    run = result.run
+    return {
+        **setting,
+        "seed": run.config.seed,
+        "fold": run.fold,
+        "epoch": result.epoch,
+        "diverged": result.diverged,
+        **result.metrics,
+    }

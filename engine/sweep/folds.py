@@ -1,4 +1,4 @@
-"""Cross-validation: which row is in which fold, and what is predicted of a row by heads that did not see it."""
+"""Cross-validation: the fold of each row, and what heads that did not see a row predict of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,12 +12,13 @@ from ..heads.head import Head
 from ..heads.metrics import Predicted, compute, metric_names
 from ..heads.tasks import SINGLE_LABEL
 from ..train.examples import TrainData
-from ..train.fit import Loss, evaluate
+from ..train.judging import Loss, evaluate
 
 
 def fold_of_rows(texts: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Fold int64 [rows] of each row by what identifies its text: a text is never in two, and folds are of like size.
+    """Fold int64 [rows] of each row, by what identifies its text.
 
+    A text is never in two folds, and the folds have as many texts as each other, or one more.
     Raises HeadError where there are fewer distinct texts than folds.
     """
     distinct, inverse = np.unique(texts, return_inverse=True)
@@ -27,7 +28,7 @@ def fold_of_rows(texts: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def holding_out(data: TrainData, fold_of: np.ndarray, fold: int) -> TrainData:
-    """Data to train on all folds but one, and to validate on that; the validation rows must be the training rows."""
+    """Data to train on all folds but one, and to validate on that one. The data must be read with Folds."""
     train, valid = (data.train.subset(np.flatnonzero(rows)) for rows in (fold_of != fold, fold_of == fold))
     return replace(data, train=train, valid=valid)
 
@@ -35,10 +36,10 @@ def holding_out(data: TrainData, fold_of: np.ndarray, fold: int) -> TrainData:
 def out_of_fold(
     data: TrainData, loss: Loss, fold_of: np.ndarray, networks: Mapping[int, Sequence[torch.nn.Module]]
 ) -> tuple[np.ndarray, dict[str, float | None]]:
-    """Outputs float32 [rows, outputs] of every training row by ``networks`` of its fold, which hold it out; and their metrics.
+    """Outputs float32 [rows, outputs] of every training row, by networks that did not see it; and metrics.
 
-    Where a fold has several networks, their outputs are averaged, as an ensemble's are. Metrics are
-    the means of the folds', None where one is undefined.
+    ``networks`` holds the networks by the fold that they hold out. The outputs of several networks are
+    averaged, as an ensemble's are. Metrics are means over the folds, None where one of the folds has none.
     """
     task, names = data.task, metric_names(data.task, data.outputs)
     outputs = np.empty((len(fold_of), data.outputs), np.float32)
@@ -64,7 +65,7 @@ def mean_or_none(values: Sequence[float | None]) -> float | None:
 
 
 def out_of_fold_table(data: TrainData, head: Head, fold_of: np.ndarray, outputs: np.ndarray) -> pa.Table:
-    """Outputs of :func:`out_of_fold`, a row for each training row: source, row, fold, label, prediction, probabilities."""
+    """Outputs of :func:`out_of_fold` with source, row, fold, label and prediction of each training row."""
     if data.train.source_rows is None:
         raise HeadError("the training rows were read without their places in the source")
     targets = data.train.targets

@@ -5,42 +5,56 @@ import json
 import math
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ...store import SourceError
+from ...store import FeatureSpec, SourceError
+from ...store.parts import select_parts
 from ..train.config import TrainConfig
+from ..train.ranges import whole
+from ..train.solve_config import SolveConfig
 
 MAX_RUNS = 10_000
+SEEDS = whole(1, MAX_RUNS)
 _SHORT = {"lr": "learning_rate"}
-_FIXED = (
-    "head_args",
-    "class_weights",
-    "metric",
-    "early_stopping",
-    "seed",
-)  # of TrainConfig; a sweep has one of each
+_ARGUMENT = "head_args."
+# Of TrainConfig; a sweep has one of each.
+_FIXED = ("head_args", "class_weights", "metric", "early_stopping", "seed")
 SWEPT = tuple(name for name in typing.get_type_hints(TrainConfig) if name not in _FIXED)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One head to train."""
+class Trial:
+    """One head of a comparison: its configuration, its features, and the fold that it does not see."""
 
-    config: TrainConfig
+    config: TrainConfig | SolveConfig
     use: str | None = None
     """Parts of the features, as :func:`store.parts.select_parts` reads them; None for all."""
     fold: int | None = None
     """The fold that is held out; None where there are no folds."""
 
+
+@dataclass(frozen=True)
+class Run(Trial):
+    """One head to train by gradient descent."""
+
+    config: TrainConfig
+
     def setting(self, names: Sequence[str]) -> dict[str, Any]:
         """Values of what was swept, by the names that were given."""
-        return {name: self.use if name == "use" else _value(self.config, name) for name in names}
+        return {name: self._value(name) for name in names}
+
+    def _value(self, name: str) -> Any:
+        if name == "use":
+            return self.use
+        if name.startswith(_ARGUMENT):
+            return self.config.head_args.get(name.removeprefix(_ARGUMENT))
+        return getattr(self.config, name)
 
 
 def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
-    """Values by name of options such as ``lr=1e-3,3e-3``, ``use=layers=12,layers=9-12`` or ``head_args.hidden=64,[64,32]``.
+    """Values by name, from options such as ``lr=1e-3,3e-3`` or ``use=layers=12,layers=9-12``.
 
     Raises SourceError for a name that cannot be swept, a value that it cannot have, or a name given twice.
     """
@@ -50,49 +64,73 @@ def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
         name = _SHORT.get(given.strip(), given.strip())
         if not equals or not text:
             raise SourceError(f"cannot read --sweep '{option}'; write name=value,value")
-        if name != "use" and name not in SWEPT and not name.startswith("head_args."):
-            there = ", ".join((*SWEPT, "use", "head_args.NAME"))
-            raise SourceError(f"'{given}' cannot be swept; there are {there}")
+        _require_name(name, given)
         if name in grid:
             raise SourceError(f"--sweep names '{given}' twice; give all of its values in one")
-        grid[name] = (
-            _parts(text) if name == "use" else [_typed(name, value.strip()) for value in _split(text)]
-        )
+        if name == "use":
+            grid[name] = _parts(text)
+        else:
+            grid[name] = [_typed(name, value.strip()) for value in _split(text)]
     return grid
 
 
-def runs_of(
-    base: TrainConfig, grid: Mapping[str, Sequence[Any]], *, seeds: int = 1, folds: int = 0
-) -> list[Run]:
-    """All combinations, for ``seeds`` seeds from the base's up, and each of ``folds`` folds; a value given twice counts once.
+def _require_name(name: str, given: str) -> None:
+    if name != "use" and name not in SWEPT and not name.startswith(_ARGUMENT):
+        there = ", ".join((*SWEPT, "use", "head_args.NAME"))
+        raise SourceError(f"'{given}' cannot be swept; there are {there}")
 
-    Raises SourceError for more than MAX_RUNS, and as TrainConfig does for values out of range.
+
+def require_grid(grid: Mapping[str, Sequence[Any]]) -> None:
+    """Raise SourceError for a name that cannot be swept, and for a name without a list of values."""
+    for name, values in grid.items():
+        _require_name(name, name)
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+            raise SourceError(f"a sweep of '{name}' needs a list of one or more values, not {values!r}")
+
+
+def runs_of(
+    base: TrainConfig, grid: Mapping[str, Sequence[Any]], *, seeds: int = 1, folds: int | None = None
+) -> list[Run]:
+    """All combinations, each with ``seeds`` seeds from the base's up, and with each of ``folds`` folds.
+
+    Without folds there is one run for each seed. A value given twice counts once. Raises SourceError for
+    more than MAX_RUNS runs, and as TrainConfig does for values out of range.
     """
+    require_grid(grid)
+    seeds = SEEDS.checked("the number of seeds", seeds)
     grid = {name: list({repr(value): value for value in values}.values()) for name, values in grid.items()}
-    count = math.prod(map(len, grid.values())) * seeds * max(1, folds)
-    if seeds < 1 or folds < 0 or folds == 1:
-        raise SourceError(f"seeds count from 1 and folds from 2, not {seeds} and {folds}")
+    count = math.prod(map(len, grid.values())) * seeds * (folds or 1)
     if count > MAX_RUNS:
         raise SourceError(f"the sweep has {count:,} runs, more than {MAX_RUNS:,}; leave out some values")
     runs = []
     for values in itertools.product(*grid.values()):
-        chosen = dict(zip(grid, values, strict=True))
-        use = chosen.pop("use", None)
-        arguments = {
-            name.partition(".")[2]: chosen.pop(name) for name in list(chosen) if name.startswith("head_args.")
-        }
-        config = replace(base, **chosen, head_args={**base.head_args, **arguments})
+        use, changes, arguments = None, {}, dict(base.head_args)
+        for name, value in zip(grid, values, strict=True):
+            if name == "use":
+                use = value
+            elif name.startswith(_ARGUMENT):
+                arguments[name.removeprefix(_ARGUMENT)] = value
+            else:
+                changes[name] = value
+        config = replace(base, **changes, head_args=arguments)
         for seed, fold in itertools.product(range(seeds), range(folds) if folds else [None]):
             runs.append(Run(replace(config, seed=base.seed + seed), use, fold))
     return runs
 
 
-def _value(config: TrainConfig, name: str) -> Any:
-    return (
-        config.head_args.get(name.partition(".")[2])
-        if name.startswith("head_args.")
-        else getattr(config, name)
-    )
+def distinct_parts(
+    spec: FeatureSpec, uses: Iterable[str | None], default: FeatureSpec
+) -> dict[str | None, FeatureSpec]:
+    """The setting that each of ``uses`` names, without names for parts that another one names already.
+
+    None stands for ``default``. Raises SpecError for parts that ``spec`` does not have.
+    """
+    parts: dict[str | None, FeatureSpec] = {}
+    for use in uses:
+        part = default if use is None else select_parts(spec, use)
+        if use not in parts and part not in parts.values():
+            parts[use] = part
+    return parts
 
 
 def _parts(text: str) -> list[str]:
@@ -108,17 +146,22 @@ def _parts(text: str) -> list[str]:
 
 def _split(text: str) -> list[str]:
     """Values between the commas that stand outside brackets and quotes."""
-    depth, quoted, values = 0, False, [""]
-    for before, character in zip(" " + text, text, strict=False):
-        quoted ^= character == '"' and before != "\\"
-        depth += 0 if quoted else (character in "[{") - (character in "]}")
+    depth, is_quoted, is_escaped, values = 0, False, False, [""]
+    for character in text:
+        if character == '"' and not is_escaped:
+            is_quoted = not is_quoted
+        is_escaped = character == "\\"
+        if not is_quoted and character in "[{":
+            depth += 1
+        if not is_quoted and character in "]}":
+            depth -= 1
         if depth < 0:
             break
-        if character == "," and not depth and not quoted:
+        if character == "," and depth == 0 and not is_quoted:
             values.append("")
         else:
             values[-1] += character
-    if depth or quoted:
+    if depth != 0 or is_quoted:
         raise SourceError(
             f"cannot read '{text}': a bracket or a quote is not closed; write values such as 64,[64,32]"
         )
@@ -127,7 +170,7 @@ def _split(text: str) -> list[str]:
 
 def _typed(name: str, text: str) -> Any:
     """A value as TrainConfig has it; arguments of heads are read as JSON, or else as text."""
-    if name.startswith("head_args."):
+    if name.startswith(_ARGUMENT):
         try:
             return json.loads(text)
         except ValueError:

@@ -17,13 +17,16 @@ import torch
 from ...store import DivergedError
 from ..heads.ensemble import Ensemble
 from ..heads.head import rows_per_block
-from ..heads.metrics import Predicted, compute, is_better, metric_names, require_metric
+from ..heads.metrics import Predicted, compute, metric_names, require_metric
 from ..heads.networks import Standardized
-from ..train.config import TrainConfig, learning_rate_factor
+from ..train.best import BestEpoch
+from ..train.config import TrainConfig
 from ..train.examples import Examples, TrainData
-from ..train.fit import fit, make_loss, make_network
+from ..train.fit import fit, make_network
+from ..train.judging import make_loss
+from ..train.schedule import learning_rate_factor
 from .folds import holding_out
-from .grid import Run
+from .grid import Run, Trial
 from .stacked import StackedHeads, StackedOptimizer, State, activation_bytes, stacking_problem, unstacked
 
 STACK_BYTES = 512 << 20
@@ -37,14 +40,14 @@ _Say = Callable[[str], None]
 class RunResult:
     """What became of one run."""
 
-    run: Run
+    run: Trial
     epoch: int
-    """The epoch that was kept, 0 of a run that diverged; of a path of regularisation, the step."""
+    """The epoch that was kept, or the step of a path of regularisation; 0 for a run that diverged."""
     metrics: dict[str, float | None]
-    """All metrics of the task, on the validation rows, or on those of the held-out fold; None where undefined."""
+    """All metrics of the task, on the validation rows or the held-out fold; None where undefined."""
     network: Standardized | Ensemble
     diverged: bool = False
-    """Whether its loss became no number; its metrics are all None then."""
+    """Whether the loss became no number; all metrics are None then."""
 
 
 def train_runs(
@@ -74,7 +77,8 @@ def train_runs(
         problem = stacking_problem(network, data.spec.shape, folds=folds is not None)
         if problem:
             say(
-                f"head '{config.head}' cannot be stacked ({problem}); its {len(chosen)} runs follow one after another"
+                f"head '{config.head}' cannot be stacked ({problem}); "
+                f"its {len(chosen)} runs follow one after another"
             )
             results |= zip(numbers, (_alone(data, run, seed, folds) for run in chosen), strict=True)
             continue
@@ -83,7 +87,8 @@ def train_runs(
         if passes > 1:
             size = f"{len(chosen) * each / 1e9:.2g} GB, more than {STACK_BYTES / 1e9:.2g} GB"
             say(
-                f"a stack of {len(chosen)} heads would take {size}: they are trained in {min(passes, len(chosen))} passes"
+                f"a stack of {len(chosen)} heads would take {size}: "
+                f"they are trained in {min(passes, len(chosen))} passes"
             )
         for part in np.array_split(np.array(numbers), min(passes, len(chosen))):
             together = [runs[number] for number in part]
@@ -95,9 +100,9 @@ def train_runs(
 
 
 def stacked_bytes(data: TrainData, config: TrainConfig, network: Standardized) -> int:
-    """What a head adds to a stack's memory, about: weights, optimizer and a batch's logits; and the figures of its judging."""
+    """About how many bytes a head adds to a stack: weights, optimizer, a batch, validation figures."""
     moments = 2 if config.optimizer == "adamw" else 1
-    # The network's own weights, the stack's, their gradients, the best epoch's, and the optimizer's intermediate values.
+    # The network's own weights, the stack's, their gradients, the best epoch's, and the optimizer's values.
     weights = (6 + moments) * 4 * network.parameters_count
     # The backward pass makes about as much as the forward pass has kept.
     batch = config.batch_size * (2 * activation_bytes(network, data.spec.shape) + 16 * data.outputs)
@@ -151,8 +156,7 @@ class _Stack:
             for name in _OWN
         }
         optimizer = StackedOptimizer(state, config.optimizer, **own)
-        best: list[float | None] = [None] * runs
-        best_epoch = [0] * runs
+        best = [BestEpoch(watched, config.early_stopping) for _ in range(runs)]
         best_state = {name: value.detach().clone() for name, value in state.items()} if keep_best else {}
         going, diverged = set(range(runs)), set()
         step = epoch = 0
@@ -168,19 +172,16 @@ class _Stack:
                     total += loss.detach() * len(positions)
                     step += 1
                 judged = list(self._judged(state, ["loss", watched])) if keep_best else []
-                for number in sorted(
-                    going
-                ):  # a run that has stopped is trained along, and no longer looked at
+                # A run that has stopped is trained along, and no longer looked at.
+                for number in sorted(going):
                     if not total[number].isfinite() or (judged and judged[number]["loss"] is None):
                         diverged.add(number)
-                    elif judged and is_better(watched, judged[number][watched], best[number]):
-                        best[number], best_epoch[number] = judged[number][watched], epoch
+                        going.discard(number)
+                        continue
+                    if judged and best[number].improves(epoch, judged[number][watched]):
                         for name, value in state.items():
                             best_state[name][number] = value.detach()[number]
-                    patient = (
-                        config.early_stopping is None or epoch - best_epoch[number] < config.early_stopping
-                    )
-                    if number in diverged or not patient:
+                    if best[number].is_over(epoch):
                         going.discard(number)
                 if not going:
                     break
@@ -188,7 +189,9 @@ class _Stack:
         final, names = best_state if keep_best else state, metric_names(task, self._data.outputs)
         for number, metrics in enumerate(self._judged(final, names)):
             failed = number in diverged or metrics["loss"] is None
-            kept = 0 if failed else best_epoch[number] if keep_best else epoch
+            kept = best[number].epoch if keep_best else epoch
+            if failed:
+                kept = 0
             network = unstacked(self._networks[number], final, number)
             yield RunResult(
                 self._runs[number], kept, metrics if kept else dict.fromkeys(names), network, failed

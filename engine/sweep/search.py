@@ -1,4 +1,4 @@
-"""From a sweep's runs to one head: settings compared over their seeds and folds, and the best of them kept."""
+"""From a sweep's runs to one head: settings are compared over seeds and folds, and the best is kept."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,16 +10,16 @@ import pyarrow as pa
 from torch.nn import Module
 
 from ...store import DivergedError, FeatureTable, Source, SourceError
-from ...store.parts import select_parts
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head
-from ..heads.metrics import METRICS
 from ..train.config import TrainConfig
 from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
-from ..train.fit import finished_head, fit, make_loss
-from .comparison import Compared, Found, compared_settings, require_complete, table_of_runs
+from ..train.fit import fit
+from ..train.judging import finished_head, make_loss
+from ..train.validation import Folds
+from .comparison import Compared, Found, compared_settings, require_complete, sort_value, table_of_runs
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
-from .grid import Run, runs_of
+from .grid import Run, distinct_parts, runs_of
 from .runs import RunResult, train_runs
 
 
@@ -29,41 +29,38 @@ def search(
     *,
     grid: Mapping[str, Sequence[Any]],
     seeds: int = 1,
-    folds: int = 0,
     ensemble: bool = False,
     config: TrainConfig | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
     **rows: Unpack[RowOptions],
 ) -> Found:
-    """Train every combination of ``grid`` (see :func:`engine.sweep.grid.parse_sweep`), seeds and folds; keep the best.
+    """Train every combination of ``grid``, with all seeds and folds, and keep the best.
 
-    The best setting has the best mean of ``config.metric``, or of the task's. Its best seed is the
-    head; with ``ensemble`` all of its seeds are, their probabilities averaged. With ``folds`` a head is
-    trained anew on all rows, with the setting's first seed or as an ensemble, and its figures are of the held-out
-    folds: means over the setting's runs, or of the ensemble. Raises DivergedError where no seed of any setting is left
-    by runs that diverged. For the rest see :func:`engine.train.fit.train_head`.
+    For ``grid`` see :func:`engine.sweep.grid.parse_sweep`. The best setting has the best mean of
+    ``config.metric``, or of the task's metric. The head is its best seed, or with ``ensemble`` all of its
+    seeds, their probabilities averaged. With Folds as ``valid``, a head is trained anew on all rows, with the
+    setting's first seed or as an ensemble; its figures are of the held-out folds: means over the setting's
+    runs, or figures of the ensemble. Raises DivergedError where every setting lost all of its seeds to runs
+    that diverged. For the rest see :func:`engine.train.fit.train_head`.
     """
     table, config = FeatureTable.of(table), config or TrainConfig()
-    if ensemble and seeds < 2:
+    valid = rows.get("valid")
+    folds = valid.count if isinstance(valid, Folds) else None
+    if ensemble and seeds == 1:
         raise SourceError("an ensemble is of several seeds: pass --seeds 5 with --ensemble")
     runs = runs_of(config, grid, seeds=seeds, folds=folds)
-    parts = {
-        run.use: select_parts(table.spec, run.use) if run.use else rows.get("use") or table.spec
-        for run in runs
-    }
-    named = {part: name for name, part in reversed(parts.items())}
-    runs = [
-        run for run in runs if run.use in named.values()
-    ]  # the same parts by another name are the same setting
+    require_one_use(grid, rows)
+    parts = distinct_parts(table.spec, (run.use for run in runs), rows.get("use") or table.spec)
+    runs = [run for run in runs if run.use in parts]
     rows["use"] = next(iter(parts.values()))
-    data = load_examples(train, table, seed=config.seed, cross_validate=folds > 0, **rows)
+    data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
     results: list[RunResult] = []
-    for part, name in reversed(named.items()):
-        chosen = [run for run in runs if run.use == name]
+    for use, part in parts.items():
+        chosen = [run for run in runs if run.use == use]
         results += train_runs(data.using(part), chosen, seed=config.seed, folds=fold_of, say=say)
     watched = config.metric or data.task.metric
     compared = compared_settings(_by_setting(results, list(grid)), watched)
@@ -78,9 +75,20 @@ def search(
         **head.record,
         "sweep": {name: list(values) for name, values in grid.items()},
         "seeds": seeds,
-        "folds": folds,
+        "folds": folds or 0,
     }
     return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
+
+
+def require_one_use(grid: Mapping[str, Sequence[Any]], rows: RowOptions) -> None:
+    """Raise SourceError where parts of the features are both swept and chosen."""
+    if "use" in grid and rows.get("use"):
+        raise SourceError("parts are named by --use or by --sweep use=…, not by both; leave one out")
+
+
+def _run_of(result: RunResult) -> Run:
+    assert isinstance(result.run, Run)
+    return result.run
 
 
 def _by_setting(
@@ -88,7 +96,7 @@ def _by_setting(
 ) -> list[tuple[dict[str, Any], list[RunResult]]]:
     groups: dict[str, tuple[dict[str, Any], list[RunResult]]] = {}
     for result in results:
-        setting = result.run.setting(names)
+        setting = _run_of(result).setting(names)
         groups.setdefault(repr(setting), (setting, []))[1].append(result)
     return list(groups.values())
 
@@ -97,17 +105,22 @@ def _head(data: TrainData, best: Compared, watched: str, *, ensemble: bool) -> H
     """The best seed of the best setting, or all of its seeds."""
     if ensemble:
         return _averaged(data, best.complete)
-    sign = 1 if METRICS[watched].lower_is_better else -1
-    result = min(best.complete, key=lambda r: sign * (r.metrics[watched] or 0.0))
-    config = result.run.config
+
+    def order(result: RunResult) -> float:
+        value = result.metrics[watched]
+        assert value is not None  # or it were not complete
+        return sort_value(watched, value)
+
+    result = min(best.complete, key=order)
+    config = _run_of(result).config
     return finished_head(data, config, result.network, make_loss(data, config), [], epoch=result.epoch)
 
 
 def _head_of_all_rows(
     data: TrainData, best: Compared, fold_of: np.ndarray, *, ensemble: bool, seed: int
 ) -> tuple[Head, pa.Table]:
-    """The best setting trained on all rows, with the figures of its folds; and what is predicted of rows held out."""
-    config = best.complete[0].run.config
+    """The best setting trained on all rows, with figures of its folds; and predictions of rows held out."""
+    config = _run_of(best.complete[0]).config
     seeds = sorted({result.run.config.seed for result in best.complete})
     members = seeds if ensemble else seeds[:1]
     networks: dict[int, list[Module]] = {}
@@ -131,10 +144,9 @@ def _head_of_all_rows(
         )
     else:
         judged = {name: mean_or_none([result.metrics[name] for result in best.complete]) for name in judged}
-        head = fit(data, anew[0], order_seed=seed)
-        of = f"the setting on {len(networks)} held-out folds" + (
-            f", means of {len(seeds)} seeds" if len(seeds) > 1 else ""
-        )
+        head, of = fit(data, anew[0], order_seed=seed), f"the setting on {len(networks)} held-out folds"
+        if len(seeds) > 1:
+            of += f", means of {len(seeds)} seeds"
     kept = {name: value for name, value in head.metrics.items() if name not in ("confusion_matrix", *judged)}
     head = head.replace(metrics={**judged, **kept}, record={**head.record, "figures_of": of})
     return head, out_of_fold_table(data, head, fold_of, outputs)
@@ -142,7 +154,7 @@ def _head_of_all_rows(
 
 def _averaged(data: TrainData, results: Sequence[RunResult]) -> Head:
     """Runs as one head."""
-    config = results[0].run.config
+    config = _run_of(results[0]).config
     network = Ensemble([result.network for result in results], data.task)
     head = finished_head(data, config, network, make_loss(data, config), [], epoch=results[0].epoch)
     return head.replace(members=len(results))

@@ -1,66 +1,113 @@
-"""Cross-validation of the path of :func:`engine.train.solve.solve`."""
+"""Paths of :func:`engine.train.solve.solve`, compared over parts of features and over folds."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+
 from ...store import FeatureTable, Source, SourceError
+from ..heads.head import Head
 from ..heads.metrics import compute, metric_names, require_metric
-from ..train.config import TrainConfig
-from ..train.examples import RowOptions, SetSummary, load_examples
-from ..train.fit import evaluate, make_loss
-from ..train.solve import L2_PATH, solutions, solve
+from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
+from ..train.judging import evaluate, finished_head, make_loss
+from ..train.solve import solutions, solve
+from ..train.solve_config import SolveConfig
+from ..train.validation import Folds
 from .comparison import Found, compared_settings, require_complete, table_of_runs
 from .folds import fold_of_rows, holding_out, out_of_fold, out_of_fold_table
-from .grid import Run
+from .grid import Trial, distinct_parts, require_grid
 from .runs import RunResult
+from .search import require_one_use
 
 
 def search_path(
     train: Source,
     table: FeatureTable | str | Path,
     *,
-    folds: int,
-    l2: Sequence[float] = L2_PATH,
-    config: TrainConfig | None = None,
+    grid: Mapping[str, Sequence[str]] | None = None,
+    config: SolveConfig | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
     **rows: Unpack[RowOptions],
 ) -> Found:
-    """Walk the path of ``l2`` once for each fold held out, and solve for the best of them on all rows.
+    """Walk the path ``config.l2`` for each part of the features that ``grid`` names; keep the best.
 
-    The best ``l2`` has the best mean over the folds of ``config.metric``, or of the task's; of equals it
-    is the strongest. The head's figures are those means. Validation rows besides the folds are an error.
+    The best strength and parts have the best ``config.metric``, or else the best metric of the task, on the
+    validation rows; of equals, the strongest is kept. ``grid`` has parts under ``use``, and nothing else.
+    With Folds as ``valid`` the path is walked once for each fold, the best is solved for on all rows, and the
+    figures are means over the folds.
     """
-    config = config or TrainConfig()
-    if folds < 2:
-        raise SourceError(f"folds count from 2, not {folds}")
-    data = load_examples(train, table, seed=config.seed, cross_validate=True, **rows)
+    config, grid, valid = config or SolveConfig(), grid or {}, rows.get("valid")
+    require_grid(grid)
+    for name in grid:
+        if name != "use":
+            raise SourceError(
+                f"'{name}' cannot be swept with --solver lbfgs, which walks the path of --l2 1,0.1,0.01; "
+                "leave it out, or sweep use=…"
+            )
+    require_one_use(grid, rows)
+    table = FeatureTable.of(table)
+    parts = distinct_parts(table.spec, grid.get("use", [None]), rows.get("use") or table.spec)
+    rows["use"] = next(iter(parts.values()))
+    data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
-    watched, names = config.metric or data.task.metric, metric_names(data.task, data.outputs)
+    watched = config.metric or data.task.metric
     require_metric(watched, data.task, data.outputs)
-    fold_of = fold_of_rows(data.train.features.locations, folds, config.seed)
-    settings: dict[float, tuple[dict[str, Any], list[RunResult]]] = {}
-    for fold in range(folds):
-        part = holding_out(data, fold_of, fold)
-        loss, seconds = make_loss(part, config), 0.0
-        for step, solved in enumerate(solutions(part, config, l2), 1):
-            network = solved.network.eval()
-            figures = compute(names, evaluate(network, part.valid, data.task, loss, outputs=True))
-            result = RunResult(Run(config, fold=fold), step, figures, network)
-            settings.setdefault(solved.l2, ({"l2": solved.l2}, []))[1].append(result)
-            seconds += solved.seconds
-        say(f"fold {fold + 1}/{folds}: {len(settings)} solutions in {seconds:.2f} s")
+    folds = valid.count if isinstance(valid, Folds) else None
+    fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
+    settings: dict[tuple[str | None, float], tuple[dict[str, Any], list[RunResult]]] = {}
+    for use, part in parts.items():
+        for fold in range(folds) if folds else [None]:
+            chosen, title = data.using(part), "" if use is None else f"{use}: "
+            if fold_of is not None and fold is not None:
+                chosen, title = holding_out(chosen, fold_of, fold), f"{title}fold {fold + 1}/{folds}: "
+            started = time.perf_counter()
+            walked = _walked(chosen, config, Trial(config, use, fold))
+            say(f"{title}{len(walked)} solutions in {time.perf_counter() - started:.2f} s")
+            for l2, result in walked:
+                setting = {"use": use, "l2": l2} if "use" in grid else {"l2": l2}
+                settings.setdefault((use, l2), (setting, []))[1].append(result)
     compared = compared_settings(settings.values(), watched)
     require_complete(compared, watched, say)
     best = compared[0]
-    networks = {fold: [result.network] for fold, result in enumerate(best.results)}
+    chosen, l2 = data.using(parts[best.results[0].run.use]), float(best.setting["l2"])
+    record: dict[str, Any] = {"solver": "lbfgs", "l2": l2}
+    if grid:
+        record["sweep"] = {name: list(values) for name, values in grid.items()}
+    if fold_of is None:
+        found = best.results[0]
+        head = finished_head(chosen, config, found.network, make_loss(chosen, config), [], epoch=found.epoch)
+        predicted = None
+    else:
+        head, outputs = _head_of_all_rows(chosen, config, l2, fold_of, best.results)
+        predicted = out_of_fold_table(chosen, head, fold_of, outputs)
+        record |= {"folds": folds, "figures_of": f"the setting on {folds} held-out folds"}
+    head = head.replace(record={**head.record, **record})
+    return Found(head, watched, compared, table_of_runs(compared), predicted)
+
+
+def _walked(data: TrainData, config: SolveConfig, trial: Trial) -> list[tuple[float, RunResult]]:
+    """The strengths of a path, and what became of each on the validation rows."""
+    loss, names = make_loss(data, config), metric_names(data.task, data.outputs)
+    walked = []
+    for step, solved in enumerate(solutions(data, config), 1):
+        network = solved.network.eval()
+        figures = compute(names, evaluate(network, data.valid, data.task, loss, outputs=True))
+        walked.append((solved.l2, RunResult(trial, step, figures, network)))
+    return walked
+
+
+def _head_of_all_rows(
+    data: TrainData, config: SolveConfig, l2: float, fold_of: np.ndarray, results: Sequence[RunResult]
+) -> tuple[Head, np.ndarray]:
+    """The best strength solved for on all rows, with the figures of its folds; and what these predict."""
+    networks = {result.run.fold: [result.network] for result in results if result.run.fold is not None}
     outputs, judged = out_of_fold(data, make_loss(data, config), fold_of, networks)
-    head = solve(data, config, l2=[best.setting["l2"]])
+    head = solve(data, replace(config, l2=(l2,)))
     kept = {name: value for name, value in head.metrics.items() if name not in ("confusion_matrix", *judged)}
-    record = {**head.record, "folds": folds, "figures_of": f"the setting on {folds} held-out folds"}
-    head = head.replace(metrics={**judged, **kept}, record=record)
-    return Found(
-        head, watched, compared, table_of_runs(compared), out_of_fold_table(data, head, fold_of, outputs)
-    )
+    config_record = {"config": asdict(config)}
+    return head.replace(metrics={**judged, **kept}, record={**head.record, **config_record}), outputs

@@ -1,4 +1,4 @@
-"""Several heads of one shape as one: their parameters stacked on a first axis, and the optimizer's arithmetic on the stack."""
+"""Several heads of one shape as one: parameters stacked on a first axis, and optimizers for the stack."""
 
 import copy
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class StackedHeads:
         self._base.train(mode)
 
     def logits(self, features: torch.Tensor, state: State | None = None) -> torch.Tensor:
-        """Logits [heads, outputs, rows] of features float32 [rows, *shape], with the stack's own state or another one.
+        """Logits [heads, outputs, rows] of features float32 [rows, *shape], by ``state`` or the own one.
 
         Dropout is each head's own.
         """
@@ -129,7 +129,7 @@ def activation_bytes(network: Standardized, shape: tuple[int, ...]) -> int:
 
 
 class StackedOptimizer:
-    """SGD with momentum, or AdamW, on stacked parameters: torch's arithmetic, with settings [heads] of each head's own."""
+    """SGD with momentum, or AdamW, on stacked parameters: torch's arithmetic, with each head's settings."""
 
     def __init__(
         self,

@@ -1,7 +1,6 @@
-"""How a head is trained."""
+"""How a head is trained by gradient descent."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,14 +8,25 @@ from typing import Any
 from ...store import SourceError
 from ..heads.kinds import HEADS
 from ..heads.metrics import METRICS
+from .ranges import BATCH_SIZE, EPOCHS, NOT_NEGATIVE, POSITIVE, SEED, SHARE_OR_0
+from .schedule import SCHEDULES
 
 OPTIMIZERS = ("adamw", "sgd")
-SCHEDULES = ("constant", "linear", "cosine")
+_RANGES = {
+    "epochs": EPOCHS,
+    "batch_size": BATCH_SIZE,
+    "learning_rate": POSITIVE,
+    "warmup": SHARE_OR_0,
+    "weight_decay": NOT_NEGATIVE,
+    "momentum": SHARE_OR_0,
+    "label_smoothing": SHARE_OR_0,
+    "seed": SEED,
+}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a head is trained."""
+    """How a head is trained by gradient descent, epoch by epoch."""
 
     head: str = "linear"
     """One of :data:`engine.heads.kinds.HEADS`, or ``module:Class`` (see :mod:`engine.heads.custom`)."""
@@ -27,57 +37,76 @@ class TrainConfig:
     epochs: int = 10
     """Passes over the training rows, at the most."""
     batch_size: int = 64
-    """Rows a step."""
+    """Rows of one step."""
     learning_rate: float = 1e-3
     """Step size, at its highest."""
     schedule: str = "constant"
-    """One of SCHEDULES: what becomes of the learning rate after the warmup; linear and cosine end at 0."""
+    """One of SCHEDULES: how the learning rate goes on after the warmup. Linear and cosine end at 0."""
     warmup: float = 0.0
     """Share of all steps over which the learning rate rises from 0."""
     weight_decay: float = 1e-2
     """Pull of the weights towards zero."""
     momentum: float = 0.9
-    """Of SGD."""
+    """How much of its last step SGD takes again, from 0 up to 1."""
     standardize: bool = True
-    """Scale every feature to mean 0 and variance 1 over the training rows; the scaling is saved with the head."""
+    """Scale every feature to mean 0 and variance 1 over the training rows. The head keeps the scaling."""
     class_weights: str | Mapping[Any, float] | None = None
     """``balanced``, or weights by label; see :func:`engine.heads.tasks.loss_weights`."""
     label_smoothing: float = 0.0
     """Share of a target's weight that is spread over all classes."""
     metric: str | None = None
-    """One of :data:`engine.heads.metrics.METRICS`: the epoch that is best by it is kept, in place of the last."""
+    """One of :data:`engine.heads.metrics.METRICS`: keep the epoch that is best by it, not the last one."""
     early_stopping: int | None = None
-    """End after so many epochs without a better one; by the task's own metric where none is named."""
+    """End after so many epochs without a better one, by ``metric`` or else by the task's own metric."""
     seed: int = 42
-    """Of initial weights, dropout, order, and of the rows held out."""
+    """Decides the initial weights, dropout, the order of the rows, and which rows are held out."""
 
     def __post_init__(self) -> None:
-        if self.head not in HEADS and ":" not in self.head:
+        if not isinstance(self.head, str) or (self.head not in HEADS and ":" not in self.head):
             raise SourceError(
                 f"unknown head '{self.head}'; there are {', '.join(HEADS)}, or module:Class for your own"
             )
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("metric", METRICS)):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             value = getattr(self, name)
-            if value not in known and not (name == "metric" and value is None):
+            if value not in known:
                 raise SourceError(f"unknown {name} '{value}'; there are {', '.join(known)}")
-        for name in ("epochs", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise SourceError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("label_smoothing", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SourceError(f"{name} must lie between 0 and 1, not {getattr(self, name)}")
+        checked = {name: numbers.checked(name, getattr(self, name)) for name, numbers in _RANGES.items()}
+        if self.early_stopping is not None:
+            checked["early_stopping"] = EPOCHS.checked("early_stopping", self.early_stopping)
+        if not isinstance(self.standardize, bool):
+            raise SourceError(f"standardize must be True or False, not {self.standardize!r}")
         try:
-            json.dumps(dict(self.head_args))
-        except TypeError as error:
+            json.dumps(dict(self.head_args), allow_nan=False)
+        except (TypeError, ValueError) as error:
             raise SourceError(
                 f"head_args are saved with the head and must be plain values: {error}"
             ) from error
-        if isinstance(self.class_weights, Mapping):
-            for label, weight in self.class_weights.items():
-                if not isinstance(weight, (int, float)) or not 0 < weight < math.inf:
-                    raise SourceError(f"class weight of '{label}' must be a number above 0, not {weight!r}")
-        if self.early_stopping is not None and self.early_stopping < 1:
-            raise SourceError(f"early_stopping must be at least 1 epoch, not {self.early_stopping}")
+        require_metric_name(self.metric)
+        checked["class_weights"] = checked_class_weights(self.class_weights)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+
+
+def require_metric_name(metric: str | None) -> None:
+    """Raise SourceError for a metric that no task has."""
+    if metric is not None and metric not in METRICS:
+        raise SourceError(f"unknown metric '{metric}'; there are {', '.join(METRICS)}")
+
+
+def checked_class_weights(
+    class_weights: str | Mapping[Any, float] | None,
+) -> str | Mapping[Any, float] | None:
+    """The class weights. Raises SourceError unless they are ``balanced``, or numbers above 0 by label."""
+    if isinstance(class_weights, Mapping):
+        return {
+            label: POSITIVE.checked(f"class weight of '{label}'", weight)
+            for label, weight in class_weights.items()
+        }
+    if class_weights not in (None, "balanced"):
+        raise SourceError(
+            f"cannot read class weights '{class_weights}'; write balanced, or label=weight,label=weight"
+        )
+    return class_weights
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -94,16 +123,3 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """Training defaults that have a name."""
-
-
-def learning_rate_factor(step: int, steps: int, schedule: str, warmup: float) -> float:
-    """What the learning rate is multiplied by at a step, from 0, of ``steps`` in all.
-
-    It rises for the share ``warmup`` of the steps, then stays (constant), falls evenly (linear), or
-    along half a cosine, to 0 after the last step.
-    """
-    rising = math.ceil(warmup * steps)
-    if step < rising:
-        return (step + 1) / (rising + 1)
-    done = (step - rising) / max(1, steps - rising)
-    return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[schedule]

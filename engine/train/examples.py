@@ -1,27 +1,25 @@
-"""What a head is trained on: rows with features and targets, read once, whatever is trained on them then."""
+"""What heads are trained on: rows with features and targets, which are read once for any number of heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, Required, TypedDict
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from ...store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
 from ...store.batches import PlannedFeatures
 from ...store.duck import count, workspace
 from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
-from ..heads.networks import token_mask
 from ..heads.targets import detect_task, labels_of, read_targets
 from ..heads.tasks import REGRESSION, Task
-from .threads import in_shares
+from .validation import Fraction, Validation, require_validation
 
-_SHARES = 16  # of the rows, each summed up by itself: the sums do not depend on the number of threads
-_BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class SetSummary:
     rows: int
     """Rows with a label and features."""
     counts: dict[str, int]
-    """Rows by label, in the order of the labels; a row with several labels counts for each. None for a regression."""
+    """Rows by label, in the order of the labels, for each label of a row; empty for a regression."""
     span: tuple[float, float] | None
     """The lowest and the highest target of a regression."""
     unlabelled: int
@@ -52,11 +50,13 @@ class Examples:
     targets: np.ndarray
     summary: SetSummary
     source_rows: pa.Table | None = None
-    """Where each row stands: ``source`` (the file) and ``row`` in it, from 1; None unless it was asked for."""
+    """Where each row stands: ``source`` (the file) and ``row`` in the file, from 1; None without folds."""
 
     @cached_property
-    def scaling(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """:func:`feature_scaling` of the features: a pass over them, taken once for all heads that are trained on them."""
+    def scaling(self) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The features' :func:`engine.train.scaling.feature_scaling`, computed once for all heads."""
+        from .scaling import feature_scaling  # which loads torch
+
         return feature_scaling(self.features)
 
     def subset(self, rows: np.ndarray) -> "Examples":
@@ -98,11 +98,10 @@ class TrainData:
 class RowOptions(TypedDict, total=False):
     """Which rows to train and to validate on, and what of them, as :func:`load_examples` takes it."""
 
-    valid: Source | None
-    valid_fraction: float | None
+    valid: Required[Validation]
     label_column: str | Sequence[str]
     task: str | None
-    """One of :data:`engine.heads.tasks.TASKS`; it follows from the label columns where they leave no doubt."""
+    """One of :data:`engine.heads.tasks.TASKS`; unless given, it follows from the label columns."""
     use: FeatureSpec | None
     batches: str | None
     """One of :data:`store.batches.MODES`; chosen by the available memory unless given."""
@@ -112,71 +111,60 @@ def load_examples(
     train: Source,
     table: FeatureTable | str | Path,
     *,
-    valid: Source | None = None,
-    valid_fraction: float | None = None,
+    valid: Validation,
     label_column: str | Sequence[str] = "label",
     task: str | None = None,
     use: FeatureSpec | None = None,
     batches: str | None = None,
     seed: int = 42,
-    cross_validate: bool = False,
 ) -> TrainData:
     """Read labels and splits from the sources, and plan the features of their rows.
 
-    Validation rows come from ``valid``, or are held out of ``train``: ``valid_fraction`` of its
-    texts, chosen by ``seed``, a text never on both sides; or with ``cross_validate`` they are the
-    training rows themselves, and tell where they stand in the source. ``use`` is the setting of a part of the
-    table's features (:meth:`FeatureSpec.select`). Raises MissingFeatures where texts were not
-    encoded, LabelError for labels that the task cannot take, SpecError for parts that are not there.
+    The rows to validate on are those of another source, or of a Fraction of the training texts that
+    ``seed`` chooses. With Folds they are the training rows themselves, and tell where they stand in the
+    source. ``use`` is the setting of a part of the table's features (:meth:`FeatureSpec.select`). Raises
+    MissingFeatures where texts were not encoded, LabelError for labels that the task cannot take, SpecError
+    for parts that are not there.
     """
-    if [valid is not None, valid_fraction is not None, cross_validate].count(True) != 1:
-        raise SourceError("give validation rows one way: --valid FILE, --valid-fraction 0.1, or --folds 5")
-    if valid_fraction is not None and not 0 < valid_fraction < 1:
-        raise SourceError(f"valid_fraction must lie between 0 and 1, not {valid_fraction}")
+    require_validation(valid)
     table = FeatureTable.of(table)
     if use is not None and not table.spec.covers(use):
         table.require(use)
     with workspace() as con:
-        train_stage = stage_source(con, train, "train", label_column=label_column, keep_text=False)
-        kind = detect_task(train_stage, task)
-        labels = labels_of(train_stage, kind)
-        if cross_validate:
-            valid_stage, conditions = train_stage, ("true", "true")
-        elif valid is None:
-            valid_stage, held_out = train_stage, plan.held_out_sql(valid_fraction or 0.0, seed)
-            conditions = f"NOT ({held_out})", held_out
+        staged = stage_source(con, train, "train", label_column=label_column, keep_text=False)
+        kind = detect_task(staged, task)
+        labels = labels_of(staged, kind)
+
+        def examples(stage: Stage, name: str, condition: str) -> Examples:
+            return _examples(stage, table, kind, labels, name, condition, use=use, batches=batches)
+
+        stages = [staged]
+        if isinstance(valid, Source):
+            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
+        require_features(table, *stages)
+        if isinstance(valid, Source):
+            train_rows, valid_rows = examples(staged, "train", "true"), examples(stages[1], "valid", "true")
+        elif isinstance(valid, Fraction):
+            held_out = plan.held_out_sql(valid.share, seed)
+            train_rows = examples(staged, "train", f"NOT ({held_out})")
+            valid_rows = examples(staged, "valid", held_out)
         else:
-            valid_stage = stage_source(con, valid, "valid", label_column=label_column, keep_text=False)
-            conditions = "true", "true"
-        require_features(table, train_stage, valid_stage)
-        sets = [
-            _examples(stage, table, kind, labels, name, condition, use=use, batches=batches)
-            for stage, name, condition in zip(
-                (train_stage, valid_stage), ("train", "valid"), conditions, strict=True
-            )
-            if not (cross_validate and name == "valid")
-        ]
-        if cross_validate:
-            rows = train_stage.con.sql(plan.source_rows_sql("train")).to_arrow_table()
-            sets = [replace(sets[0], source_rows=rows)] * 2
+            places = con.sql(plan.source_rows_sql("train")).to_arrow_table()
+            train_rows = valid_rows = replace(examples(staged, "train", "true"), source_rows=places)
         return TrainData(
             task=kind,
             labels=labels,
             spec=use or table.spec,
-            train=sets[0],
-            valid=sets[1],
+            train=train_rows,
+            valid=valid_rows,
             feature_set=table.name,
-            text_column=train_stage.text_column,
-            pair_column=train_stage.pair_column,
+            text_column=staged.text_column,
+            pair_column=staged.pair_column,
             record={
                 "train": train.title,
-                "valid": valid.title
-                if valid
-                else "folds of train"
-                if cross_validate
-                else f"{valid_fraction} of train",
-                "fingerprints": {stage.name: _fingerprint(stage) for stage in (train_stage, valid_stage)},
-                "label_columns": list(train_stage.label_columns),
+                "valid": valid.title if isinstance(valid, Source) else str(valid),
+                "fingerprints": {stage.name: _fingerprint(stage) for stage in stages},
+                "label_columns": list(staged.label_columns),
                 "delta_version": table.version,
                 "feature_set_digest": table.spec.digest,
             },
@@ -199,50 +187,12 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
         stage.source.title if stage.source.paths else f'--query "{stage.source.query}"' for stage in sources
     )
     pair = f" --pair-column {sources[0].pair_column}" if sources[0].pair_column else ""
+    texts = "1 text" if absent == 1 else f"{absent} texts"
     raise MissingFeatures(
-        f"{absent} text{'s' * (absent != 1)} of {' and '.join(s.source.title for s in sources)} have no features yet; run "
-        f"`enc build-features {files} --text-column {sources[0].text_column}{pair} --store {table.path.parent} "
-        f"--name {table.name}`, or add --build"
+        f"{texts} of {' and '.join(stage.source.title for stage in sources)} have no features yet; run "
+        f"`enc build-features {files} --text-column {sources[0].text_column}{pair} "
+        f"--store {table.path.parent} --name {table.name}`, or add --build"
     )
-
-
-def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and 1 / standard deviation of each feature, float64; 0 in place of the latter for constant ones.
-
-    They have the shape of pooled features, and of token features that of the last axis, over tokens alone.
-    """
-    shape = features.spec.shape
-    block_rows = min(features.rows, max(1, _BLOCK_BYTES // (4 * int(np.prod(shape)))))
-
-    def sums(first: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Mean, squared distances to it, and the rows they are of."""
-        total = torch.zeros(shape[-1:], dtype=torch.float64)
-        squares, rows, shift = torch.zeros_like(total), 0, None
-        held = torch.empty(block_rows, *shape)
-        for block in features.blocks(block_rows, first, stop):
-            values = held[: len(block)].copy_(torch.from_numpy(block))
-            values = values[token_mask(values)] if len(shape) == 2 else values
-            if shift is None and len(values):
-                shift = values.mean(
-                    0
-                )  # what is far from 0 beside its spread would lose that spread in float32
-            if shift is not None:
-                values.sub_(shift)
-            # Within a block float32 is exact enough, and several times as fast.
-            total += values.sum(0)
-            squares += values.square_().sum(0)
-            rows += len(values)
-        distance = total / max(1, rows)
-        return distance if shift is None else distance + shift, squares - rows * distance.square(), rows
-
-    means, squares, counts = map(list, zip(*in_shares(sums, features.rows, shares=_SHARES), strict=True))
-    rows = max(1, sum(counts))
-    weights = torch.tensor(counts, dtype=torch.float64).unsqueeze(1) / rows
-    shares = torch.stack(means)
-    mean = (shares * weights).sum(0)
-    variance = torch.stack(squares).sum(0) / rows + ((shares - mean).square() * weights).sum(0)
-    deviation = variance.clamp(min=0).sqrt()
-    return mean, torch.where(deviation > 1e-6, 1 / deviation, 0.0)
 
 
 def _examples(
@@ -286,12 +236,14 @@ def _require_all(stage: Stage, summary: SetSummary) -> None:
     """Raise LabelError where the training rows leave something nothing can be learned about."""
     if summary.span and summary.span[0] == summary.span[1]:
         raise LabelError(
-            f"all training rows of {stage.source.title} have the label {summary.span[0]:g}; there is nothing to learn"
+            f"all training rows of {stage.source.title} have the label {summary.span[0]:g}; "
+            "there is nothing to learn"
         )
     empty = [value for value, rows in summary.counts.items() if not rows]
     if empty:
         raise LabelError(
-            f"no training row is left with label {listing(empty)}; is the label column right, or --valid-fraction too large?"
+            f"no training row is left with label {listing(empty)}; is the label column right, "
+            "or --valid-fraction too large?"
         )
 
 

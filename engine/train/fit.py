@@ -3,40 +3,36 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 
 from ...store import DivergedError, FeatureTable, HeadError, Source, SourceError
-from ..heads.ensemble import Ensemble
-from ..heads.head import Head, rows_per_block
-from ..heads.metrics import (
-    METRICS,
-    Predicted,
-    compute,
-    confusion_matrix,
-    is_better,
-    metric_names,
-    require_metric,
-)
+from ..heads.head import Head
+from ..heads.metrics import METRICS, Predicted, compute, require_metric
 from ..heads.networks import Standardized, head_class, make_head
-from ..heads.tasks import Task, loss_weights
-from .config import TrainConfig, learning_rate_factor
-from .examples import Examples, RowOptions, SetSummary, TrainData, load_examples
+from .best import BestEpoch, undefined_metric
+from .config import TrainConfig
+from .examples import RowOptions, SetSummary, TrainData, load_examples
+from .judging import evaluate, finished_head, make_loss
 from .optimizer import make_optimizer
+from .schedule import learning_rate_factor
+from .solve_config import SolveConfig
 from .threads import is_small_step, one_thread
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+from .validation import Folds
 
 
 @dataclass(frozen=True)
 class EpochResult:
-    """One line of the training log: figures by name. Those of training are over the epoch, while the weights change."""
+    """One line of the training log: figures by name.
+
+    The training figures are taken over the whole epoch, while the weights change.
+    """
 
     epoch: int
     train: dict[str, float | None]
@@ -56,41 +52,38 @@ class EpochResult:
         return {"epoch": self.epoch, **figures, "learning_rate": self.learning_rate, "seconds": self.seconds}
 
 
-class Result(Protocol):
-    """A step towards a head, as it is logged and kept in its history."""
-
-    @property
-    def row(self) -> dict[str, float | None]:
-        """The figures as columns."""
-        ...
-
-
 def train_head(
     train: Source,
     table: FeatureTable | str | Path,
     *,
-    config: TrainConfig | None = None,
-    solver: Callable[..., Head] | None = None,
+    config: TrainConfig | SolveConfig | None = None,
     on_data: Callable[[SetSummary, SetSummary], None] | None = None,
     on_epoch: Callable[[Any], None] | None = None,
     **rows: Unpack[RowOptions],
 ) -> Head:
     """Train a head on the features of ``table`` (or the table at this path), or on the parts that ``use`` names.
 
-    For ``rows``, such as ``valid`` and ``label_column``, see :func:`engine.train.examples.load_examples`. The last epoch's
-    weights are the result, or with ``config.metric`` or ``config.early_stopping`` the best epoch's. The same
-    seed gives the same bits on the same machine. ``solver`` is another way from data to a head, called
-    like :func:`fit`, such as :func:`engine.train.solve.solve`.
+    For ``rows``, such as ``valid`` and ``label_column``, see :func:`engine.train.examples.load_examples`.
+    With a TrainConfig, which is the default, the head is trained by :func:`fit`, with a SolveConfig it is
+    solved for by :func:`engine.train.solve.solve`. ``on_epoch`` is called with each EpochResult, or each
+    PathResult. The same seed gives the same bits on the same machine.
     """
     table = FeatureTable.of(table)
     config, spec = config or TrainConfig(), rows.get("use") or table.spec
-    head_class(
-        config.head, config.head_args, tokens=len(spec.shape) == 2
-    )  # a misspelt head should not wait for the data
+    if isinstance(rows.get("valid"), Folds):
+        raise SourceError(
+            "a single head is validated on a Source or Fraction(0.2); with Folds call search or search_path"
+        )
+    # A misspelt head should not wait for the data.
+    head_class(config.head, config.head_args, tokens=len(spec.shape) == 2)
     data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
-    return (solver or fit)(data, config, on_epoch=on_epoch)
+    if isinstance(config, TrainConfig):
+        return fit(data, config, on_epoch=on_epoch)
+    from .solve import solve  # which loads SciPy
+
+    return solve(data, config, on_epoch=on_epoch)
 
 
 def fit(
@@ -102,7 +95,8 @@ def fit(
 ) -> Head:
     """Train one head on data that was read before.
 
-    The rows come in the order of ``order_seed``, or of the configuration's own seed. Raises
+    The last epoch's weights are the result, or with ``config.metric`` or ``config.early_stopping`` the best
+    epoch's. The rows come in the order of ``order_seed``, or of the configuration's own seed. Raises
     DivergedError where the loss becomes no number.
     """
     order_seed = config.seed if order_seed is None else order_seed
@@ -121,8 +115,7 @@ def fit(
         steps = config.epochs * -(-len(examples.targets) // config.batch_size)
         batch, step = torch.empty(min(config.batch_size, len(examples.targets)), *data.spec.shape), 0
         history: list[EpochResult] = []
-        best: float | None = None
-        best_epoch, best_state = 0, {}
+        best, best_state = BestEpoch(watched, config.early_stopping), {}
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             network.train()
@@ -156,19 +149,17 @@ def fit(
             history.append(result)
             if on_epoch:
                 on_epoch(result)
-            if is_better(watched, result.valid[watched], best):
-                best, best_epoch = result.valid[watched], epoch
-                best_state = copy.deepcopy(network.state_dict()) if keep_best else {}
-            if config.early_stopping is not None and epoch - best_epoch >= config.early_stopping:
+            if best.improves(epoch, result.valid[watched]) and keep_best:
+                best_state = copy.deepcopy(network.state_dict())
+            if best.is_over(epoch):
                 break
+        kept = len(history)
         if keep_best:
-            if not best_epoch:
-                undefined = f"metric '{watched}' is undefined on the validation rows in every epoch"
-                raise SourceError(f"{undefined}; pass another with --metric")
+            if not best.epoch:
+                raise undefined_metric(watched)
             network.load_state_dict(best_state)
-        return finished_head(
-            data, config, network.eval(), loss, history, epoch=best_epoch if keep_best else len(history)
-        )
+            kept = best.epoch
+        return finished_head(data, config, network.eval(), loss, history, epoch=kept)
 
 
 def make_network(data: TrainData, config: TrainConfig) -> Standardized:
@@ -190,84 +181,3 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
         network.target_mean.fill_(float(np.mean(data.train.targets, dtype=np.float64)))
         network.target_scale.fill_(float(np.std(data.train.targets, dtype=np.float64)))
     return network
-
-
-def make_loss(data: TrainData, config: TrainConfig) -> Loss:
-    """The loss of each row, of logits and targets, weighted and smoothed; the same for training and validation."""
-    if config.label_smoothing and not data.task.has_classes:
-        raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
-    weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
-    return lambda logits, target: data.task.loss(logits, target, weights, config.label_smoothing)
-
-
-@torch.inference_mode()
-def evaluate(
-    network: torch.nn.Module, examples: Examples, task: Task, loss: Loss, *, outputs: bool = False
-) -> Predicted:
-    """Mean loss and predictions of a set, in evaluation mode; probabilities, too, where ``outputs`` asks for them."""
-    network.eval()
-    loss_sum, predicted, kept, classes = 0.0, [], [], 1
-    for target, logits in _logits(network, examples):
-        loss_sum += loss(logits, target).sum().item()
-        values = task.activation(logits)
-        classes = values.shape[1]
-        predicted.append(task.decide(values).numpy())
-        if outputs:
-            kept.append(values.numpy())
-    targets = examples.targets
-    probabilities = np.concatenate(kept) if outputs else None
-    return Predicted(
-        task, classes, loss_sum / len(targets), targets, np.concatenate(predicted), probabilities
-    )
-
-
-def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    start = 0
-    for block in examples.features.blocks(rows_per_block(examples.features.spec)):
-        yield (
-            torch.from_numpy(examples.targets[start : start + len(block)]),
-            network(torch.from_numpy(block).float()),
-        )
-        start += len(block)
-
-
-def finished_head(
-    data: TrainData,
-    config: TrainConfig,
-    network: Standardized | Ensemble,
-    loss: Loss,
-    history: Sequence[Result],
-    *,
-    epoch: int,
-) -> Head:
-    """A trained network as a head, with all metrics of the task on the validation rows, of the weights as they are."""
-    names = metric_names(data.task, data.outputs)
-    validated = evaluate(
-        network, data.valid, data.task, loss, outputs=any(METRICS[name].of_probabilities for name in names)
-    )
-    valid, matrix = data.valid.summary, confusion_matrix(validated)
-    sizes = {
-        "epoch": epoch,
-        "train_rows": data.train.summary.rows,
-        "valid_rows": valid.rows,
-        "parameters": network.parameters_count,
-    }
-    return Head(
-        kind=config.head,
-        arguments=dict(config.head_args),
-        task=data.task,
-        labels=data.labels,
-        spec=data.spec,
-        network=network,
-        feature_set=data.feature_set,
-        text_column=data.text_column,
-        pair_column=data.pair_column,
-        metrics={
-            **compute(names, validated),
-            **({"majority_rate": valid.majority} if data.task.name == "single-label" else {}),
-            **sizes,
-            **({"confusion_matrix": matrix} if matrix else {}),
-        },
-        history=[result.row for result in history],
-        record={"config": asdict(config), **data.record},
-    )

@@ -23,7 +23,7 @@ MAX_ITERATIONS = 200
 _Block = tuple[torch.Tensor, torch.Tensor]  # features less their means, float32 [n, width], and targets
 _TOLERANCE = 1e-9  # relative decrease of the loss, below what float32 products can tell apart
 _BLOCK_BYTES = 8 << 20  # of float32, in the larger cache; smaller ones are more steps for the interpreter
-_SAMPLE = 32  # rows for each feature, of which the bound of the Hessian is taken; all rows would cost more than they save
+_SAMPLE = 32  # rows for each feature, for the bound of the Hessian; all rows would cost more than they save
 _NARROW = 1024  # features
 _SMALL_PASS = 1 << 21  # features of all rows; a pass over fewer is over before a second thread has begun
 _WHITENED_WIDTH = 8192  # of features; past it the Hessian's bound takes more memory than it is worth
@@ -32,7 +32,8 @@ _WHITENED_WIDTH = 8192  # of features; past it the Hessian's bound takes more me
 class LinearProblem:
     """The loss of linear heads on one set of rows; weights are float32 [outputs, 1 + width], the bias first.
 
-    Of two classes, whose weights are each other's negatives at every minimum, it has one output: their difference.
+    Two classes have weights that are each other's negatives at every minimum. For them the problem has one
+    output, the difference of the two.
     """
 
     def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
@@ -47,14 +48,12 @@ class LinearProblem:
         self._two_classes = data.task.name == "single-label" and data.outputs == 2
         if self._two_classes:
             far = torch.tensor([[20.0, -20.0], [-20.0, 20.0]])  # logits that predict one class, or the other
-            self._costs = (
-                torch.stack([loss(one.expand(2, 2), torch.arange(2)) for one in far]) / 40
-            )  # [predicted, target]
+            # Indexed by the predicted class and the true class.
+            self._costs = torch.stack([loss(one.expand(2, 2), torch.arange(2)) for one in far]) / 40
         self._held: torch.Tensor | None = None
         rows = data.train.features.rows
-        if (
-            self._tokens and rows * self._width * 4 <= available_memory() / 4
-        ):  # masks cost more than reading float32 does
+        # Masking token features in each pass costs more than reading them as float32 does.
+        if self._tokens and rows * self._width * 4 <= available_memory() / 4:
             self._held = torch.from_numpy(np.empty((rows, self._width), np.float32))
             in_shares(self._hold, rows)
         self._target_scale = (
@@ -88,7 +87,7 @@ class LinearProblem:
         return zip(self._held[first:stop].split(self._block_rows), targets, strict=True)
 
     def _read(self, first: int, stop: int) -> Iterator[_Block]:
-        # Converting anew in each pass takes no longer than reading twice the bytes from memory, and needs none of it.
+        # Converting in each pass takes as long as reading twice the bytes from memory, and needs no memory.
         held, targets = (
             torch.empty(self._block_rows, *self._data.spec.shape),
             torch.from_numpy(self._examples.targets),
@@ -99,7 +98,7 @@ class LinearProblem:
             first += len(block)
 
     def _centred(self, features: torch.Tensor) -> torch.Tensor:
-        """Features [n, *shape] less their means, in place. Sums need no more than that; the scale may be that of the weights."""
+        """Features [n, *shape] less their means, in place. The scale is applied to the weights instead."""
         mask = token_mask(features) if self._tokens else None
         features.sub_(self._mean)
         return features if mask is None else features.mul_(mask.unsqueeze(-1))
@@ -113,7 +112,7 @@ class LinearProblem:
         return tuple(reduce(torch.add, part) for part in zip(*parts, strict=True))
 
     def _products(self) -> torch.Tensor:
-        """Mean of the outer products of the standardized features, float32 [width, width], over a sample of the rows."""
+        """Mean outer product of the standardized features, float32 [width, width], over a sample of rows."""
         features = self._examples.features
         sample = np.arange(0, features.rows, max(1, features.rows // (_SAMPLE * self._width)))
 
@@ -125,12 +124,15 @@ class LinearProblem:
                 total.addmm_(some.T, some)
             return total
 
-        # Of wide features, each thread's products would take much memory; they are large enough to be shared themselves.
+        # Products of wide features take much memory in each thread; torch shares one such product itself.
         threads = self._threads if self.is_narrow else 1
         return reduce(torch.add, in_shares(products, len(sample), threads=threads)) / len(sample)
 
     def _whitening(self, penalty: float) -> tuple[torch.Tensor, float] | None:
-        """Lower Cholesky factor of a bound of the Hessian, and its root for the biases; None if the weights are too many."""
+        """Lower Cholesky factor of a bound of the Hessian, and the root of the bound for the biases.
+
+        None where the weights are too many.
+        """
         if self._gram is None:
             return None
         # Squared errors have a second derivative of 2; a softmax has at most 1/2, a sigmoid 1/4.
@@ -142,9 +144,9 @@ class LinearProblem:
         return torch.linalg.cholesky(bound), curvature**0.5
 
     def _slopes(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sum of the rows' losses, float64, and its slopes by the problem's outputs, [rows, outputs] both."""
+        """The sum of the rows' losses, float64, and its slopes by the problem's outputs [rows, outputs]."""
         if self._two_classes:
-            # Whatever the weights and the smoothing, a row's loss is a * softplus(-output) + b * softplus(output).
+            # With any weights and smoothing, a row's loss is a * softplus(-output) + b * softplus(output).
             of_first, of_second = self._costs[:, targets].unsqueeze(2)
             both = of_first + of_second
             loss = both * softplus(outputs) - of_first * outputs
@@ -181,10 +183,9 @@ class LinearProblem:
         return float(total) / rows + squares, gradient
 
     def minimum(self, weights: torch.Tensor, l2: float) -> tuple[torch.Tensor, int, float]:
-        """Weights at the minimum, the iterations it took from ``weights``, and the mean loss without the penalty."""
-        penalty = (
-            l2 / 2 if self._two_classes else l2
-        )  # each class has half of the difference, with half of its square in all
+        """Weights at the minimum, iterations from ``weights`` to it, and mean loss without the penalty."""
+        # Each of two classes has half of the difference, with half of its square in all.
+        penalty = l2 / 2 if self._two_classes else l2
         whitening = self._whitening(penalty)
 
         def plain(whitened: np.ndarray) -> torch.Tensor:
@@ -210,12 +211,11 @@ class LinearProblem:
             factor, root = whitening
             start[:, 0] *= root
             start[:, 1:] = weights[:, 1:] @ factor
-        # Below it, a whitened gradient is the noise of float32 products: the line search would try many steps in vain.
+        # A smaller whitened gradient is the noise of float32: the line search would try steps in vain.
         steepest = 1e-6 if whitening is None else 1e-5
         options = {"maxiter": MAX_ITERATIONS, "maxcor": 20, "ftol": _TOLERANCE, "gtol": steepest}
-        with threadpool_limits(
-            1, user_api="blas"
-        ):  # scipy's threads would spin between its few small sums, in the passes' way
+        # SciPy's threads would spin between its few small sums, in the way of the passes.
+        with threadpool_limits(1, user_api="blas"):
             found = minimize(
                 objective, start.double().numpy().ravel(), jac=True, method="L-BFGS-B", options=options
             )
@@ -224,7 +224,7 @@ class LinearProblem:
         return solution, int(found.nit), float(found.fun) - squares
 
     def network(self, weights: torch.Tensor) -> Standardized:
-        """The weights as a head, the scaling folded into them; token features keep theirs, for the sake of the mask."""
+        """The weights as a head, the scaling folded into them, but for token features, which are masked."""
         network = make_head(
             "linear", self._data.spec.shape, self._data.outputs, targets=not self._data.task.has_classes
         )
@@ -245,7 +245,7 @@ class LinearProblem:
 
 
 def _outputs(features: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Linear outputs [rows, outputs]; a single one as a product of matrix and vector, which numpy's library is quicker at."""
+    """Linear outputs [rows, outputs]; numpy's library is quicker at a single one, matrix times vector."""
     if len(matrix) > 1:
         return linear_of_few_outputs(features, matrix, bias)
     return torch.from_numpy(features.numpy() @ matrix[0].numpy()).add_(bias).unsqueeze(1)

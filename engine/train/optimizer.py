@@ -24,7 +24,7 @@ class Optimizer(ABC):
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Take the step of the gradients, and forget the gradients. A parameter without one stays as it is."""
+        """Take a step along the gradients, and forget them. A parameter without a gradient stays."""
         by_dtype: dict[torch.dtype, _Tensors] = defaultdict(list)  # a kernel takes one dtype at a time
         for parameter in self._parameters:
             if parameter.grad is not None:

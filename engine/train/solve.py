@@ -1,25 +1,22 @@
-"""Linear heads to convergence: regularised logistic regression, and ridge regression, by L-BFGS over all rows.
+"""Linear heads to convergence: regularised logistic and ridge regression, by L-BFGS over all rows.
 
 The loss is the task's, its mean over the rows, plus ``l2 / 2`` times the squared weights of the
 standardized features (scikit-learn's C is ``1 / (l2 * rows)``); the bias is free.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ...store import HeadError, SourceError
 from ..heads.head import Head
-from ..heads.metrics import METRICS, compute, is_better, require_metric
+from ..heads.metrics import METRICS, compute, require_metric
 from ..heads.networks import Standardized
-from .config import TrainConfig
+from .best import BestEpoch, undefined_metric
 from .examples import TrainData
-from .fit import evaluate, finished_head, make_loss
+from .judging import evaluate, finished_head, make_loss
 from .lbfgs import LinearProblem
+from .solve_config import SolveConfig
 from .threads import one_thread
-
-L2_PATH = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
-_USED = ("head", "class_weights", "label_smoothing", "metric", "seed")  # of TrainConfig
 
 
 @dataclass(frozen=True)
@@ -52,25 +49,23 @@ class PathResult:
 
 def solve(
     data: TrainData,
-    config: TrainConfig,
+    config: SolveConfig,
     *,
-    l2: Sequence[float] = L2_PATH,
     on_epoch: Callable[[PathResult], None] | None = None,
 ) -> Head:
-    """The best linear head of a path of ``l2``, by ``config.metric`` or the task's on the validation rows.
+    """The best linear head of the path ``config.l2``, by ``config.metric`` or else by the task's metric.
 
-    The path is walked from the strongest regularisation down, each step from the solution before;
-    of equals the stronger one is kept. Features are standardized while solving whatever ``config``
-    says, and the scaling is folded into the weights, so that the head's own scaling does nothing (but
-    for token features). Of ``config`` the task's weights, smoothing, metric and head are used. Raises
-    HeadError for any head but linear, SourceError for a negative ``l2``.
+    The metric is computed on the validation rows; of equal heads the one of stronger regularisation is kept.
+    The path is walked from the strongest regularisation down, each step from the solution before. Features
+    are standardized while solving. The scaling is folded into the weights, so that the head's own scaling
+    does nothing (but for token features).
     """
     task, watched = data.task, config.metric or data.task.metric
     require_metric(watched, task, data.outputs)
     loss = make_loss(data, config)
     history: list[PathResult] = []
-    best: tuple[float | None, float, Standardized] | None = None
-    for solved in solutions(data, config, l2):
+    best, kept = BestEpoch(watched), None
+    for step, solved in enumerate(solutions(data, config), 1):
         started = time.perf_counter()
         validated = evaluate(
             solved.network, data.valid, task, loss, outputs=METRICS[watched].of_probabilities
@@ -78,28 +73,16 @@ def solve(
         valid = compute(list(dict.fromkeys(["loss", task.metric, watched])), validated)
         seconds = round(solved.seconds + time.perf_counter() - started, 4)
         history.append(
-            PathResult(
-                len(history) + 1, solved.l2, solved.iterations, {"loss": solved.train_loss}, valid, seconds
-            )
+            PathResult(step, solved.l2, solved.iterations, {"loss": solved.train_loss}, valid, seconds)
         )
         if on_epoch:
             on_epoch(history[-1])
-        if is_better(watched, valid[watched], best[0] if best else None):
-            best = valid[watched], solved.l2, solved.network
-    if best is None:
-        raise SourceError(
-            f"metric '{watched}' is undefined on the validation rows; pass another with --metric"
-        )
-    _, strength, network = best
-    step = 1 + [result.l2 for result in history].index(strength)
-    head = finished_head(data, config, network.eval(), loss, history, epoch=step)
-    record = {
-        **head.record,
-        "config": {name: head.record["config"][name] for name in _USED},
-        "solver": "lbfgs",
-        "l2": strength,
-    }
-    return head.replace(record=record)
+        if best.improves(step, valid[watched]):
+            kept = solved
+    if kept is None:
+        raise undefined_metric(watched)
+    head = finished_head(data, config, kept.network.eval(), loss, history, epoch=best.epoch)
+    return head.replace(record={**head.record, "solver": "lbfgs", "l2": kept.l2})
 
 
 @dataclass(frozen=True)
@@ -114,16 +97,12 @@ class Solution:
     seconds: float
 
 
-def solutions(data: TrainData, config: TrainConfig, l2: Sequence[float]) -> Iterator[Solution]:
-    """The path of :func:`solve`, from the strongest regularisation down. Raises as that does."""
-    if config.head != "linear":
-        raise HeadError(f"solver lbfgs is for the linear head, not '{config.head}'; leave out --solver")
-    if not l2 or min(l2) < 0:
-        raise SourceError(f"l2 must be numbers from 0 up, not {', '.join(map(str, l2)) or 'none'}")
+def solutions(data: TrainData, config: SolveConfig) -> Iterator[Solution]:
+    """The path of :func:`solve`, from the strongest regularisation down."""
     problem = LinearProblem(data, make_loss(data, config))
     weights = problem.start()
     with one_thread(problem.is_narrow):
-        for strength in sorted(set(l2), reverse=True):
+        for strength in sorted(set(config.l2), reverse=True):
             started = time.perf_counter()
             weights, iterations, loss = problem.minimum(weights, strength)
             yield Solution(

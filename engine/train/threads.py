@@ -15,9 +15,8 @@ import torch
 
 T = TypeVar("T")
 
-SMALL_STEP = (
-    16 << 20
-)  # multiplications of a forward pass; below it a second thread gains less than it may cost
+SMALL_STEP = 16 << 20
+"""Multiplications of a forward pass, below which a second thread gains less than it may cost."""
 
 
 @contextmanager
@@ -34,17 +33,20 @@ def one_thread(where: bool = True) -> Iterator[None]:
 
 
 def is_small_step(parameters: int, rows: int, positions: int = 1) -> bool:
-    """Whether a step over so many rows is best computed on one thread; ``positions`` is how often a row meets each parameter."""
+    """Whether a step over so many rows is best computed on one thread.
+
+    ``positions`` is the number of times that a row meets each parameter.
+    """
     return parameters * rows * positions < SMALL_STEP
 
 
 def in_shares(
     work: Callable[[int, int], T], rows: int, *, threads: int | None = None, shares: int | None = None
 ) -> list[T]:
-    """``work(first, stop)`` for equal shares of the rows, by so many threads or as many as torch's; the results in order.
+    """Results of ``work(first, stop)`` for equal shares of the rows, in the order of the rows.
 
-    There are as many shares as threads unless given. Threads that meet once, in the end, wait less for each other
-    than those that share every operation.
+    There are as many threads as torch has, and as many shares as threads, unless given. Threads that meet
+    once, in the end, wait less for each other than threads that share every operation.
     """
     threads = threads or torch.get_num_threads()
     shares = max(1, min(shares or threads, rows))

@@ -15,12 +15,12 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class FeatureDataset(IterableDataset[Batch]):
-    """An epoch's shuffled batches for a training loop of your own, or for a DataLoader with ``batch_size=None``.
+    """An epoch's shuffled batches, for a loop of your own or for a DataLoader with ``batch_size=None``.
 
-    ``targets`` [rows, ...] belong to the rows of ``features``. Each iteration gives every row once, in
-    the order of ``seed`` and of :meth:`set_epoch`. ``rank`` and ``world_size`` are those of
-    torch.distributed where it is initialised: every rank gets its share. The processes of a DataLoader
-    share the rank's rows in the same way (without ``persistent_workers``, which would not see
+    ``targets`` [rows, ...] belong to the rows of ``features``. Each iteration gives every row once, in an
+    order that follows from ``seed`` and :meth:`set_epoch`. Every rank gets its share of the rows; ``rank``
+    and ``world_size`` are taken from torch.distributed where it is initialised. The processes of a DataLoader
+    share the rank's rows in this way, too (without ``persistent_workers``, which would not see
     :meth:`set_epoch`).
 
     >>> dataset = FeatureDataset(features, labels, batch_size=256)
@@ -42,7 +42,8 @@ class FeatureDataset(IterableDataset[Batch]):
         super().__init__()
         if len(targets) != features.rows:
             raise SourceError(
-                f"there are {len(targets)} targets for {features.rows} rows of features; give one for each row"
+                f"there are {len(targets)} targets for {features.rows} rows of features; "
+                "give one for each row"
             )
         if (rank is None) != (world_size is None):
             raise SourceError("give both rank and world_size, or neither")
@@ -56,10 +57,8 @@ class FeatureDataset(IterableDataset[Batch]):
             self._epoch, self._served, self._start = epoch, 0, 0
 
     def __iter__(self) -> Iterator[Batch]:
-        self._served, self._start = (
-            self._start,
-            0,
-        )  # only the first iteration after loading a state goes on from it
+        # Only the first iteration after loading a state goes on from there.
+        self._served, self._start = self._start, 0
         rank, world_size = self._place()
         batches = self.features.epoch(
             self.seed, self._epoch, self.batch_size, start=self._served, rank=rank, world_size=world_size
@@ -69,15 +68,15 @@ class FeatureDataset(IterableDataset[Batch]):
             yield torch.from_numpy(features), torch.from_numpy(self.targets[positions])
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this iteration is, by row: what :meth:`load_state_dict` needs to give exactly the rest of it.
+        """The row that this iteration has come to: :meth:`load_state_dict` then gives exactly the rest.
 
-        The dataset's own iteration counts, or that of a DataLoader without worker processes: a worker
-        iterates over a copy, and only it knows how far it is.
+        The iteration must be over the dataset itself, or by a DataLoader without worker processes: a worker
+        iterates over a copy, and this object does not know how far the copy is.
         """
         return self._identity() | {"epoch": self._epoch, "row": self._start or self._served}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration go on after the last row of ``state``; batches may have another size from there on.
+        """Let the next iteration go on after the last row of ``state``, with batches of any size.
 
         Raises SourceError if the rows of ``state`` came in another order.
         """
@@ -89,7 +88,8 @@ class FeatureDataset(IterableDataset[Batch]):
         ]
         if differences:
             raise SourceError(
-                f"the saved state is of another order ({'; '.join(differences)}); restore that, or begin the epoch anew"
+                f"the saved state is of another order ({'; '.join(differences)}); "
+                "restore that, or begin the epoch anew"
             )
         self._epoch, self._start, self._served = state["epoch"], state["row"], 0
 
@@ -99,24 +99,22 @@ class FeatureDataset(IterableDataset[Batch]):
 
     def _place(self) -> tuple[int, int]:
         """Rank and number of ranks, the processes of a DataLoader counted as ranks of their own."""
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, world_size = (
-            (torch.distributed.get_rank(), torch.distributed.get_world_size()) if distributed else (0, 1)
-        )
-        rank, world_size = self._given or (rank, world_size)
+        rank, world_size = 0, 1
+        if self._given is not None:
+            rank, world_size = self._given
+        elif torch.distributed.is_available() and torch.distributed.is_initialized():
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         worker = get_worker_info()
-        return (
-            (rank, world_size)
-            if worker is None
-            else (rank * worker.num_workers + worker.id, world_size * worker.num_workers)
-        )
+        if worker is None:
+            return rank, world_size
+        return rank * worker.num_workers + worker.id, world_size * worker.num_workers
 
 
 def to_device(batches: Iterable[Batch], device: str | torch.device) -> Iterator[Batch]:
-    """The same batches on ``device``. To a GPU, each is copied from pinned memory while the one before is computed with.
+    """The batches on ``device``.
 
-    The copies have a stream of their own, which runs one batch ahead. Written for CUDA, and untested
-    on a GPU; a CPU's batches are passed through.
+    A GPU's batches are copied from pinned memory, on a stream that runs one batch ahead of the computation.
+    This is written for CUDA, and untested on a GPU. Batches for a CPU are passed through.
     """
     device = torch.device(device)
     if device.type != "cuda":

@@ -5,57 +5,16 @@ import shutil
 import sys
 from pathlib import Path
 
-import duckdb
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from click import BadParameter
-from enc.cli.common import key_values
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def reviews(tmp_path):
-    """Sentences of good and bad words, with labels for every task."""
-    path = tmp_path / "reviews.parquet"
-    duckdb.sql(
-        "COPY (SELECT repeat('good ', i % 4) || repeat('bad ', (i + 1) % 3) || i AS text, i % 4 > 1 AS label, "
-        "list_filter([if(i % 4 > 0, 'good', NULL), if(i % 3 < 2, 'bad', NULL)], lambda x: x IS NOT NULL) AS tags, "
-        "(i % 4 > 0)::INT AS good, (i % 3 < 2)::INT AS bad, (i % 4) * 1.25 AS stars FROM range(60) t(i)) "
-        f"TO '{path}'"
-    )
-    return path
-
-
-@pytest.fixture
-def build(enc, reviews, tiny_bert, tmp_path):
-    def build(*options):
-        enc(
-            "build-features",
-            reviews,
-            "--store",
-            tmp_path / "store",
-            "--model",
-            tiny_bert,
-            "--max-length",
-            16,
-            *options,
-        )
-        return "--store", tmp_path / "store"
-
-    return build
-
-
-def outcome(enc, reviews, store, head, tmp_path, *options):
-    enc("score", reviews, tmp_path / "out.parquet", "--head", head, *store, *options)
-    return pq.read_table(tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize(
     "columns", [("--label-column", "tags"), ("--label-column", "good", "--label-column", "bad")]
 )
-def test_several_labels(enc, build, reviews, tmp_path, columns):
+def test_several_labels(enc, build, reviews, tmp_path, columns, scored):
     store, head = build(), tmp_path / "head"
     result = enc(
         "train-head",
@@ -75,7 +34,7 @@ def test_several_labels(enc, build, reviews, tmp_path, columns):
         "good: 45, bad: 40", "bad: 40, good: 45"
     )
     assert "f1_micro" in next(line for line in result.stdout.splitlines() if line.startswith("epoch"))
-    out = outcome(enc, reviews, store, head, tmp_path, "--proba")
+    out = scored(store, head, "--proba")
     for labels, scores, good in zip(
         *(out[name].to_pylist() for name in ("prediction", "score", "proba_good")), strict=True
     ):
@@ -90,7 +49,7 @@ def test_several_labels(enc, build, reviews, tmp_path, columns):
     )
 
 
-def test_regression(enc, build, reviews, tmp_path):
+def test_regression(enc, build, reviews, tmp_path, scored):
     store, head = build(), tmp_path / "head"
     options = (
         "--label-column",
@@ -120,7 +79,7 @@ def test_regression(enc, build, reviews, tmp_path):
         "valid_rows",
         "epoch",
     }
-    out = outcome(enc, reviews, store, head, tmp_path)
+    out = scored(store, head)
     assert out.column_names[-1] == "prediction"
     assert np.corrcoef(out["prediction"], np.array(out["stars"], float))[0, 1] == pytest.approx(
         metrics["pearson"], abs=1e-4
@@ -131,7 +90,7 @@ def test_regression(enc, build, reviews, tmp_path):
     assert enc("predict", "--head", head, text).stdout.split("\t")[1:] == [f"{text}\n"]
 
 
-def test_a_head_over_tokens(enc, build, reviews, tmp_path):
+def test_a_head_over_tokens(enc, build, reviews, tmp_path, scored):
     store, head = build("--pooling", "tokens"), tmp_path / "head"
     options = ("--valid", reviews, *store, "--output", head, "--learning-rate", 0.01)
     result = enc(
@@ -151,14 +110,14 @@ def test_a_head_over_tokens(enc, build, reviews, tmp_path):
     size = next(line for line in lines if "parameters for 60 training rows" in line)
     # 16 wide: 16 x 8 + 8 to project, 8 x 2 to score, 32 x 2 + 2 at the end.
     assert size == "218 parameters for 60 training rows: 3.6 a row"
-    outcome(enc, reviews, store, head, tmp_path)
+    scored(store, head)
     large = enc("train-head", reviews, *options, "--head", "cnn", "--epochs", 1).stdout
     assert "the rule of thumb is between 0.5 and 10: a smaller head" in large
-    small = enc("train-head", reviews, *options[:4], "--valid-where", "true", *options[4:], "--head", "cnn", "--head-args",
-                '{"channels": 1, "kernel_sizes": [1]}', "--epochs", 1).stdout  # fmt: skip
+    tiny = ("--head", "cnn", "--head-args", '{"channels": 1, "kernel_sizes": [1]}', "--epochs", 1)
+    small = enc("train-head", reviews, *options, "--valid-where", "true", *tiny).stdout
     assert (
-        "21 parameters for 60 training rows: 0.35 a row (the rule of thumb is between 0.5 and 10: a larger head"
-        in small
+        "21 parameters for 60 training rows: 0.35 a row "
+        "(the rule of thumb is between 0.5 and 10: a larger head" in small
     )
 
 
@@ -172,7 +131,7 @@ def test_a_head_needs_its_features(enc, build, reviews, tmp_path):
     assert error == "error: head 'mlp' has no argument 'depth' (it takes: hidden, dropout); mend --head-args"
 
 
-def test_parts_are_trained_on_and_scored_with(enc, build, reviews, tmp_path):
+def test_parts_are_trained_on_and_scored_with(enc, build, reviews, tmp_path, scored):
     store, head = build("--layers", "1-2", "--pooling", "cls,mean"), tmp_path / "head"
     options = ("train-head", reviews, "--valid", reviews, *store, "--output", head, "--json")
     whole = json.loads(enc(*options).stdout)["parameters"]
@@ -181,13 +140,13 @@ def test_parts_are_trained_on_and_scored_with(enc, build, reviews, tmp_path):
     saved = json.loads((head / "head.json").read_text())
     assert (saved["features"]["spec"]["layers"], saved["features"]["spec"]["pooling"]) == ([2], ["mean"])
     assert saved["record"]["command"].startswith("enc ")
-    known = outcome(enc, reviews, store, head, tmp_path)["score"].to_numpy()
-    alone = outcome(enc, reviews, ("--store", tmp_path / "fresh"), head, tmp_path)["score"].to_numpy()
+    known = scored(store, head)["score"].to_numpy()
+    alone = scored(("--store", tmp_path / "fresh"), head)["score"].to_numpy()
     np.testing.assert_allclose(alone, known, atol=1e-4)
     assert "there is no layer 3; there are 1, 2" in enc(*options, "--use", "layers=3", code=2).stderr
 
 
-def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkeypatch):
+def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkeypatch, scored):
     store, head = build("--pooling", "tokens"), tmp_path / "head"
     options = (
         "train-head",
@@ -206,165 +165,10 @@ def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkey
     shutil.copy(EXAMPLES / "gated_head.py", tmp_path)
     summary = json.loads(enc(*options, "--head-args", "hidden=4", "--learning-rate", 0.05, "--json").stdout)
     assert summary["accuracy"] > 0.8
-    assert outcome(enc, reviews, store, head, tmp_path).num_rows == 60
+    assert scored(store, head).num_rows == 60
 
 
-def test_class_weights(enc, build, reviews, tmp_path):
-    options = (
-        "train-head",
-        reviews,
-        "--valid",
-        reviews,
-        *build(),
-        "--output",
-        tmp_path / "head",
-        "--epochs",
-        1,
-    )
-    for weights, saved in (
-        ("balanced", "balanced"),
-        ("True=3,False=0.5", {"True": 3, "False": 0.5}),
-        ('{"True": 3}', {"True": 3}),
-    ):
-        enc(*options, "--class-weights", weights)
-        assert (
-            json.loads((tmp_path / "head" / "head.json").read_text())["record"]["config"]["class_weights"]
-            == saved
-        )
-    assert (
-        "class weight is given for label 'maybe'"
-        in enc(*options, "--class-weights", "maybe=2", code=2).stderr
-    )
-    assert (
-        "Invalid value for --class-weights: cannot read 'much'"
-        in enc(*options, "--class-weights", "much", code=2).stderr
-    )
-
-
-@pytest.mark.parametrize(
-    ("items", "expected"),
-    [
-        (["hidden=256,dropout=0.5"], {"hidden": 256, "dropout": 0.5}),
-        (["kernel_sizes=3,4,5,bias=true"], {"kernel_sizes": [3, 4, 5], "bias": True}),
-        (["hidden=[8, 4]", "name=relu"], {"hidden": [8, 4], "name": "relu"}),
-        (['{"a": {"b": 1}}', "c=-1e-3"], {"a": {"b": 1}, "c": -0.001}),
-        ([], {}),
-    ],
-)
-def test_names_and_values(items, expected):
-    assert key_values(items, "--head-args") == expected
-
-
-@pytest.mark.parametrize("item", ["hidden", "=3", "{broken"])
-def test_names_without_values(item):
-    with pytest.raises(BadParameter, match="cannot read"):
-        key_values([item], "--head-args")
-
-
-def test_lbfgs_walks_a_path(enc, build, reviews, tmp_path):
-    store = build()
-    options = ("train-head", reviews, "--valid", reviews, *store, "--output", tmp_path / "head")
-    result = enc(*options, "--solver", "lbfgs", "--l2", "1,0.01")
-    lines = result.stdout.splitlines()
-    assert lines[2].startswith("l2 1 ")
-    assert lines[3].startswith("l2 0.01 ")
-    assert any(line.startswith("kept l2 0.01: ") for line in lines)
-    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
-    assert "numbers, such as 1,0.1" in enc(*options, "--solver", "lbfgs", "--l2", "strong", code=2).stderr
-    assert "--l2 is for --solver lbfgs" in enc(*options, "--l2", "1", code=2).stderr
-    assert "not 'mlp'" in enc(*options, "--solver", "lbfgs", "--head", "mlp", code=2).stderr
-
-
-def test_a_path_is_cross_validated(enc, build, reviews, tmp_path):
-    options = (
-        "train-head",
-        reviews,
-        *build(),
-        "--output",
-        tmp_path / "head",
-        "--solver",
-        "lbfgs",
-        "--folds",
-        3,
-    )
-    lines = enc(*options, "--l2", "1,0.01,10").stdout.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.split() == ["l2", "accuracy", "runs"])
-    best = lines[at + 1].split()[0]
-    assert {line.split()[0] for line in lines[at + 1 : at + 4]} == {"1", "0.01", "10"}
-    assert any(line.startswith(f"kept l2 {best}: of the setting on 3 held-out folds loss ") for line in lines)
-    assert pq.read_table(tmp_path / "head" / "sweep.parquet").num_rows == 9
-    assert pq.read_table(tmp_path / "head" / "out_of_fold.parquet").num_rows == 60
-    assert "give validation rows one way" in enc(*options, "--valid", reviews, code=2).stderr
-
-
-def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_path):
-    store = build("--layers", "1-2")
-    options = ("train-head", reviews, *store, "--output", tmp_path / "head", "--epochs", 2)
-    result = enc(
-        *options,
-        "--valid",
-        reviews,
-        "--sweep",
-        "lr=0.001,0.1",
-        "--sweep",
-        "use=layers=1,layers=2",
-        "--seeds",
-        2,
-    )
-    lines = result.stdout.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("learning_rate  use"))
-    means = [float(line.split()[2]) for line in lines[at + 1 : at + 5]]
-    assert means == sorted(means, reverse=True)
-    assert pq.read_table(tmp_path / "head" / "sweep.parquet").num_rows == 8
-    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
-    folded = json.loads(enc(*options, "--folds", 3, "--seeds", 2, "--ensemble", "--json").stdout)
-    assert (folded["watched"], folded["sweep"][0]["runs"], folded["sweep"][0]["diverged"]) == (
-        "accuracy",
-        6,
-        0,
-    )
-    assert pq.read_table(tmp_path / "head" / "out_of_fold.parquet").num_rows == 60
-    assert len(outcome(enc, reviews, store, tmp_path / "head", tmp_path)) == 60
-    assert (
-        "--solver lbfgs has a path"
-        in enc(*options, "--folds", 3, "--seeds", 2, "--solver", "lbfgs", code=2).stderr
-    )
-    assert "--l2 is for --solver lbfgs" in enc(*options, "--folds", 3, "--l2", "1", code=2).stderr
-    assert "pass --seeds" in enc(*options, "--valid", reviews, "--ensemble", code=2).stderr
-
-
-def test_a_sweep_tells_of_what_diverged_and_whose_the_figures_are(enc, build, reviews, tmp_path):
-    options = (
-        "train-head",
-        reviews,
-        *build(),
-        "--output",
-        tmp_path / "head",
-        "--epochs",
-        2,
-        "--optimizer",
-        "sgd",
-        "--folds",
-        3,
-    )
-    lines = enc(*options, "--sweep", "lr=1e38,0.001", "--seeds", 2).stdout.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("learning_rate"))
-    assert lines[at + 2].split(maxsplit=2) == ["1e+38", "undefined", "6, 6 diverged"]
-    assert "6 of 12 runs diverged: their loss is no number; a lower learning rate may help them" in lines
-    assert any(
-        line.startswith("kept epoch 2: of the setting on 3 held-out folds, means of 2 seeds loss ")
-        for line in lines
-    )
-    lines = enc(*options, "--seeds", 2, "--ensemble").stdout.splitlines()
-    assert any(
-        line.startswith("kept epoch 2: of the ensemble of 2 seeds on 3 held-out folds loss ")
-        for line in lines
-    )
-    error = enc(*options, "--sweep", "lr=1e38,1e37", code=2).stderr
-    assert "no setting is left: their loss is no number; sweep learning rates below 1e+37" in error
-
-
-def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path):
+def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, scored):
     store = build("--recipe", "flat32", "--max-length", 32)
     options = (
         "train-head",
@@ -397,10 +201,8 @@ def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path):
         "--text-column",
         "text",
     )
-    before = outcome(enc, reviews, store, tmp_path / "head", tmp_path)["score"].to_numpy()
-    np.testing.assert_allclose(
-        outcome(enc, reviews, store, tmp_path / "again", tmp_path)["score"].to_numpy(), before, atol=1e-6
-    )
+    before = scored(store, tmp_path / "head")["score"].to_numpy()
+    np.testing.assert_allclose(scored(store, tmp_path / "again")["score"].to_numpy(), before, atol=1e-6)
     assert "good" in enc("predict", "--head", tmp_path / "again", "good good").stdout
     error = enc(
         "import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2

@@ -4,7 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from enc.engine import TrainConfig, build_features, encode_texts, gate, load_encoder, load_encoder_of
+from enc.engine import (
+    Fraction,
+    TrainConfig,
+    build_features,
+    encode_texts,
+    gate,
+    load_encoder,
+    load_encoder_of,
+)
 from enc.engine.backends import int8, measure
 from enc.engine.backends.int8 import RECIPES, quantize
 from enc.engine.backends.measure import cosines
@@ -103,7 +111,7 @@ def reviews(tmp_path, monkeypatch, fresh_memory):
 
 def test_the_gate_keeps_what_is_as_good(tiny_bert, reviews, tmp_path):
     judged = gate.judge_int8(
-        str(tiny_bert), reviews, tmp_path / "out", valid_fraction=0.5, config=CONFIG, max_length=16
+        str(tiny_bert), reviews, tmp_path / "out", valid=Fraction(0.5), config=CONFIG, max_length=16
     )
     assert judged.passed
     assert [j.recipe for j in judged.judgements] == [RECIPES[0].name]
@@ -127,7 +135,7 @@ def test_the_gate_writes_nothing_where_quality_suffers(tiny_bert, reviews, tmp_p
 
     monkeypatch.setattr("enc.engine.backends.openvino_backend.OpenVinoBackend", Faulty)
     judged = gate.judge_int8(
-        str(tiny_bert), reviews, tmp_path / "out", valid_fraction=0.5, config=CONFIG, max_length=16
+        str(tiny_bert), reviews, tmp_path / "out", valid=Fraction(0.5), config=CONFIG, max_length=16
     )
     assert not judged.passed
     assert [j.recipe for j in judged.judgements] == [r.name for r in RECIPES]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from enc.engine import build_features, load_encoder
+from enc.engine import Fraction, build_features, load_encoder
 from enc.engine.heads.labels import Labels
 from enc.engine.heads.networks import token_mask
 from enc.engine.heads.state_dict import export_state_dict, import_state_dict
@@ -29,7 +29,7 @@ def source(tmp_path):
 @pytest.fixture
 def data(source, tmp_path):
     build_features(source, tmp_path / "store", FakeEncoder())
-    return load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.2)
+    return load_examples(source, Store(tmp_path / "store").open(), valid=Fraction(0.2))
 
 
 class Network(nn.Module):
@@ -65,7 +65,7 @@ def test_a_regression_keeps_its_units(source, tmp_path):
     build_features(source, tmp_path / "store", FakeEncoder())
     table = Store(tmp_path / "store").open()
     head = fit(
-        load_examples(source, table, valid_fraction=0.2, label_column="stars", task="regression"),
+        load_examples(source, table, valid=Fraction(0.2), label_column="stars", task="regression"),
         TrainConfig(),
     )
     export_state_dict(head, tmp_path / "w.pth")
@@ -124,7 +124,7 @@ def test_flat32_trains_as_a_plain_loop_does(source, tiny_bert, tmp_path):
     build_features(
         source, tmp_path / "store", load_encoder(str(tiny_bert), **RECIPES["flat32"], backend="torch")
     )
-    data = load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.2)
+    data = load_examples(source, Store(tmp_path / "store").open(), valid=Fraction(0.2))
     config = TrainConfig(**TRAIN_RECIPES["flat32"])
     head = fit(data, config)
 

@@ -71,5 +71,5 @@ def test_sweep_options():
         parse_sweep(["lr=1", "learning_rate=2"])
     with pytest.raises(SourceError, match="more than 10,000"):
         runs_of(TrainConfig(), {"learning_rate": [0.1 + i for i in range(101)]}, seeds=100)
-    with pytest.raises(SourceError, match="learning_rate must be above 0"):
+    with pytest.raises(SourceError, match="learning_rate must be a number above 0"):
         runs_of(TrainConfig(), {"learning_rate": [0.0]})

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from enc.engine import build_features
+from enc.engine import Folds, Fraction, build_features
 from enc.engine.sweep.folds import fold_of_rows, holding_out
 from enc.engine.sweep.grid import Run, runs_of
 from enc.engine.sweep.runs import stacked_bytes, train_runs
@@ -23,7 +23,7 @@ def weights(network):
 
 @pytest.fixture
 def data(source, table):
-    return load_examples(source, table, valid_fraction=0.3, seed=5)
+    return load_examples(source, table, valid=Fraction(0.3), seed=5)
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_linear_heads_of_every_task_equal_those_trained_alone(
     source, tmp_path, options, changes, standardize, pooling
 ):
     build_features(source, tmp_path / "store", FakeEncoder(pooling=(pooling,)))
-    data = load_examples(source, Store(tmp_path / "store").open(), valid_fraction=0.3, seed=5, **options)
+    data = load_examples(source, Store(tmp_path / "store").open(), valid=Fraction(0.3), seed=5, **options)
     config = dataclasses.replace(BASE, standardize=standardize, **changes)
     runs = runs_of(config, {"learning_rate": [0.003, 0.01]}, seeds=2)
     assert_as_alone(data, runs, train_runs(data, runs))
@@ -132,7 +132,7 @@ def test_linear_heads_of_every_task_equal_those_trained_alone(
 
 @pytest.mark.parametrize("batches", ["ram", "streamed"])
 def test_all_runs_see_the_rows_in_the_order_of_the_sweeps_seed(source, table, batches, monkeypatch):
-    data = load_examples(source, table, valid_fraction=0.3, seed=5, batches=batches)
+    data = load_examples(source, table, valid=Fraction(0.3), seed=5, batches=batches)
     runs = runs_of(
         dataclasses.replace(BASE, optimizer="sgd"), {"label_smoothing": [0.0, 0.2]}, seeds=3
     )  # two groups
@@ -147,16 +147,20 @@ def test_all_runs_see_the_rows_in_the_order_of_the_sweeps_seed(source, table, ba
 
 
 def test_the_best_epoch_of_each_run_is_kept(data):
-    config = dataclasses.replace(BASE, metric="loss", early_stopping=2, epochs=6, optimizer="sgd")
-    runs = runs_of(config, {"learning_rate": [0.001, 3.0]})
-    for run, result in zip(runs, train_runs(data, runs), strict=True):
+    config = dataclasses.replace(
+        BASE, metric="loss", early_stopping=2, epochs=12, optimizer="sgd", weight_decay=0.0
+    )
+    runs = runs_of(config, {"learning_rate": [0.001, 3.0, 30.0]})
+    results = train_runs(data, runs)
+    for run, result in zip(runs, results, strict=True):
         alone = fit(data, run.config)
         assert result.epoch == alone.metrics["epoch"]
         assert result.metrics["loss"] == pytest.approx(alone.metrics["loss"], rel=1e-4)
+    assert len({result.epoch for result in results}) > 1
 
 
 def test_a_fold_is_not_learned_from(source, table):
-    data = load_examples(source, table, cross_validate=True)
+    data = load_examples(source, table, valid=Folds(2))
     folds = fold_of_rows(data.train.features.locations, 3, 0)
     run = Run(dataclasses.replace(BASE, optimizer="sgd", standardize=False, batch_size=200, epochs=1), fold=1)
     assert_as_alone(holding_out(data, folds, 1), [run], train_runs(data, [run], folds=folds))
@@ -201,7 +205,7 @@ def test_a_head_that_cannot_be_stacked_is_trained_alone(users, data, kind, reaso
 
 
 def test_a_head_that_mixes_rows_would_see_those_it_holds_out(users, source, table):
-    data, told = load_examples(source, table, cross_validate=True), []
+    data, told = load_examples(source, table, valid=Folds(2)), []
     folds = fold_of_rows(data.train.features.locations, 2, 0)
     config = dataclasses.replace(BASE, head="swept_heads:Centred")
     train_runs(data, runs_of(config, {}), say=told.append)
@@ -235,19 +239,20 @@ def test_a_run_that_diverges_does_not_stop_the_others(users, data, head, metric)
 
 
 def test_a_run_that_has_stopped_cannot_diverge_any_more(data):
-    # Its weights grow fourfold a step by the negative decay, and leave float32 after it has stopped.
+    # The weights of the first grow fourfold a step by the decay: it stops, and leaves float32 while the other
+    # goes on.
     config = dataclasses.replace(
-        BASE, optimizer="sgd", momentum=0.0, metric="accuracy", early_stopping=1, epochs=40
+        BASE, optimizer="sgd", momentum=0.0, metric="loss", early_stopping=1, epochs=40
     )
-    runs = runs_of(config, {"weight_decay": [-3.0, 0.0]}, seeds=1)
-    runs = [
-        dataclasses.replace(
-            run, config=dataclasses.replace(run.config, learning_rate=1.0 if i == 0 else 1e-9)
-        )
-        for i, run in enumerate(runs)
+    configs = [
+        dataclasses.replace(config, learning_rate=1.0, weight_decay=5.0),
+        dataclasses.replace(config, learning_rate=1e-3, weight_decay=0.0),
     ]
-    results = train_runs(data, runs)
-    assert [result.diverged for result in results] == [False, False]
+    stopped, other = train_runs(data, [Run(one) for one in configs])
+    assert (stopped.diverged, other.diverged) == (False, False)
+    assert stopped.epoch == 1
+    assert other.epoch == 40
+    assert stopped.metrics["loss"] == pytest.approx(fit(data, configs[0]).metrics["loss"], rel=1e-3)
 
 
 def test_a_large_stack_is_split_into_passes(data, monkeypatch):

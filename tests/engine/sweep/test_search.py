@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, build_features
+from enc.engine import Folds, Fraction, Head, build_features
 from enc.engine.encode.encoder import stored
 from enc.engine.sweep.comparison import compared_settings
 from enc.engine.sweep.grid import parse_sweep
@@ -21,7 +21,7 @@ BASE = TrainConfig(epochs=3, batch_size=16, seed=5)
 
 
 def test_folds_hold_out_every_row_once_and_no_text_twice(source, table):
-    found = search(source, table, grid={"learning_rate": [0.1, 0.3]}, folds=4, seeds=2, config=BASE)
+    found = search(source, table, grid={"learning_rate": [0.1, 0.3]}, valid=Folds(4), seeds=2, config=BASE)
     out = found.out_of_fold
     assert (out.num_rows, out.column_names[:5]) == (129, ["source", "row", "fold", "label", "prediction"])
     assert out["row"].to_pylist() == list(range(1, 130))
@@ -37,13 +37,18 @@ def test_folds_hold_out_every_row_once_and_no_text_twice(source, table):
     first = [r.metrics["accuracy"] * np.sum(folds == r.run.fold) for r in first]
     assert accuracy == pytest.approx(sum(first) / 129)
     assert found.head.metrics["accuracy"] == pytest.approx(found.compared[0].mean)
+    for compared in found.compared:
+        values = [result.metrics["accuracy"] for result in compared.results]
+        assert (compared.mean, compared.deviation) == pytest.approx((np.mean(values), np.std(values)))
 
 
 @pytest.mark.parametrize(
     "options", [{"label_column": "label"}, {"label_column": "stars", "task": "regression"}]
 )
 def test_an_ensemble_averages_its_seeds(source, table, tmp_path, options):
-    found = search(source, table, grid={}, seeds=3, ensemble=True, valid_fraction=0.3, config=BASE, **options)
+    found = search(
+        source, table, grid={}, seeds=3, ensemble=True, valid=Fraction(0.3), config=BASE, **options
+    )
     features = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32) + 3
     head = found.head
     with torch.inference_mode():
@@ -65,14 +70,16 @@ def test_parts_are_swept(source, tmp_path):
     build_features(source, tmp_path / "two", encoder)
     grid = parse_sweep(["use=layers=1,layers=2,layers=1,2"])
     assert grid == {"use": ["layers=1", "layers=2", "layers=1,2"]}
-    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid_fraction=0.3, config=BASE)
+    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid=Fraction(0.3), config=BASE)
     best = found.compared[0].setting["use"]
     assert found.head.spec.layers == tuple(int(n) for n in best.partition("=")[2].split(","))
 
 
 def test_values_of_several_kinds_are_one_column(source, table, tmp_path):
     grid = parse_sweep(["head_args.hidden=4,[4,8],[4, 8]", "head_args.dropout=0,0.5"])
-    found = search(source, table, grid=grid, valid_fraction=0.3, config=dataclasses.replace(BASE, head="mlp"))
+    found = search(
+        source, table, grid=grid, valid=Fraction(0.3), config=dataclasses.replace(BASE, head="mlp")
+    )
     assert sorted(found.runs["head_args.hidden"].to_pylist()) == ["4", "4", "[4, 8]", "[4, 8]"]
     assert sorted(found.runs["head_args.dropout"].to_pylist()) == [0.0, 0.0, 0.5, 0.5]
     found.head.save(tmp_path / "head", found.tables)
@@ -82,14 +89,14 @@ def test_values_of_several_kinds_are_one_column(source, table, tmp_path):
 def test_parts_by_another_name_are_the_same_setting(source, tmp_path):
     build_features(source, tmp_path / "two", FakeEncoder(layers=(1, 2)))
     grid = parse_sweep(["use=layers=1,layers=1-2,layers=1,2"])
-    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid_fraction=0.3, config=BASE)
+    found = search(source, Store(tmp_path / "two").open(), grid=grid, valid=Fraction(0.3), config=BASE)
     assert sorted(found.runs["use"].to_pylist()) == ["layers=1", "layers=1-2"]
 
 
 SGD = dataclasses.replace(BASE, optimizer="sgd", standardize=False)
 
 
-@pytest.mark.parametrize("options", [{"valid_fraction": 0.3}, {"folds": 3}])
+@pytest.mark.parametrize("options", [{"valid": Fraction(0.3)}, {"valid": Folds(3)}])
 def test_a_setting_that_diverges_comes_last(source, table, options):
     told = []
     found = search(
@@ -108,7 +115,7 @@ def test_a_setting_that_diverges_comes_last(source, table, options):
     assert np.isfinite(found.head.metrics["loss"])
 
 
-@pytest.mark.parametrize("options", [{"valid_fraction": 0.3}, {"folds": 3}])
+@pytest.mark.parametrize("options", [{"valid": Fraction(0.3)}, {"valid": Folds(3)}])
 def test_an_error_where_all_diverge(source, table, options):
     with pytest.raises(
         DivergedError, match=r"of .* runs diverged, and no setting is left.*sweep learning rates below 1e\+37"
@@ -118,7 +125,7 @@ def test_an_error_where_all_diverge(source, table, options):
 
 def test_a_seed_that_diverged_is_left_out_of_its_setting(source, table):
     results = search(
-        source, table, grid={"learning_rate": [0.001, 0.1]}, seeds=2, valid_fraction=0.3, config=SGD
+        source, table, grid={"learning_rate": [0.001, 0.1]}, seeds=2, valid=Fraction(0.3), config=SGD
     ).compared
     results = [result for compared in results for result in compared.results]
     lost = {id(result) for result in results if result.run.config.seed == 6}
@@ -140,9 +147,9 @@ def test_a_seed_that_diverged_is_left_out_of_its_setting(source, table):
 
 def test_an_ensemble_of_folds_is_judged_as_one(source, table):
     config = dataclasses.replace(BASE, learning_rate=0.1, batch_size=32)
-    found = search(source, table, grid={}, seeds=3, folds=4, ensemble=True, config=config)
+    found = search(source, table, grid={}, seeds=3, valid=Folds(4), ensemble=True, config=config)
     out = found.out_of_fold
-    data = load_examples(source, table, cross_validate=True)
+    data = load_examples(source, table, valid=Folds(2))
     folds, features = out["fold"].to_numpy(), torch.from_numpy(data.train.features.take(np.arange(129)))
     accuracies, losses = [], []
     for fold in range(4):
@@ -165,7 +172,7 @@ def test_an_ensemble_of_folds_is_judged_as_one(source, table):
         torch.testing.assert_close(
             network.head.fc1.weight, alone.network.head.fc1.weight, rtol=1e-3, atol=1e-4
         )
-    single = search(source, table, grid={}, seeds=3, folds=4, config=config).head
+    single = search(source, table, grid={}, seeds=3, valid=Folds(4), config=config).head
     assert single.record["figures_of"] == "the setting on 4 held-out folds, means of 3 seeds"
     assert single.metrics["loss"] == pytest.approx(
         np.mean([r.metrics["loss"] for r in found.compared[0].results]), rel=1e-4
@@ -183,18 +190,26 @@ def test_a_head_that_cannot_be_stacked_is_trained_alone(source, tmp_path):
     told = []
     table = Store(tmp_path / "tokens").open()
     config = dataclasses.replace(BASE, head="lstm", head_args={"hidden": 4}, epochs=1)
-    for options in ({"valid_fraction": 0.3}, {"folds": 3}):
+    for options in ({"valid": Fraction(0.3)}, {"valid": Folds(3)}):
         found = search(
             source, table, grid={"learning_rate": [0.1, 0.2]}, config=config, say=told.append, **options
         )
-        assert found.runs.num_rows == 2 * options.get("folds", 1)
+        assert found.runs.num_rows == 2 * getattr(options["valid"], "count", 1)
     assert "head 'lstm' cannot be stacked" in told[0]
 
 
 def test_bad_sweeps(source, table):
     with pytest.raises(SourceError, match="pass --seeds"):
-        search(source, table, grid={}, ensemble=True, valid_fraction=0.3)
-    with pytest.raises(SourceError, match="one way"):
-        search(source, table, grid={}, folds=3, valid_fraction=0.3)
+        search(source, table, grid={}, ensemble=True, valid=Fraction(0.3))
+    with pytest.raises(SourceError, match=r"not by both; leave one out"):
+        search(source, table, grid={"use": ["layers=1"]}, use=table.spec, valid=Folds(3))
+    for grid in ({"learning_rate": []}, {"optimizer": "adamw"}, {"learning_rate": 0.1}):
+        with pytest.raises(SourceError, match="needs a list of one or more values"):
+            search(source, table, grid=grid, valid=Folds(3))
+    with pytest.raises(SourceError, match="'depth' cannot be swept"):
+        search(source, table, grid={"depth": [1]}, valid=Folds(3))
+    for seeds in (0, 10**23, 1.5, float("nan")):
+        with pytest.raises(SourceError, match="the number of seeds must be a whole number from 1 to 10,000"):
+            search(source, table, grid={}, seeds=seeds, valid=Folds(3))
     with pytest.raises(HeadError, match="there are 120"):
-        search(source, table, grid={}, folds=121)
+        search(source, table, grid={}, valid=Folds(121))

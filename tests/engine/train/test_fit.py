@@ -5,7 +5,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Head, TrainConfig, build_features, train_head
+from enc.engine import Folds, Fraction, Head, TrainConfig, build_features, train_head
+from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import train_head as train
 from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, Store
 from fakes import FakeEncoder
@@ -122,12 +123,21 @@ def test_a_fraction_is_held_out_of_train(data):
     train(
         Source(train_file),
         table,
-        valid_fraction=0.25,
+        valid=Fraction(0.25),
         config=CONFIG,
         on_data=lambda *sets: counts.extend(sets),
     )
     assert counts[0].rows + counts[1].rows == 120
     assert 15 < counts[1].rows < 45
+
+
+def test_the_seed_chooses_the_rows_that_are_held_out(data):
+    train_file, _, table = data
+    held_out = [
+        load_examples(Source(train_file), table, valid=Fraction(0.25), seed=seed).valid.features.locations
+        for seed in (1, 1, 2)
+    ]
+    assert held_out[0].tolist() == held_out[1].tolist() != held_out[2].tolist()
 
 
 def test_standardized_features_have_mean_0_and_variance_1(data):
@@ -155,7 +165,7 @@ def test_missing_features_name_the_command(data, write):
     more = write("more.tsv", "text\tlabel\nnever seen\tlong\n")
     with pytest.raises(
         MissingFeatures,
-        match=r"1 text of .*more\.tsv have no features yet; run `enc build-features .*more\.tsv --text-column text",
+        match=r"1 text of .*more\.tsv have no features yet; run `enc build-features .*\.tsv --text-column",
     ):
         train(Source(valid_file), table, valid=Source(more), config=CONFIG)
 
@@ -170,9 +180,10 @@ def test_unknown_validation_label(data, write):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(), "give validation rows one way"),
-        (dict(valid_fraction=1.5), "between 0 and 1"),
-        (dict(valid_fraction=1e-9), "no row is left for the valid set"),
+        (dict(valid=None), "give the rows to validate on"),
+        (dict(valid=0.2), r"must be a Source, Fraction\(0.2\) or Folds\(5\), not 0.2"),
+        (dict(valid=Folds(5)), "with Folds call search or search_path"),
+        (dict(valid=Fraction(1e-9)), "no row is left for the valid set"),
     ],
 )
 def test_validation_rows_must_be_given(data, options, message):

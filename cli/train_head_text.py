@@ -1,0 +1,104 @@
+"""What `enc train-head` prints: the rows, each epoch, and the figures of the head."""
+
+from typing import TYPE_CHECKING
+
+from ..cli import common
+
+if TYPE_CHECKING:
+    from ..engine import Head
+    from ..engine.train.examples import SetSummary
+    from ..engine.train.fit import EpochResult
+    from ..engine.train.solve import PathResult
+
+_SHOWN_CLASSES = 20
+_MATRIX_CLASSES = 10
+
+
+def counts_text(*sets: "SetSummary") -> str:
+    """Rows and labels of the sets, a line each."""
+    return common.rows_of([(one.name, f"{one.rows:,}", _labels_text(one)) for one in sets])
+
+
+def _labels_text(rows: "SetSummary") -> str:
+    shown = list(rows.counts.items())[:_SHOWN_CLASSES]
+    labels = ", ".join(f"{label}: {count:,}" for label, count in shown)
+    if rows.span:
+        labels = f"labels from {rows.span[0]:g} to {rows.span[1]:g}"
+    left_out = []
+    if rows.unlabelled:
+        left_out.append(f"{rows.unlabelled:,} without label")
+    if rows.rejected:
+        left_out.append(f"{rows.rejected:,} rejected")
+    if left_out:
+        return f"rows ({labels}); left out: {', '.join(left_out)}"
+    return f"rows ({labels})"
+
+
+def epoch_text(result: "EpochResult", epochs: int) -> str:
+    """One epoch of gradient descent."""
+    number = str(result.epoch).rjust(len(str(epochs)))
+    return f"epoch {number}/{epochs}  {_sides(result)}  {result.seconds:.2f} s"
+
+
+def path_text(result: "PathResult") -> str:
+    """One strength of regularisation."""
+    return f"l2 {result.l2:<7g} {_sides(result)}  {result.iterations} iterations  {result.seconds:.2f} s"
+
+
+def _sides(result: "EpochResult | PathResult") -> str:
+    return f"train {_figures(result.train)}  valid {_figures(result.valid)}"
+
+
+def _figures(values: dict[str, float | None]) -> str:
+    return " ".join(
+        f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values.items()
+    )
+
+
+def result_text(head: "Head") -> str:
+    """Metrics, confusion matrix of few classes, and whether the head's size suits the rows."""
+    metrics = head.metrics
+    counts = ("epoch", "train_rows", "valid_rows", "parameters")
+    figures = {
+        name: value
+        for name, value in metrics.items()
+        if name not in (*counts, "majority_rate", "confusion_matrix")
+    }
+    majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
+    kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
+    of = f" of {head.record['figures_of']}" if "figures_of" in head.record else ""
+    lines = [f"kept {kept}:{of} {_figures(figures)}{majority}"]
+    if (
+        head.task.name == "single-label"
+        and len(head.labels) <= _MATRIX_CLASSES
+        and "confusion_matrix" in metrics
+    ):
+        lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
+    return "\n".join([*lines, _size_text(metrics["parameters"], metrics["train_rows"], "l2" in head.record)])
+
+
+def _size_text(parameters: int, rows: int, is_solved: bool) -> str:
+    per_row = parameters / rows
+    ratio = f"{per_row:,.0f}" if per_row > 10 else f"{per_row:.2g}"
+    size = f"{parameters:,} parameters for {rows:,} training rows: {ratio} a row"
+    rule = "the rule of thumb is between 0.5 and 10"
+    if per_row > 10:
+        stronger = "a higher --l2" if is_solved else "a higher --weight-decay"
+        return f"{size} ({rule}: a smaller head, more rows or {stronger} may generalize better)"
+    if per_row < 0.5:
+        return f"{size} ({rule}: a larger head, or features of more layers, may learn more)"
+    return size
+
+
+def _matrix_text(labels: list[str], matrix: list[list[int]]) -> str:
+    """Rows by true label, columns by predicted label."""
+    table = [
+        ["true \\ predicted", *labels],
+        *([label, *(f"{n:,}" for n in row)] for label, row in zip(labels, matrix, strict=True)),
+    ]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    aligned = [
+        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        for row in table
+    ]
+    return "\n".join("  " + "  ".join(cells) for cells in aligned)

@@ -1,0 +1,116 @@
+"""How a head is judged: its loss, its predictions on a set of rows, and the figures saved with it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ...store import SourceError
+from ..heads.ensemble import Ensemble
+from ..heads.head import Head, rows_per_block
+from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
+from ..heads.networks import Standardized
+from ..heads.tasks import Task, loss_weights
+from .config import TrainConfig
+from .examples import Examples, TrainData
+from .solve_config import SolveConfig
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class Result(Protocol):
+    """A step towards a head, as it is logged and kept in its history."""
+
+    @property
+    def row(self) -> dict[str, float | None]:
+        """The figures as columns."""
+        ...
+
+
+def make_loss(data: TrainData, config: TrainConfig | SolveConfig) -> Loss:
+    """The loss of each row, weighted and smoothed, from logits and targets of training or validation."""
+    if config.label_smoothing and not data.task.has_classes:
+        raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
+    weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
+    return lambda logits, target: data.task.loss(logits, target, weights, config.label_smoothing)
+
+
+@torch.inference_mode()
+def evaluate(
+    network: torch.nn.Module, examples: Examples, task: Task, loss: Loss, *, outputs: bool = False
+) -> Predicted:
+    """Mean loss and predictions of a set of rows, and with ``outputs`` the probabilities (or values), too.
+
+    The network stays in evaluation mode.
+    """
+    network.eval()
+    loss_sum, predicted, kept, classes = 0.0, [], [], 1
+    for target, logits in _logits(network, examples):
+        loss_sum += loss(logits, target).sum().item()
+        values = task.activation(logits)
+        classes = values.shape[1]
+        predicted.append(task.decide(values).numpy())
+        if outputs:
+            kept.append(values.numpy())
+    targets = examples.targets
+    probabilities = np.concatenate(kept) if outputs else None
+    return Predicted(
+        task, classes, loss_sum / len(targets), targets, np.concatenate(predicted), probabilities
+    )
+
+
+def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    start = 0
+    for block in examples.features.blocks(rows_per_block(examples.features.spec)):
+        yield (
+            torch.from_numpy(examples.targets[start : start + len(block)]),
+            network(torch.from_numpy(block).float()),
+        )
+        start += len(block)
+
+
+def finished_head(
+    data: TrainData,
+    config: TrainConfig | SolveConfig,
+    network: Standardized | Ensemble,
+    loss: Loss,
+    history: Sequence[Result],
+    *,
+    epoch: int,
+) -> Head:
+    """A trained network as a head, with all metrics of the task on the validation rows.
+
+    The metrics are of the weights that ``network`` has now.
+    """
+    names = metric_names(data.task, data.outputs)
+    validated = evaluate(
+        network, data.valid, data.task, loss, outputs=any(METRICS[name].of_probabilities for name in names)
+    )
+    valid, matrix = data.valid.summary, confusion_matrix(validated)
+    sizes = {
+        "epoch": epoch,
+        "train_rows": data.train.summary.rows,
+        "valid_rows": valid.rows,
+        "parameters": network.parameters_count,
+    }
+    return Head(
+        kind=config.head,
+        arguments=dict(config.head_args),
+        task=data.task,
+        labels=data.labels,
+        spec=data.spec,
+        network=network,
+        feature_set=data.feature_set,
+        text_column=data.text_column,
+        pair_column=data.pair_column,
+        metrics={
+            **compute(names, validated),
+            **({"majority_rate": valid.majority} if data.task.name == "single-label" else {}),
+            **sizes,
+            **({"confusion_matrix": matrix} if matrix else {}),
+        },
+        history=[result.row for result in history],
+        record={"config": asdict(config), **data.record},
+    )
