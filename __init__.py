@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.backends.load import load_encoder
+    from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
     from .engine.encode.encoder import encode_texts
     from .engine.export import export_onnx
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
-    from .engine.finetune.tuned import load_classifier
     from .engine.heads.head import Head
     from .engine.score import predict_texts as predict
     from .engine.score import score_parquet as score
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .engine.train.examples import load_examples
     from .engine.train.fit import train_head
     from .engine.train.solve import solve
+    from .engine.train.solve_config import SolveConfig
+    from .engine.train.validation import Folds, Fraction
     from .store.catalog import Store
     from .store.errors import EncError
     from .store.source import Source
@@ -33,7 +35,10 @@ __version__ = "0.1.0"
 __all__ = [
     "EncError",
     "FeatureTable",
+    "Folds",
+    "Fraction",
     "Head",
+    "SolveConfig",
     "Source",
     "Store",
     "TrainConfig",
@@ -65,6 +70,9 @@ _HOMES = {
     # Heads on features.
     "Head": "engine.heads.head:Head",
     "TrainConfig": "engine.train.config:TrainConfig",
+    "SolveConfig": "engine.train.solve_config:SolveConfig",
+    "Fraction": "engine.train.validation:Fraction",
+    "Folds": "engine.train.validation:Folds",
     "load_examples": "engine.train.examples:load_examples",
     "train_head": "engine.train.fit:train_head",
     "solve": "engine.train.solve:solve",
@@ -74,7 +82,7 @@ _HOMES = {
     "fine_tune": "engine.finetune.run:fine_tune",
     "fine_tune_options": "engine.finetune.options:parse_options",
     # Using what was trained.
-    "load_classifier": "engine.finetune.tuned:load_classifier",
+    "load_classifier": "engine.classifier:load_classifier",
     "predict": "engine.score:predict_texts",
     "score": "engine.score:score_parquet",
     "export_onnx": "engine.export:export_onnx",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backends.load import load_encoder, load_encoder_of
+    from .classifier import load_classifier
     from .encode.build import BuildSummary, build_features
     from .encode.encoder import Encoder, encode_texts
     from .export import export_onnx
     from .finetune.run import fine_tune
-    from .finetune.tuned import load_classifier
     from .heads.head import Head
     from .heads.labels import Labels
     from .score import Prediction, ScoreSummary, predict_texts, score_parquet
@@ -72,7 +72,7 @@ _HOMES = {
     "encode_texts": "encode.encoder:encode_texts",
     "export_onnx": "export:export_onnx",
     "fine_tune": "finetune.run:fine_tune",
-    "load_classifier": "finetune.tuned:load_classifier",
+    "load_classifier": "classifier:load_classifier",
     "load_encoder": "backends.load:load_encoder",
     "load_encoder_of": "backends.load:load_encoder_of",
     "load_examples": "train.examples:load_examples",
