@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
-from .options import Function
+from .errors import EncCommand
+from .options import Function, json_option, options, source_options
+from .progress import note
+from .values import source_of
 
 if TYPE_CHECKING:
     from ..benchmarks.results import Results
 
 
-_report_options = common.options(
+_report_options = options(
     click.option(
         "--output",
         required=True,
@@ -22,7 +24,7 @@ _report_options = common.options(
         metavar="DIR",
         help="Folder for results.json and report.md.",
     ),
-    common.json_option,
+    json_option,
 )
 
 
@@ -41,11 +43,9 @@ def command() -> None:
     """Measure enc against the alternatives, on this machine and on texts of yours."""
 
 
-@command.command(
-    "encode", cls=common.EncCommand, short_help="Texts to features, against transformers and its kin."
-)
+@command.command("encode", cls=EncCommand, short_help="Texts to features, against transformers and its kin.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
-@common.source_options
+@source_options
 @click.option(
     "--model",
     default="minilm",
@@ -84,12 +84,12 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
     from ..benchmarks.bench_encode import run
 
     results = run(
-        common.source_of(sources, values),
+        source_of(sources, values),
         model=values["model"],
         max_length=values["max_length"],
         texts=values["texts"],
         repetitions=values["repetitions"],
-        say=common.note,
+        say=note,
         peer_pythons=values["peer_pythons"],
         int8_model=values["int8_model"],
     )
@@ -97,7 +97,7 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
 
 
 @command.command(
-    "batches", cls=common.EncCommand, short_help="Shuffled epochs of stored features, against other readers."
+    "batches", cls=EncCommand, short_help="Shuffled epochs of stored features, against other readers."
 )
 @click.option(
     "--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384."
@@ -131,16 +131,14 @@ def batches(
         rows=rows or default_rows,
         batch_size=batch_size or default_batch,
         repetitions=repetitions,
-        say=common.note,
+        say=note,
     )
     _report(results, output, as_json)
 
 
-@command.command(
-    "heads", cls=common.EncCommand, short_help="Training heads, against scikit-learn and a torch loop."
-)
+@command.command("heads", cls=EncCommand, short_help="Training heads, against scikit-learn and a torch loop.")
 @click.argument("sources", nargs=-1, metavar="[TRAIN]…")
-@common.source_options
+@source_options
 @click.option("--valid", multiple=True, metavar="FILE", help="With TRAIN: validation rows.")
 @click.option(
     "--label-column",
@@ -184,24 +182,24 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
 
     if not sources:
         names = ("rows", "token_rows", "batch_size", "repetitions")
-        _report(run(**{name: values[name] for name in names}, say=common.note), output, as_json)
+        _report(run(**{name: values[name] for name in names}, say=note), output, as_json)
         return
     if not values["valid"]:
         raise SourceError("the tutorial's job has validation rows: pass them with --valid FILE")
     results = run_tutorial(
-        common.source_of(sources, values),
-        common.source_of(values["valid"], values, query=None),
+        source_of(sources, values),
+        source_of(values["valid"], values, query=None),
         model=values["model"],
         label_column=values["label_column"],
         repetitions=values["repetitions"],
-        say=common.note,
+        say=note,
     )
     _report(results, output, as_json)
 
 
 @command.command(
     "fine-tune",
-    cls=common.EncCommand,
+    cls=EncCommand,
     context_settings={"ignore_unknown_options": True},
     short_help="Training the whole model, against a plain Trainer.",
 )
@@ -226,13 +224,11 @@ def fine_tune(
 
     chosen = [CONTENDERS[name] for name in only or CONTENDERS]
     with contextlib.redirect_stdout(sys.stderr):  # trainers print
-        results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=common.note)
+        results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=note)
     _report(results, output, as_json)
 
 
-@command.command(
-    "start", cls=common.EncCommand, short_help="How long whole commands take that have little to do."
-)
+@command.command("start", cls=EncCommand, short_help="How long whole commands take that have little to do.")
 @click.option(
     "--model",
     default="minilm",
@@ -249,7 +245,7 @@ def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
     """
     from ..benchmarks.bench_start import run
 
-    _report(run(model=model, repetitions=repetitions, say=common.note), output, as_json)
+    _report(run(model=model, repetitions=repetitions, say=note), output, as_json)
 
 
 def _report(results: "Results", output: str, as_json: bool) -> None:
@@ -257,4 +253,4 @@ def _report(results: "Results", output: str, as_json: bool) -> None:
 
     report = write_report(results, output)
     click.echo(json.dumps(results.as_dict()) if as_json else report.read_text(encoding="utf-8"))
-    common.note(f"written: {report.with_name('results.json')} and {report}")
+    note(f"written: {report.with_name('results.json')} and {report}")

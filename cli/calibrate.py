@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import device_option, json_option, setting_options, source_options
+from .progress import note
+from .values import setting_values, source_of
 
 if TYPE_CHECKING:
     from ..engine.backends.candidates import Candidate
@@ -14,15 +17,15 @@ if TYPE_CHECKING:
     from ..store import Source
 
 
-@click.command("calibrate", cls=common.EncCommand, short_help="Measure the ways to encode on texts of yours.")
+@click.command("calibrate", cls=EncCommand, short_help="Measure the ways to encode on texts of yours.")
 @click.argument("model")
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
-@common.source_options
-@common.setting_options
+@source_options
+@setting_options
 @click.option(
     "--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), help="Measure this precision only."
 )
-@common.device_option
+@device_option
 @click.option("--label-column", metavar="NAME", help="For int8: column of the label.")
 @click.option(
     "--valid", multiple=True, metavar="FILE", help="For int8: validation rows; may be given several times."
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     "--valid-fraction", type=float, help="For int8: hold out this share of SOURCE's texts.  [default: 0.2]"
 )
 @click.option("--output", type=click.Path(), metavar="DIR", help="For int8: folder for the quantized model.")
-@common.json_option
+@json_option
 @click.pass_context
 def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: bool, **values: Any) -> None:
     """Time every backend and precision of MODEL on a sample of SOURCE…, and show the table.
@@ -42,7 +45,7 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
     on features of full precision and of int8. If that costs at most half a point of accuracy, the
     quantized model is written to --output, to be used as any --model.
     """
-    source = common.source_of(sources, values)
+    source = source_of(sources, values)
     if values["precision"] == "int8":
         judged = _judge(model, source, values)
         click.echo(
@@ -56,7 +59,7 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
     from ..engine.encode.checkpoint import checkpoint_of
     from ..store import ModelError
 
-    checkpoint = checkpoint_of(model, **common.setting_values(values))
+    checkpoint = checkpoint_of(model, **setting_values(values))
     if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized; there is only one way to run it")
     sample = sample_of(checkpoint, source)
@@ -83,7 +86,7 @@ def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
         raise SourceError("give validation rows one way: --valid FILE, or --valid-fraction 0.2")
     valid = Fraction(0.2)
     if values["valid"]:
-        valid = common.source_of(values["valid"], values, query=None)
+        valid = source_of(values["valid"], values, query=None)
     elif values["valid_fraction"] is not None:
         valid = Fraction(values["valid_fraction"])
     return judge_int8(
@@ -92,8 +95,8 @@ def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
         values["output"],
         valid=valid,
         label_column=values["label_column"],
-        say=common.note,
-        **common.setting_values(values),
+        say=note,
+        **setting_values(values),
     )
 
 

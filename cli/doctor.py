@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import json_option
 from .text import size_text
 
 if TYPE_CHECKING:
@@ -16,11 +17,9 @@ _Rows = list[tuple[str, str]]
 _SLOW_SECONDS = 0.05
 
 
-@click.command(
-    "doctor", cls=common.EncCommand, short_help="Tell what this machine and this installation have."
-)
+@click.command("doctor", cls=EncCommand, short_help="Tell what this machine and this installation have.")
 @click.option("--torch", "ask_torch", is_flag=True, help="Import torch and ask it, too; that takes seconds.")
-@common.json_option
+@json_option
 def command(ask_torch: bool, as_json: bool) -> None:
     """Tell what is installed, what the processor has, which backend `auto` takes, and what is missing.
 

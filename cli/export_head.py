@@ -4,15 +4,15 @@ import json
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import json_option
+from .values import find_local_modules
 
 
-@click.command(
-    "export-head", cls=common.EncCommand, short_help="Write a head's weights as a torch state_dict."
-)
+@click.command("export-head", cls=EncCommand, short_help="Write a head's weights as a torch state_dict.")
 @click.argument("head_folder", metavar="HEAD")
 @click.argument("output", metavar="OUT.pth")
-@common.json_option
+@json_option
 def command(head_folder: str, output: str, as_json: bool) -> None:
     """Write the weights of HEAD as a torch state_dict: fc1.weight and fc1.bias of a linear head.
 
@@ -21,7 +21,7 @@ def command(head_folder: str, output: str, as_json: bool) -> None:
     from ..engine import Head
     from ..engine.heads.state_dict import export_state_dict
 
-    common.find_local_modules()
+    find_local_modules()
     head = Head.load(head_folder)
     names = export_state_dict(head, output)
     if as_json:

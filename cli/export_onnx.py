@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import json_option, setting_options
+from .values import find_local_modules, setting_values
 
 
-@click.command("export-onnx", cls=common.EncCommand, short_help="Write an encoder as one ONNX file.")
+@click.command("export-onnx", cls=EncCommand, short_help="Write an encoder as one ONNX file.")
 @click.argument("names", nargs=-1, metavar="[MODEL] OUTPUT.onnx")
 @click.option(
     "--head",
@@ -18,7 +20,7 @@ from ..cli import common
     metavar="DIR",
     help="Export this head with its encoder, in place of MODEL.",
 )
-@common.setting_options
+@setting_options
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -31,7 +33,7 @@ from ..cli import common
     type=click.Choice(["any", "cpu", "cuda"]),
     help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  [default: any; cuda for fp16]",
 )
-@common.json_option
+@json_option
 def command(
     names: tuple[str, ...],
     head_folder: str | None,
@@ -56,7 +58,7 @@ def command(
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
     model, output = names[0], names[-1]
-    common.find_local_modules()
+    find_local_modules()
     head = load_classifier(head_folder) if head_folder else None
     if head is not None:
         spec = head.spec
@@ -66,7 +68,7 @@ def command(
                 f"model '{spec.model}' is not the one the head was trained with; its weights have changed"
             )
     else:
-        checkpoint = checkpoint_of(model, **common.setting_values(values))
+        checkpoint = checkpoint_of(model, **setting_values(values))
     target = target or ("cuda" if precision == "fp16" else "any")
     export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
     size = Path(output).stat().st_size

@@ -8,10 +8,14 @@ from typing import Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand, set_debug
+from .options import json_option
+from .progress import note
+from .text import rows_of
+from .values import find_local_modules
 
 
-class _PassingCommand(common.EncCommand):
+class _PassingCommand(EncCommand):
     """Hands its options on as they are, because another parser reads them."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -24,7 +28,7 @@ class _PassingCommand(common.EncCommand):
         for word, after in zip(args, [*args[1:], "--"], strict=True):
             if word != "--debug" or not after.startswith("--"):
                 kept.append(word)
-        common.set_debug(ctx, len(kept) < len(args))
+        set_debug(ctx, len(kept) < len(args))
         return super().parse_args(ctx, kept)
 
 
@@ -37,7 +41,7 @@ class _PassingCommand(common.EncCommand):
 @click.option(
     "--all-options", is_flag=True, help="List the options, but for those of transformers' TrainingArguments."
 )
-@common.json_option
+@json_option
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[RUN_GLUE OPTIONS]…")
 def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> None:
     """Fine-tune a model for classification or regression, with run_glue.py's command line as it stands.
@@ -65,16 +69,16 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
 
     check_early(arguments)
     if "transformers" not in sys.modules and os.environ.get("RANK", "0") == "0":
-        common.note("loading torch and transformers")
+        note("loading torch and transformers")
     from ..engine.finetune.options import is_main_process, parse_options
     from ..engine.finetune.run import fine_tune
 
     options = parse_options(arguments)
-    common.find_local_modules()
+    find_local_modules()
     # The trainer prints to stdout.
     redirected = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with redirected:
-        result = fine_tune(options, say=common.note)
+        result = fine_tune(options, say=note)
     if not is_main_process(options.training):
         return
     if as_json:
@@ -105,7 +109,7 @@ def _list_options() -> None:
         if number:
             click.echo()
         click.echo(f"{group}:")
-        click.echo(common.rows_of([(f"--{name}", "", text) for name, text in options]))
+        click.echo(rows_of([(f"--{name}", "", text) for name, text in options]))
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import json_option, store_option
+from .values import find_local_modules, key_values
 
 
-@click.command("import-head", cls=common.EncCommand, short_help="Make a head of a torch state_dict.")
+@click.command("import-head", cls=EncCommand, short_help="Make a head of a torch state_dict.")
 @click.argument("weights", metavar="IN.pth")
 @click.argument("output", metavar="HEAD")
-@common.store_option
+@store_option
 @click.option(
     "--features", metavar="NAME", help="Feature set whose features the weights take.  [default: the only one]"
 )
@@ -39,7 +41,7 @@ from ..cli import common
     metavar="ARGS",
     help="Its arguments: hidden=256,dropout=0.2 or a JSON object.",
 )
-@common.json_option
+@json_option
 def command(
     weights: str,
     output: str,
@@ -60,7 +62,7 @@ def command(
     from ..engine.heads.state_dict import import_state_dict
     from ..store import Store
 
-    common.find_local_modules()
+    find_local_modules()
     require_replaceable(Path(output))
     table = Store(store).open(features)
     head = import_state_dict(
@@ -70,7 +72,7 @@ def command(
         feature_set=table.name,
         text_column=text_column,
         kind=kind,
-        arguments=common.key_values(head_args, "--head-args"),
+        arguments=key_values(head_args, "--head-args"),
     )
     head.save(output)
     if as_json:

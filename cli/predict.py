@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import backend_options, classifier_options, json_option
+from .values import backend_values, load_classifier
 
 if TYPE_CHECKING:
     from ..engine.score import Prediction
 
 
-@click.command("predict", cls=common.EncCommand, short_help="Try a head on texts.")
-@common.classifier_options
+@click.command("predict", cls=EncCommand, short_help="Try a head on texts.")
+@classifier_options
 @click.argument("texts", nargs=-1, metavar="[TEXT]…")
 @click.option(
     "--tokens",
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     metavar="TEXT TEXT",
     help="A pair of texts; may be given several times.",
 )
-@common.backend_options
-@common.json_option
+@backend_options
+@json_option
 def command(
     texts: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
@@ -43,7 +45,7 @@ def command(
 
     if bool(texts) == bool(pairs):
         raise SourceError('give something to predict: texts ("…" "…"), or pairs (--pair "…" "…")')
-    head, model = common.load_classifier(values)
+    head, model = load_classifier(values)
     if bool(pairs) != bool(head.pair_column):
         wanted = (
             "pairs; pass --pair TEXT TEXT" if head.pair_column else "single texts; pass them without --pair"
@@ -52,7 +54,7 @@ def command(
     empty = [text for text in (texts or [a + b for a, b in pairs]) if not text.strip()]
     if empty:
         raise SourceError("a text is empty; there is nothing to predict")
-    encoder = load_encoder_of(head.spec, model=model, **common.backend_values(values))
+    encoder = load_encoder_of(head.spec, model=model, **backend_values(values))
     firsts, seconds = list(texts), None
     if pairs:
         firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]

@@ -6,31 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import backend_options, classifier_options, json_option, text_options
+from .progress import note, progress_bar
+from .text import rejects_line, rows_of, seconds_line
+from .values import backend_values, load_classifier
 
 if TYPE_CHECKING:
     from ..engine import Encoder, ScoreSummary
     from ..store import FeatureSpec
 
 
-@click.command("score", cls=common.EncCommand, short_help="Add predictions to a Parquet file.")
+@click.command("score", cls=EncCommand, short_help="Add predictions to a Parquet file.")
 @click.argument("input", metavar="INPUT.parquet")
 @click.argument("output", metavar="OUTPUT.parquet")
-@common.classifier_options
+@classifier_options
 @click.option(
     "--store",
     type=click.Path(),
     metavar="DIR",
     help="Folder of the feature sets; without it, nothing is kept.",
 )
-@common.text_options
+@text_options
 @click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option(
     "--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns."
 )
-@common.backend_options
-@common.json_option
+@backend_options
+@json_option
 def command(
     input: str,
     output: str,
@@ -51,13 +55,13 @@ def command(
     """
     from ..engine import load_encoder_of, score_parquet
 
-    head, model = common.load_classifier(values)
+    head, model = load_classifier(values)
 
     def load(spec: "FeatureSpec") -> "Encoder":
-        common.note(f"loading {model or spec.model} …")
-        return load_encoder_of(spec, model=model, **common.backend_values(values))
+        note(f"loading {model or spec.model} …")
+        return load_encoder_of(spec, model=model, **backend_values(values))
 
-    with common.progress_bar("encoding") as progress:
+    with progress_bar("encoding") as progress:
         summary = score_parquet(
             input,
             output,
@@ -81,9 +85,9 @@ def _summary_text(summary: "ScoreSummary") -> str:
     lines = [
         ("rows read", f"{summary.rows:,}", ""),
         ("scored", f"{summary.scored:,}", predictions),
-        ("null prediction", f"{summary.rejected:,}", common.rejects_line(summary.rejects)),
+        ("null prediction", f"{summary.rejected:,}", rejects_line(summary.rejects)),
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
-        ("seconds", f"{summary.seconds['total']:.2f}", common.seconds_line(summary.seconds)),
+        ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),
     ]
-    return f"scored rows are in '{summary.output}'\n{common.rows_of(lines)}"
+    return f"scored rows are in '{summary.output}'\n{rows_of(lines)}"

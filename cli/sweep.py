@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .text import table_text
+
 if TYPE_CHECKING:
     from ..engine.sweep.comparison import Compared, Found
     from ..store import FeatureTable, Source
@@ -40,18 +42,14 @@ def search_for(
 def sweep_text(found: "Found") -> str:
     """Settings, the best first, with the mean and standard deviation of the metric over seeds and folds."""
     names = list(found.compared[0].setting)
-    header = [*names, found.metric, "runs"]
-    rows = [header]
+    rows = []
     for compared in found.compared[:_SHOWN]:
         mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
         rows.append([*(_shown(compared.setting[name]) for name in names), mean, _runs_text(compared)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    table = table_text([*names, found.metric, "runs"], rows)
     if len(found.compared) > _SHOWN:
-        lines.append(f"… {len(found.compared) - _SHOWN} more in sweep.parquet")
-    return "\n".join(lines)
+        table += f"\n… {len(found.compared) - _SHOWN} more in sweep.parquet"
+    return table
 
 
 def _runs_text(compared: "Compared") -> str:

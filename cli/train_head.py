@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .errors import EncCommand
+from .options import backend_options, json_option, source_options, store_option
+from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_options import config_of, grid_of, training_rows
+from .values import backend_values, find_local_modules
 
 if TYPE_CHECKING:
     from ..store import FeatureSpec, FeatureTable, Source
 
 
-@click.command("train-head", cls=common.EncCommand, short_help="Train a head on stored features.")
+@click.command("train-head", cls=EncCommand, short_help="Train a head on stored features.")
 @click.argument("train", nargs=-1, metavar="TRAIN…")
-@common.store_option
+@store_option
 @click.option("--features", metavar="NAME", help="Feature set to train on.  [default: the only one]")
 @click.option(
     "--use", metavar="PARTS", help="Train on parts of the features: layers=9-12,pooling=mean.  [default: all]"
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     type=click.Choice(["single-label", "multi-label", "regression"]),
     help="What to learn.  [default: single-label; multi-label for lists and several columns]",
 )
-@common.source_options
+@source_options
 @click.option(
     "--head",
     default="linear",
@@ -166,8 +169,8 @@ if TYPE_CHECKING:
     "--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction."
 )
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
-@common.backend_options
-@common.json_option
+@backend_options
+@json_option
 def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **values: Any) -> None:
     """Train a head on stored features, and save it.
 
@@ -178,8 +181,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     from ..engine.train.columns import require_columns
     from ..store import Source, Store
 
-    common.find_local_modules()
-    say = common.note if as_json else click.echo
+    find_local_modules()
+    say = note if as_json else click.echo
     config = config_of(values)
     train_source, valid = training_rows(train, values, say)
     require_output(output)
@@ -235,8 +238,8 @@ def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any
     from ..engine import build_features, load_encoder_of
     from .build_features import summary_text
 
-    encoder = load_encoder_of(table.spec, **common.backend_values(values))
+    encoder = load_encoder_of(table.spec, **backend_values(values))
     for source in sources:
-        with common.progress_bar("encoding") as progress:
+        with progress_bar("encoding") as progress:
             summary = build_features(source, values["store"], encoder, name=table.name, progress=progress)
-        common.note(summary_text(summary, values["store"]))
+        note(summary_text(summary, values["store"]))

@@ -1,8 +1,9 @@
 """What `enc train-head` prints: the rows, each epoch, and the figures of the head."""
 
+from textwrap import indent
 from typing import TYPE_CHECKING
 
-from ..cli import common
+from .text import rows_of, table_text
 
 if TYPE_CHECKING:
     from ..engine import Head
@@ -16,7 +17,7 @@ _MATRIX_CLASSES = 10
 
 def counts_text(*sets: "SetSummary") -> str:
     """Rows and labels of the sets, a line each."""
-    return common.rows_of([(one.name, f"{one.rows:,}", _labels_text(one)) for one in sets])
+    return rows_of([(one.name, f"{one.rows:,}", _labels_text(one)) for one in sets])
 
 
 def _labels_text(rows: "SetSummary") -> str:
@@ -92,13 +93,5 @@ def _size_text(parameters: int, rows: int, is_solved: bool) -> str:
 
 def _matrix_text(labels: list[str], matrix: list[list[int]]) -> str:
     """Rows by true label, columns by predicted label."""
-    table = [
-        ["true \\ predicted", *labels],
-        *([label, *(f"{n:,}" for n in row)] for label, row in zip(labels, matrix, strict=True)),
-    ]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    aligned = [
-        [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        for row in table
-    ]
-    return "\n".join("  " + "  ".join(cells) for cells in aligned)
+    rows = [[label, *(f"{n:,}" for n in row)] for label, row in zip(labels, matrix, strict=True)]
+    return indent(table_text(["true \\ predicted", *labels], rows, right=labels), "  ")

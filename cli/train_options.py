@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..cli import common
+from .values import key_values, source_of
 
 if TYPE_CHECKING:
     from ..engine import SolveConfig, TrainConfig
@@ -76,7 +76,7 @@ def _train_config(values: dict[str, Any]) -> "TrainConfig":
         raise SourceError("--momentum is for --optimizer sgd; add that, or leave out --momentum")
     return TrainConfig(
         **options,
-        head_args=common.key_values(values["head_args"], "--head-args"),
+        head_args=key_values(values["head_args"], "--head-args"),
         class_weights=_class_weights(values),
     )
 
@@ -114,7 +114,7 @@ def _class_weights(values: dict[str, Any]) -> Any:
     weights = values["class_weights"]
     if weights == ("balanced",):
         return "balanced"
-    return common.key_values(weights, "--class-weights") or None
+    return key_values(weights, "--class-weights") or None
 
 
 def _is_given(name: str) -> bool:
@@ -129,12 +129,10 @@ def training_rows(
     from ..engine import Folds, Fraction
     from ..store import SourceError
 
-    source, condition = common.source_of(train, values), values["valid_where"]
+    source, condition = source_of(train, values), values["valid_where"]
     ways: list[tuple[str, Callable[[], Validation]]] = []
     if values["valid"]:
-        ways.append(
-            ("--valid", lambda: common.source_of(values["valid"], values, query=None, where=condition))
-        )
+        ways.append(("--valid", lambda: source_of(values["valid"], values, query=None, where=condition)))
     elif condition is not None:
         ways.append(("--valid-where", lambda: replace(source, where=condition)))
     if values["valid_fraction"] is not None:

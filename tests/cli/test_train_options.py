@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from click import BadParameter
-from enc.cli.common import key_values
+from enc.cli.values import key_values
 from enc.store import FeatureTable
 from fakes import fake_spec
 
