@@ -57,7 +57,6 @@ def command(
     source = source_of(sources, values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
-    note(f"loading {values['model'] or 'the encoder'} …")
     encoder = _encoder(store, name, values)
     from ..engine import build_features
 
@@ -89,7 +88,7 @@ def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
     if name and has_log(Path(store, name)):
         spec = FeatureTable(Path(store, name)).spec
         asked = {"model": spec.model, **spec.setting} | asked
-    return load_encoder(**asked, **backend_values(values))
+    return load_encoder(**asked, **backend_values(values), say=note)
 
 
 def summary_text(summary: "BuildSummary", store: str) -> str:

@@ -59,7 +59,7 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
     from ..engine.encode.checkpoint import checkpoint_of
     from ..store import ModelError
 
-    checkpoint = checkpoint_of(model, **setting_values(values))
+    checkpoint = checkpoint_of(model, say=note, **setting_values(values))
     if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized; there is only one way to run it")
     sample = sample_of(checkpoint, source)
@@ -80,7 +80,8 @@ def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
     for name in ("label_column", "output"):
         if not values[name]:
             raise ModelError(
-                f"int8 is judged by the quality of a head, and kept as a model folder: pass --{name.replace('_', '-')}"
+                "int8 is judged by the quality of a head, and kept as a model folder: pass "
+                f"--{name.replace('_', '-')}"
             )
     if values["valid"] and values["valid_fraction"] is not None:
         raise SourceError("give validation rows one way: --valid FILE, or --valid-fraction 0.2")
@@ -104,9 +105,13 @@ def _table(results: "list[Candidate]", baseline: float | None = None) -> str:
     baseline = baseline or results[0].texts_per_second or 1.0
     lines = []
     for c in results:
-        figures = f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  {c.tokens_per_batch:>6,} tokens a batch"
+        figures = (
+            f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  "
+            f"{c.tokens_per_batch:>6,} tokens a batch"
+        )
         lines.append(
-            f"{c.name:<14}{figures if c.texts_per_second else '':<56}  {c.problem or f'cosine {c.cosine:.5f}'}"
+            f"{c.name:<14}{figures if c.texts_per_second else '':<56}  "
+            f"{c.problem or f'cosine {c.cosine:.5f}'}"
         )
     return "\n".join(lines)
 
@@ -119,7 +124,8 @@ def _judged_text(judged: "Judged", output: str) -> str:
             f"{judgement.recipe}:",
             _table([judgement.measured], judged.full[0].texts_per_second),
             f"head accuracy {judgement.full:.4f} in full precision, {judgement.int8:.4f} in int8: "
-            f"{100 * (judgement.int8 - judgement.full):+.2f} points, {'accepted' if judgement.passed else 'not accepted'}",
+            f"{100 * (judgement.int8 - judgement.full):+.2f} points, "
+            f"{'accepted' if judgement.passed else 'not accepted'}",
         ]
     if judged.passed:
         return "\n".join([*lines, "", f"written: {output}; use it with --model {output}"])

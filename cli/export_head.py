@@ -32,5 +32,6 @@ def command(head_folder: str, output: str, as_json: bool) -> None:
         )
     else:
         click.echo(
-            f"written: {output} with {', '.join(names)}; outputs in the order {', '.join(map(str, head.labels.values))}"
+            f"written: {output} with {', '.join(names)}; outputs in the order "
+            f"{', '.join(map(str, head.labels.values))}"
         )

@@ -1,5 +1,6 @@
 """`enc export-onnx`"""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from .values import find_local_modules, setting_values
 @click.option(
     "--target",
     type=click.Choice(["any", "cpu", "cuda"]),
-    help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  [default: any; cuda for fp16]",
+    help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  "
+    "[default: any; cuda for fp16]",
 )
 @json_option
 def command(
@@ -48,15 +50,14 @@ def command(
     regression's predictions. The file runs in plain onnxruntime; for
     --target cuda, texts of a batch must be padded on the right.
     """
-    import dataclasses
-
-    from ..engine.classifier import load_classifier
-    from ..engine.encode.checkpoint import checkpoint_of
-    from ..engine.export import export_onnx
     from ..store import ModelError
 
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
+    from ..engine.classifier import load_classifier
+    from ..engine.encode.checkpoint import checkpoint_of
+    from ..engine.export import export_onnx
+
     model, output = names[0], names[-1]
     find_local_modules()
     head = load_classifier(head_folder) if head_folder else None
@@ -77,10 +78,12 @@ def command(
         return
     click.echo(f"written: {output}, {size / 1e6:.1f} MB, {precision}")
     click.echo(
-        f"differs from torch by {export.difference:.1e} at the most (fp32 there); mean cosine {export.cosine:.5f}"
+        f"differs from torch by {export.difference:.1e} at the most (fp32 there); mean cosine "
+        f"{export.cosine:.5f}"
     )
     if target != "any":
         fusions = ", ".join(f"{count} {name}" for name, count in export.fused.items())
         click.echo(
-            f"fused for ONNX Runtime on {target}: {fusions or 'nothing was found to fuse; these are plain operators'}"
+            f"fused for ONNX Runtime on {target}: "
+            f"{fusions or 'nothing was found to fuse; these are plain operators'}"
         )

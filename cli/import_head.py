@@ -79,5 +79,6 @@ def command(
         click.echo(json.dumps({"output": output, "labels": list(head.labels.values)}, ensure_ascii=False))
     else:
         click.echo(
-            f"head saved in '{output}': {kind}, labels {', '.join(map(str, head.labels.values))}, features '{table.name}'"
+            f"head saved in '{output}': {kind}, labels {', '.join(map(str, head.labels.values))}, "
+            f"features '{table.name}'"
         )

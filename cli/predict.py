@@ -7,6 +7,7 @@ import click
 
 from .errors import EncCommand
 from .options import backend_options, classifier_options, json_option
+from .progress import note
 from .values import backend_values, load_classifier
 
 if TYPE_CHECKING:
@@ -40,21 +41,22 @@ def command(
     **values: Any,
 ) -> None:
     """Try a head on texts: the label (or labels, or number) and the probability of each class."""
-    from ..engine import load_encoder_of, predict_texts
     from ..store import SourceError
 
     if bool(texts) == bool(pairs):
         raise SourceError('give something to predict: texts ("…" "…"), or pairs (--pair "…" "…")')
+    empty = [text for text in (texts or [a + b for a, b in pairs]) if not text.strip()]
+    if empty:
+        raise SourceError("a text is empty; there is nothing to predict")
     head, model = load_classifier(values)
     if bool(pairs) != bool(head.pair_column):
         wanted = (
             "pairs; pass --pair TEXT TEXT" if head.pair_column else "single texts; pass them without --pair"
         )
         raise SourceError(f"the head was trained on {wanted}")
-    empty = [text for text in (texts or [a + b for a, b in pairs]) if not text.strip()]
-    if empty:
-        raise SourceError("a text is empty; there is nothing to predict")
-    encoder = load_encoder_of(head.spec, model=model, **backend_values(values))
+    from ..engine import load_encoder_of, predict_texts
+
+    encoder = load_encoder_of(head.spec, model=model, **backend_values(values), say=note)
     firsts, seconds = list(texts), None
     if pairs:
         firsts, seconds = [first for first, _ in pairs], [second for _, second in pairs]

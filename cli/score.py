@@ -58,8 +58,7 @@ def command(
     head, model = load_classifier(values)
 
     def load(spec: "FeatureSpec") -> "Encoder":
-        note(f"loading {model or spec.model} …")
-        return load_encoder_of(spec, model=model, **backend_values(values))
+        return load_encoder_of(spec, model=model, **backend_values(values), say=note)
 
     with progress_bar("encoding") as progress:
         summary = score_parquet(

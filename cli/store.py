@@ -60,9 +60,10 @@ def show(store: str, name: str | None, as_json: bool) -> None:
             continue
         size, shards = size_text(table.bytes), len(table.shards)
         click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards} shards, version {table.version}")
+        width = max(map(len, setting))
         for key, value in setting.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
-            click.echo(f"  {key:<12} {shown}")
+            click.echo(f"  {key:<{width}}  {shown}".rstrip())
 
 
 def _summary(table: "FeatureTable") -> dict[str, Any]:

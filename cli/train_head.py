@@ -238,7 +238,7 @@ def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any
     from ..engine import build_features, load_encoder_of
     from .build_features import summary_text
 
-    encoder = load_encoder_of(table.spec, **backend_values(values))
+    encoder = load_encoder_of(table.spec, **backend_values(values), say=note)
     for source in sources:
         with progress_bar("encoding") as progress:
             summary = build_features(source, values["store"], encoder, name=table.name, progress=progress)

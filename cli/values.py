@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
     """The classifier that the values of `classifier_options` name; the folder of its encoder if it moved."""
-    from ..engine.classifier import load_classifier as load
     from ..store import SourceError
 
     if not (values["head"] or values["model"]):
         raise SourceError("what is to predict? pass --head DIR, or --model DIR with a fine-tuned model")
+    from ..engine.classifier import load_classifier as load
+
     find_local_modules()
     return load(values["head"] or values["model"]), values["model"] if values["head"] else None
 

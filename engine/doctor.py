@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ PACKAGES = (
     "torch", "transformers", "tokenizers", "numpy", "pyarrow", "duckdb", "deltalake",
     "onnxruntime", "openvino", "onnx", "nncf", "peft", "datasets",
 )  # fmt: skip
-_OTHER_NAMES = {"onnxruntime": "onnxruntime-gpu"}
 _EXTRAS = {
     "openvino": ("the fastest backend on CPUs", ("openvino",)),
     "onnx": ("ONNX graphs: export, and the backend", ("onnx",)),
@@ -100,7 +98,10 @@ class Diagnosis:
 
 
 def diagnose(*, ask_torch: bool = False) -> Diagnosis:
-    """Look at everything. It takes about a second, and with ``ask_torch`` the import of torch besides."""
+    """Look at everything, without importing torch unless ``ask_torch``.
+
+    transformers is imported where the embedded model was never used on this machine.
+    """
     seconds: dict[str, float] = {}
 
     def timed(name: str, look: Callable[[], Any]) -> Any:
@@ -130,8 +131,10 @@ def diagnose(*, ask_torch: bool = False) -> Diagnosis:
 
 def versions() -> dict[str, str | None]:
     """Releases of enc, Python, and the packages that decide what enc can do; nothing is imported."""
-    found = {"enc-features": _version("enc-features"), "Python": platform.python_version()}
-    return found | {package: _version(package) for package in PACKAGES}
+    from .encode.releases import installed_release
+
+    found = {"enc-features": installed_release("enc-features"), "Python": platform.python_version()}
+    return found | {package: installed_release(package) for package in PACKAGES}
 
 
 def backends() -> list[BackendState]:
@@ -240,13 +243,6 @@ def _onnx_state(name: str) -> tuple[bool, str]:
     if not find_spec("onnx"):
         return False, f"cannot make graphs: {_pip('onnx')}"
     return True, f"onnxruntime with {shown}" if name == "onnx" else ""
-
-
-def _version(package: str) -> str | None:
-    for name in (package, _OTHER_NAMES.get(package, package)):
-        with suppress(PackageNotFoundError):
-            return version(name)
-    return None
 
 
 def _pip(extra: str) -> str:

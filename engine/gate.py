@@ -72,7 +72,8 @@ def judge_int8(
     say: Callable[[str], None] = lambda _: None,
     **setting: Unpack[Setting],
 ) -> Judged:
-    """Quantize ``model`` on texts of ``train``, and keep it in ``output`` if a head on its features is as good.
+    """Quantize ``model`` on texts of ``train``, and keep it in ``output`` if a head on its features is as
+    good.
 
     Recipes are tried in order until one passes; ``output`` is not touched if none does. All texts
     are encoded once in full precision and once for each recipe, in a temporary store. Raises

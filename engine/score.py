@@ -154,7 +154,8 @@ def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> Fea
     if tables and tables[0].name == head.feature_set:
         differences = "; ".join(tables[0].spec.differences(head.spec))
         raise SpecError(
-            f"feature set '{head.feature_set}' in '{store}' is not of the setting the head was trained on ({differences})"
+            f"feature set '{head.feature_set}' in '{store}' is not of the setting the head was trained "
+            f"on ({differences})"
         )
     return Store(store).create(head.feature_set, head.spec) if create else None
 
@@ -199,7 +200,8 @@ def _input_schema(input: Path, added: list[pa.Field]) -> pa.Schema:
         schema = pq.read_schema(input)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
-            f"'{input}' is not a Parquet file; DuckDB makes one: COPY (FROM read_csv('{input}')) TO 'input.parquet'"
+            f"'{input}' is not a Parquet file; DuckDB makes one: COPY (FROM read_csv('{input}')) TO "
+            "'input.parquet'"
         ) from error
     taken = [field.name for field in added if field.name in schema.names]
     if taken:

@@ -32,7 +32,10 @@ def main() -> None:
     held_out, scored = str(OUTPUT / "held-out.parquet"), str(OUTPUT / "scored.parquet")
 
     # Every fifth row is kept away from training and scored at the end.
-    rows = f"SELECT *, row_number() OVER () % 5 = 0 AS held_out FROM read_csv('{sample}', delim='\t', quote='', header=true)"
+    rows = (
+        f"SELECT *, row_number() OVER () % 5 = 0 AS held_out FROM read_csv('{sample}', delim='\t', "
+        "quote='', header=true)"
+    )
     training = str(OUTPUT / "train.parquet")
     for path, condition in ((training, "NOT held_out"), (held_out, "held_out")):
         duckdb.execute(
@@ -58,10 +61,12 @@ def main() -> None:
     )
 
     right, majority, total = duckdb.sql(
-        f"SELECT count(*) FILTER (prediction = label), greatest(sum(label), sum(1 - label)), count(*) FROM '{scored}'"
+        "SELECT count(*) FILTER (prediction = label), greatest(sum(label), sum(1 - label)), count(*) "
+        f"FROM '{scored}'"
     ).fetchall()[0]
     print(
-        f"\nheld-out accuracy {right / total:.3f} on {total} rows (always guessing the larger class: {majority / total:.3f})"
+        f"\nheld-out accuracy {right / total:.3f} on {total} rows (always guessing the larger class: "
+        f"{majority / total:.3f})"
     )
     print(f"scored rows: {scored}")
 

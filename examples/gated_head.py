@@ -1,4 +1,5 @@
-"""A head of one's own: run enc where this file lies, with ``--head gated_head:GatedHead --head-args hidden=64``.
+"""A head of one's own: run enc where this file lies, with ``--head gated_head:GatedHead --head-args
+hidden=64``.
 
 It reads token features (``enc build-features … --pooling tokens``). A head over pooled features has
 ``forward(self, features)`` with features [rows, width] instead.
@@ -18,6 +19,7 @@ class GatedHead(nn.Module):
         self.out = nn.Linear(width, outputs)
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        # The gate of a padding position is not 0: without the mask, logits would depend on the batch's padding.
+        # The gate of a padding position is not 0: without the mask, logits would depend on the batch's
+        # padding.
         gates = self.gate(features) * mask.unsqueeze(-1)
         return self.out((gates * features).sum(1) / gates.sum(1).clamp(min=1e-6))

@@ -35,7 +35,10 @@ def reason_sql(text: str, pair: str | None, invalid: str, null_reason: str = "te
     # One side of a pair may be empty: GLUE-like data has such rows, and BERT encodes them.
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
     empty = blank(text) if pair is None else f"{blank(text)} AND {blank(pair)}"
-    return f"CASE WHEN {invalid} THEN 'invalid UTF-8' WHEN {nulls} THEN {literal(null_reason)} WHEN {empty} THEN 'text is empty' END"
+    return (
+        f"CASE WHEN {invalid} THEN 'invalid UTF-8' WHEN {nulls} THEN {literal(null_reason)} "
+        f"WHEN {empty} THEN 'text is empty' END"
+    )
 
 
 def label_sql(columns: Sequence[str], *, is_list: bool = False) -> str:
@@ -78,15 +81,21 @@ def rows_sql(
     reason = reason_sql("enc_text", "enc_pair" if len(texts) > 1 else None, "enc_invalid", null_reason)
     return (
         f"SELECT *, {reason} AS enc_reason FROM (SELECT enc_row, enc_invalid, {text}, {pair}, {label} "
-        f"FROM (SELECT {columns}, {invalid or 'false'} AS enc_invalid FROM ({scan})) WHERE ({where or 'true'}))"
+        f"FROM (SELECT {columns}, {invalid or 'false'} AS enc_invalid FROM ({scan})) "
+        f"WHERE ({where or 'true'}))"
     )
 
 
 def keyed_sql(rows: str, source: int, *, paired: bool, keep_text: bool) -> str:
-    """``source, row, key, text, pair, label, reason`` of :func:`rows_sql`'s rows; no key where there is a reason."""
+    """``source, row, key, text, pair, label, reason`` of :func:`rows_sql`'s rows; no key where there is a
+    reason.
+    """
     key = key_sql("enc_text", "enc_pair" if paired else None)
     kept = "enc_text, enc_pair" if keep_text else "NULL, NULL"
-    return f"SELECT {source}, enc_row, CASE WHEN enc_reason IS NULL THEN {key} END, {kept}, enc_label, enc_reason FROM ({rows})"
+    return (
+        f"SELECT {source}, enc_row, CASE WHEN enc_reason IS NULL THEN {key} END, {kept}, enc_label, "
+        f"enc_reason FROM ({rows})"
+    )
 
 
 def query_sql(query: str) -> str:
@@ -95,7 +104,8 @@ def query_sql(query: str) -> str:
 
 
 def scan_sql(file: str, format: str, rejects: str, columns: Sequence[str] = ()) -> str:
-    """A file's rows with their number, from 1, as ``enc_row``; ``columns`` names those of a TSV or CSV without a header.
+    """A file's rows with their number, from 1, as ``enc_row``; ``columns`` names those of a TSV or CSV
+    without a header.
 
     TSV is read as GLUE writes it: a quote character is text. Lines that do not parse go to the
     tables ``{rejects}_errors`` and ``{rejects}_scans``.
@@ -104,11 +114,15 @@ def scan_sql(file: str, format: str, rejects: str, columns: Sequence[str] = ()) 
     if format == "parquet":
         return f"SELECT *, file_row_number + 1 AS enc_row FROM read_parquet({path})"
     if format == "jsonl":
-        return f"SELECT *, row_number() OVER () AS enc_row FROM read_json({path}, format='newline_delimited', ignore_errors=true)"
+        return (
+            f"SELECT *, row_number() OVER () AS enc_row FROM read_json({path}, "
+            "format='newline_delimited', ignore_errors=true)"
+        )
     dialect = r"delim='\t', quote='', escape=''" if format == "tsv" else "delim=',', quote='\"', escape='\"'"
     header = f"header=false, names=[{', '.join(map(literal, columns))}]" if columns else "header=true"
     return (
-        f"SELECT *, row_number() OVER () AS enc_row FROM read_csv({path}, {dialect}, {header}, all_varchar=true, "
+        f"SELECT *, row_number() OVER () AS enc_row FROM read_csv({path}, {dialect}, {header}, "
+        "all_varchar=true, "
         f"ignore_errors=true, store_rejects=true, rejects_limit=0, "
         f"rejects_table='{rejects}_errors', rejects_scan='{rejects}_scans')"
     )
@@ -145,25 +159,38 @@ def texts_sql(stage: str, ids: str) -> str:
 
 def located_sql(stage: str, shards: Sequence[str]) -> str:
     """``location`` of every row of a stage, in the source's order; NULL where there are no features."""
-    return f"SELECT i.location FROM {stage} s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
+    return (
+        f"SELECT i.location FROM {stage} s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) "
+        "ORDER BY s.source, s.row"
+    )
 
 
 def labelled_sql(stage: str, shards: Sequence[str], label_ids: str, condition: str = "true") -> str:
     """``location, label`` (class number) of a stage's usable rows with a label, in the source's order."""
     return (
-        f"SELECT i.location, l.id AS label FROM (SELECT * FROM {stage} WHERE key IS NOT NULL AND {condition}) s "
-        f"JOIN {label_ids} l ON s.label = l.label LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
+        f"SELECT i.location, l.id AS label FROM (SELECT * FROM {stage} WHERE key IS NOT NULL "
+        f"AND {condition}) s "
+        f"JOIN {label_ids} l ON s.label = l.label LEFT JOIN ({index_sql(shards, stage)}) i USING (key) "
+        "ORDER BY s.source, s.row"
     )
 
 
 def targets_sql(stage: str, shards: Sequence[str], value: str, condition: str = "true") -> str:
-    """``location, target`` of a stage's usable rows with a label, in the source's order; ``value`` is an expression over label."""
-    rows = f"SELECT source, row, key, {value} AS target FROM {stage} WHERE key IS NOT NULL AND label IS NOT NULL AND {condition}"
-    return f"SELECT i.location, s.target FROM ({rows}) s LEFT JOIN ({index_sql(shards, stage)}) i USING (key) ORDER BY s.source, s.row"
+    """``location, target`` of a stage's usable rows with a label, in the source's order; ``value`` is an
+    expression over label.
+    """
+    rows = (
+        f"SELECT source, row, key, {value} AS target FROM {stage} WHERE key IS NOT NULL "
+        f"AND label IS NOT NULL AND {condition}"
+    )
+    return (
+        f"SELECT i.location, s.target FROM ({rows}) s LEFT JOIN ({index_sql(shards, stage)}) i "
+        "USING (key) ORDER BY s.source, s.row"
+    )
 
 
 def source_rows_sql(stage: str) -> str:
-    """``source`` (the file's name) and ``row`` of a stage's usable rows with a label, in the source's order."""
+    """``source`` (the file's name) and ``row`` of a stage's usable labelled rows, in the source's order."""
     return (
         f"SELECT f.name AS source, s.row FROM {stage} s JOIN {stage}_files f ON f.id = s.source "
         f"WHERE s.key IS NOT NULL AND s.label IS NOT NULL ORDER BY s.source, s.row"
@@ -185,4 +212,7 @@ def held_out_sql(fraction: float, seed: int) -> str:
 
     It looks at the key alone: a text is never on both sides, and stays on its side as data grows.
     """
-    return f"(md5_number_upper(hex(key) || ':{int(seed)}') >> 11)::DOUBLE / 9007199254740992.0 < {float(fraction)!r}"
+    return (
+        f"(md5_number_upper(hex(key) || ':{int(seed)}') >> 11)::DOUBLE / 9007199254740992.0 "
+        f"< {float(fraction)!r}"
+    )

@@ -58,7 +58,7 @@ class Stage:
         return path
 
     def reasons(self) -> dict[str, int]:
-        """How many rows were rejected for which reason, the most frequent first; line numbers are left out."""
+        """Rejected rows by reason, the most frequent first; line numbers are left out of the reasons."""
         kind = "regexp_replace(reason, '^line \\d+ is malformed', 'malformed line')"
         return dict(
             self.con.sql(
@@ -69,7 +69,8 @@ class Stage:
     def first_reject(self) -> str:
         """Where the first rejected row is and why: ``file, row 3: text is empty``."""
         rows = self.con.sql(
-            f"SELECT f.name, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f ON f.id = r.source "
+            f"SELECT f.name, r.row, r.reason FROM {self.name}_rejects r JOIN {self.name}_files f "
+            "ON f.id = r.source "
             "ORDER BY r.source, r.row LIMIT 1"
         ).fetchall()
         return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
@@ -97,7 +98,8 @@ def stage_source(
     Raises SourceError for a file, column, filter or query that cannot be read.
     """
     con.execute(
-        f"CREATE TABLE {name} (source INTEGER, row BIGINT, key BLOB, text VARCHAR, pair VARCHAR, label VARCHAR, reason VARCHAR);"
+        f"CREATE TABLE {name} (source INTEGER, row BIGINT, key BLOB, text VARCHAR, "
+        "pair VARCHAR, label VARCHAR, reason VARCHAR);"
         f"CREATE TABLE {name}_rejects (source INTEGER, row BIGINT, reason VARCHAR);"
         f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
     )
@@ -194,7 +196,8 @@ def _stage_file(
         insert(plan.query_sql("FROM enc_binary"), [*strings, *(b for b in blobs if b not in strings)])
         con.unregister("enc_binary")
     con.execute(
-        f"INSERT INTO {stage}_rejects SELECT source, row, reason FROM {stage} WHERE source = {number} AND reason IS NOT NULL"
+        f"INSERT INTO {stage}_rejects SELECT source, row, reason FROM {stage} WHERE source = {number} "
+        "AND reason IS NOT NULL"
     )
     if format in ("tsv", "csv"):
         _add_malformed(con, stage, number, header_lines=0 if source.columns else 1)
@@ -209,24 +212,29 @@ def _strings_as_binary(file: str, strings: list[str]) -> ds.Dataset:
 
 
 def _add_malformed(con: duckdb.DuckDBPyConnection, stage: str, number: int, *, header_lines: int) -> None:
-    """Add the lines that did not parse to the rejects, and count them into the numbers of those after them."""
+    """Add malformed lines to the rejects, and count them into the row numbers of the rejects after them."""
     # DuckDB does not look into a file at all where the filter cannot hold, and then makes no table of errors.
     con.execute(
         "CREATE TEMP TABLE IF NOT EXISTS enc_errors (line UBIGINT, error_type VARCHAR, error_message VARCHAR)"
     )
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - {header_lines} - nth AS parsed_before, nth, reason "
+        f"CREATE OR REPLACE TEMP TABLE enc_malformed AS SELECT line, line - {header_lines} - nth "
+        "AS parsed_before, nth, reason "
         "FROM ("
-        "SELECT line, row_number() OVER (ORDER BY line) AS nth, min(CASE WHEN error_type = 'INVALID ENCODING' THEN 'invalid UTF-8' "
-        "ELSE 'line ' || line || ' is malformed: ' || lower(error_type) || ' (' || error_message || ')' END) AS reason "
+        "SELECT line, row_number() OVER (ORDER BY line) AS nth, min(CASE WHEN error_type "
+        "= 'INVALID ENCODING' THEN 'invalid UTF-8' "
+        "ELSE 'line ' || line || ' is malformed: ' || lower(error_type) || ' (' || error_message "
+        "|| ')' END) AS reason "
         "FROM enc_errors GROUP BY line)"
     )
     con.execute(
-        f"UPDATE {stage}_rejects SET row = moved.row FROM (SELECT r.rowid AS id, r.row + m.nth AS row FROM {stage}_rejects r "
+        f"UPDATE {stage}_rejects SET row = moved.row FROM (SELECT r.rowid AS id, r.row + m.nth AS row "
+        f"FROM {stage}_rejects r "
         "ASOF JOIN "
         "(SELECT parsed_before, max(nth) AS nth FROM enc_malformed GROUP BY 1) m ON r.row > m.parsed_before "
         f"WHERE r.source = {number}) moved WHERE {stage}_rejects.rowid = moved.id"
     )
     con.execute(
-        f"INSERT INTO {stage}_rejects SELECT {number}, line - {header_lines}, reason FROM enc_malformed; DROP TABLE enc_malformed"
+        f"INSERT INTO {stage}_rejects SELECT {number}, line - {header_lines}, reason "
+        "FROM enc_malformed; DROP TABLE enc_malformed"
     )

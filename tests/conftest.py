@@ -20,7 +20,8 @@ def pytest_sessionfinish(session):
     """Let go of the tests, and so of the objects that they are parametrized with.
 
     pytest's loader of rewritten modules keeps the session until the interpreter has ended. Parameters of
-    enc's classes keep modules of enc, and these keep DuckDB, whose binding then reports leaks after the summary.
+    enc's classes keep modules of enc, and these keep DuckDB, whose binding then reports leaks after the
+    summary.
     """
     session.items.clear()
 
@@ -49,7 +50,9 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory) -> Path:
-    """A folder with a random BERT (2 layers, 16 wide) whose words are single letters and a few Chinese characters."""
+    """A folder with a random BERT (2 layers, 16 wide) whose words are single letters and a few Chinese
+    characters.
+    """
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -74,8 +77,8 @@ def tiny_bert(tmp_path_factory) -> Path:
     ).save_pretrained(folder)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=64,
+        vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=64,
     )  # fmt: skip
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
@@ -83,7 +86,9 @@ def tiny_bert(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_bert, tmp_path_factory):
-    """A function that makes a folder with a random model of an architecture, as small as `tiny_bert` and with its tokenizer."""
+    """A function that makes a folder with a random model of an architecture, as small as `tiny_bert` and with
+    its tokenizer.
+    """
     import torch
     from transformers import AutoConfig, AutoModel
 

@@ -27,7 +27,8 @@ def fake_spec(**changes) -> FeatureSpec:
 
 
 class FakeEncoder:
-    """The "tokens" of a text are its words' lengths; its features are [words, letters, first, last] of those kept.
+    """The "tokens" of a text are its words' lengths; its features are [words, letters, first, last] of those
+    kept.
 
     Those of a token are [letters, 1, 2, letters]. Other layers and poolings have them multiplied.
     """

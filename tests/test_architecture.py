@@ -18,7 +18,8 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine": {
-        "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep", "engine.finetune", "store",
+        "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
+        "engine.finetune", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""
@@ -77,7 +78,10 @@ def test_help_loads_nothing_heavy():
 
 
 def test_listing_a_store_loads_what_reads_a_log():
-    code = "from enc.cli.main import main\ntry: main(['store', 'ls', '{}'])\nexcept SystemExit as end: assert not end.code"
+    code = (
+        "from enc.cli.main import main\ntry: main(['store', 'ls', '{}'])\nexcept SystemExit as end: "
+        "assert not end.code"
+    )
     loaded = loaded_modules(code.format(ROOT / "tests" / "data" / "v0.1" / "store"))
     outside = {
         name for name in loaded - sys.stdlib_module_names if not name.startswith(("_", "sitecustomize"))
@@ -87,11 +91,17 @@ def test_listing_a_store_loads_what_reads_a_log():
 
 def test_loading_a_head_needs_no_transformers():
     head = ROOT / "tests" / "data" / "v0.1" / "head-linear"
-    code = f"from enc.engine.classifier import load_classifier; import enc.engine.score; load_classifier({str(head)!r})"
+    code = (
+        "from enc.engine.classifier import load_classifier; import enc.engine.score; "
+        f"load_classifier({str(head)!r})"
+    )
     assert not loaded_modules(code) & {"transformers", "openvino", "onnxruntime", "sklearn"}
 
 
 def test_an_encoder_that_encodes_nothing_needs_no_torch(tiny_bert):
-    code = f"from enc.engine import build_features, load_encoder; load_encoder({str(tiny_bert)!r}, max_length=16)"
+    code = (
+        f"from enc.engine import build_features, load_encoder; load_encoder({str(tiny_bert)!r}, "
+        "max_length=16)"
+    )
     loaded_modules(code)  # the first time, transformers tells the model's sizes
     assert not loaded_modules(code) & {"torch", "transformers", "openvino", "onnxruntime"}

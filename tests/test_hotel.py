@@ -50,7 +50,10 @@ def test_head_is_good_and_scores_as_it_was_validated(shared, store, tmp_path):
     assert metrics["accuracy"] >= 0.85
 
     parquet, scored = tmp_path / "dev.parquet", tmp_path / "scored.parquet"
-    rows = f"SELECT sentence, label::INT AS label FROM read_csv('{data / 'dev.tsv'}', delim='\t', quote='', escape='')"
+    rows = (
+        f"SELECT sentence, label::INT AS label FROM read_csv('{data / 'dev.tsv'}', delim='\t', "
+        "quote='', escape='')"
+    )
     duckdb.sql(f"COPY ({rows}) TO '{parquet}'")
     summary = enc("score", parquet, scored, "--head", tmp_path / "head", "--store", store)
     assert (summary["scored"], summary["encoded"]) == (1000, 0)

@@ -31,8 +31,8 @@ _ESTIMATE_TEXTS = 24
 def choose(checkpoint: Checkpoint, *, backend: str, precision: str | None, device: str | None) -> Choice:
     """The backend asked for; with ``auto``, one that is chosen when the texts are known.
 
-    A backend on another device than the CPU is loaded at once; else it is when it is needed. Raises ModelError
-    for names that there are not, and for what this machine does not have.
+    A backend on another device than the CPU is loaded at once; else it is when it is needed. Raises
+    ModelError for names that there are not, and for what this machine does not have.
     """
     require_backend(backend, precision, device)
     if checkpoint.spec.precision == "int8":
@@ -59,7 +59,7 @@ def choose(checkpoint: Checkpoint, *, backend: str, precision: str | None, devic
 def measure_all(
     checkpoint: Checkpoint, sample: Tokens, *, precision: str | None = None, device: str | None = None
 ) -> "Measured":
-    """Measure every way to encode that this machine has, and remember the fastest if the machine is not busy."""
+    """Measure every way to encode here. The fastest is remembered unless the machine is busy."""
     from .measure import measure
 
     place = pick_device(device)
@@ -147,7 +147,9 @@ class AutoChoice:
         return backend
 
     def _default(self) -> Backend:
-        """Float32 by OpenVINO where it is installed: its graph, once it is there, starts sooner than torch does."""
+        """Float32 by OpenVINO where it is installed: its graph, once it is there, starts sooner than torch
+        does.
+        """
         precision = self._precision or "fp32"
         if default_backend(precision, self._device) == "openvino":
             try:

@@ -1,5 +1,6 @@
 """From a model's name and a setting to an encoder."""
 
+from collections.abc import Callable
 from typing import Unpack
 
 from ...store import FeatureSpec, ModelError, Setting
@@ -16,6 +17,7 @@ def load_encoder(
     precision: str | None = None,
     device: str | None = None,
     verify_model: bool = False,
+    say: Callable[[str], None] = lambda _: None,
     **setting: Unpack[Setting],
 ) -> Encoder:
     """Load a BERT-like encoder: ``minilm`` (comes with enc), a local folder, or a hub id.
@@ -25,20 +27,26 @@ def load_encoder(
     ``dtype``, ``long_text``, and so on. ``layers`` is ``last``, ``all``, or numbers from 1, also as
     text: ``"6"``, ``"3,6"``, ``"9-12"``. ``backend`` and ``precision`` decide how features are computed,
     not which: see :mod:`engine.backends.choice` for ``auto``. The weights are loaded when the first text
-    is encoded. ``verify_model`` computes the digests of the model's files anew. Only safetensors weights
-    are read, and no code from the model's folder is run. Raises ModelError where the model or backend
-    cannot be had and SpecError where the setting is impossible.
+    is encoded. ``verify_model`` computes the digests of the model's files anew. ``say`` is told of what
+    takes seconds, before it is done. Only safetensors weights are read, and no code from the model's folder
+    is run. Raises ModelError where the model or backend cannot be had and SpecError where the setting is
+    impossible.
     """
-    checkpoint = checkpoint_of(model, verify_model=verify_model, **setting)
-    return encoder_of(checkpoint, backend=backend, precision=precision, device=device)
+    checkpoint = checkpoint_of(model, verify_model=verify_model, say=say, **setting)
+    return encoder_of(checkpoint, backend=backend, precision=precision, device=device, say=say)
 
 
 def encoder_of(
-    checkpoint: Checkpoint, *, backend: str = "auto", precision: str | None = None, device: str | None = None
+    checkpoint: Checkpoint,
+    *,
+    backend: str = "auto",
+    precision: str | None = None,
+    device: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Encoder:
     """The encoder of a checkpoint. Raises as :func:`load_encoder`."""
     choice = choose(checkpoint, backend=backend, precision=precision, device=device)
-    return Encoder(checkpoint.spec, checkpoint.layer_count, checkpoint.tokenize, choice)
+    return Encoder(checkpoint.spec, checkpoint.layer_count, checkpoint.tokenize, choice, say)
 
 
 def load_encoder_of(
@@ -49,6 +57,7 @@ def load_encoder_of(
     precision: str | None = None,
     device: str | None = None,
     verify_model: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Encoder:
     """Load the encoder of a setting, from its recorded model or from ``model`` where that has moved.
 
@@ -60,6 +69,7 @@ def load_encoder_of(
         precision=precision,
         device=device,
         verify_model=verify_model,
+        say=say,
         **spec.setting,
     )
     differences = spec.differences(encoder.spec)

@@ -11,15 +11,15 @@ from ...store.files import replaced_file
 from ..encode.checkpoint import Checkpoint
 from ..encode.devices import cpu_threads
 from ..encode.model_files import cache_folder
+from ..encode.releases import installed_release
 from ..encode.tokens import Tokens
 from .candidates import Candidate
-from .graph_cache import installed
 
 _PACKAGES = ("torch", "transformers", "openvino", "onnx", "onnxruntime")
 
 
 class ChoiceMemory:
-    """What was chosen for a model, by the length of the texts; of other releases and machines nothing counts."""
+    """What was chosen for a model on this machine and with these releases, by the length of the texts."""
 
     def __init__(self, checkpoint: Checkpoint, precision: str | None, device: str):
         spec = checkpoint.spec
@@ -28,7 +28,7 @@ class ChoiceMemory:
         self._key = "; ".join(
             [
                 f"{machine} on {device}",
-                *(f"{name} {installed(name)}" for name in _PACKAGES),
+                *(f"{name} {installed_release(name)}" for name in _PACKAGES),
                 f"model {spec.weights[:16]} layer {max(spec.layers)} pooling {','.join(spec.pooling)} "
                 f"dtype {spec.dtype}",
                 f"precision {precision or 'any'}",

@@ -37,7 +37,9 @@ class Featurizer(torch.nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
-        """Int64 [rows, length] each; features [rows, parts * hidden], of tokens [rows, length, layers * hidden]."""
+        """Int64 [rows, length] each; features [rows, parts * hidden], of tokens [rows, length, layers *
+        hidden].
+        """
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         if self._takes_type_ids:
             inputs["token_type_ids"] = token_type_ids

@@ -1,4 +1,7 @@
-"""A model's network on ONNX Runtime: on the CPU, on CUDA, or with TensorRT. What needs a GPU is untested on one."""
+"""A model's network on ONNX Runtime: on the CPU, on CUDA, or with TensorRT.
+
+What needs a GPU is untested on one.
+"""
 
 import os
 import sys
@@ -39,13 +42,16 @@ class OnnxBackend:
         device: str | None = None,
         tokens_per_batch: int | None = None,
     ):
-        """Raises ModelError for a precision or provider that is not there; one that falls back is not accepted."""
+        """Raises ModelError for a precision or provider that is not there; one that falls back is not
+        accepted.
+        """
         if precision not in ("fp32", "fp16"):
             raise ModelError(f"backend onnx has the precisions fp32 and fp16, not {precision}")
         kind, index = _device(device)
         provider = PROVIDERS.get(kind, kind)
         require_provider(provider)
-        # On the CPU, ONNX Runtime fuses what matters when it loads a graph; one fused before was slower by a seventh.
+        # On the CPU, ONNX Runtime fuses what matters when it loads a graph; one fused before was slower by a
+        # seventh.
         graph = _graph(checkpoint, precision, "cuda" if kind == "cuda" else "any")
         # Without TF32, whose products have 10 bits: fp32 is to be what it is in torch.
         options = {"device_id": str(index), "use_tf32": "0"} if kind == "cuda" else {}
@@ -58,7 +64,10 @@ class OnnxBackend:
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH.get(session.kind, 1024)
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """Features of each batch. A batch that does not fit the device's memory is halved, and the budget with it."""
+        """Features of each batch.
+
+        A batch that does not fit the device's memory is halved, and the budget with it.
+        """
         for batch in batches:
             yield self._features(batch)
 
@@ -94,7 +103,8 @@ class TensorRtBackend(OnnxBackend):
         kind, index = _device(device or "cuda")
         if kind != "cuda":
             raise ModelError(
-                f"backend tensorrt runs on cuda, not on '{device}'; leave --device out, or pass --backend onnx"
+                f"backend tensorrt runs on cuda, not on '{device}'; leave --device out, or pass "
+                "--backend onnx"
             )
         require_provider(PROVIDERS["tensorrt"])
         # TensorRT fuses by itself, and reads no operators of ONNX Runtime.
@@ -129,7 +139,7 @@ def _graph(checkpoint: Checkpoint, precision: str, target: str) -> Path:
 
 
 def _threads() -> int:
-    """Threads of a session: torch's where it is in use, or OMP_NUM_THREADS; else 0, ONNX Runtime's own rule."""
+    """Threads of a session: torch's if it is in use, else OMP_NUM_THREADS, or 0 for ONNX Runtime's rule."""
     if "torch" in sys.modules:
         return sys.modules["torch"].get_num_threads()
     asked = os.environ.get("OMP_NUM_THREADS", "")
@@ -141,7 +151,8 @@ def require_provider(provider: str) -> None:
     have = onnxruntime.get_available_providers()
     if provider not in have:
         raise ModelError(
-            f"onnxruntime has no {provider} here; it has: {', '.join(have)}; onnxruntime-gpu brings those for GPUs"
+            f"onnxruntime has no {provider} here; it has: {', '.join(have)}; onnxruntime-gpu brings "
+            "those for GPUs"
         )
 
 
@@ -172,7 +183,8 @@ class _Session:
             onnxruntime.set_default_logger_severity(2)
         if chosen != provider:
             raise ModelError(
-                f"onnxruntime fell back from {provider} to {chosen}: there is no GPU, or libraries are missing "
+                f"onnxruntime fell back from {provider} to {chosen}: there is no GPU, or libraries are "
+                "missing "
                 "(https://onnxruntime.ai/docs/install names them); pass --backend torch"
             )
         self._inputs = [i.name for i in self._session.get_inputs()]
@@ -196,7 +208,8 @@ def _device(device: str | None) -> tuple[str, int]:
 
 
 def _profiles(inputs: Sequence[str], rows: int, longest: int, budget: int) -> dict[str, str]:
-    """TensorRT's range of shapes [rows, length]: from 1 x 1 to ``rows x longest``, at its best for half the length.
+    """TensorRT's range of shapes [rows, length]: from 1 x 1 to ``rows x longest``, at its best for half the
+    length.
 
     Without them it would build a new engine for every shape that it has not seen.
     """

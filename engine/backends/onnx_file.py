@@ -54,7 +54,9 @@ class OnTop:
     output: str
     """Name of the graph's output."""
     unit: float = 1.0
-    """Differences to torch are measured in this unit: 1 for probabilities, the targets' spread for a regression."""
+    """Differences to torch are measured in this unit: 1 for probabilities, the targets' spread for a
+    regression.
+    """
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Added to the file's metadata."""
 

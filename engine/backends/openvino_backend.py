@@ -54,7 +54,7 @@ class OpenVinoBackend:
         self.title = f"openvino {precision} on cpu, {self._in_flight} streams"
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """Features of each batch, in order, with as many batches in flight as the processor has streams for."""
+        """Features of each batch, in order; as many batches are in flight as the processor has streams."""
         idle = [self._compiled.create_infer_request() for _ in range(self._in_flight + 1)]
         busy: deque[Any] = deque()
         for batch in batches:
@@ -85,7 +85,7 @@ def _core() -> Any:
 
 
 def _graph(checkpoint: Checkpoint, core: Any) -> Any:
-    """The network as an OpenVINO graph; converting takes seconds, so the result is kept in the cache folder."""
+    """The network as an OpenVINO graph, which is kept in the cache folder: converting takes seconds."""
     if checkpoint.spec.precision == "int8":
         return core.read_model(checkpoint.folder / INT8_GRAPH)
     path = openvino_path(checkpoint)

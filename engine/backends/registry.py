@@ -1,4 +1,7 @@
-"""The backends as a table: what each needs, and which precisions it has where. Nothing of them is imported here."""
+"""The backends as a table: what each needs, and which precisions it has where.
+
+Nothing of them is imported here.
+"""
 
 import importlib
 from dataclasses import dataclass
@@ -68,7 +71,8 @@ def require_backend(name: str, precision: str | None, device: str | None) -> Non
         raise ModelError(f"backend {name} is not installed: pip install 'enc-features[{kind.extra}]'")
     if name == "openvino" and device not in (None, "cpu"):
         raise ModelError(
-            f"backend openvino runs on the cpu here, not on '{device}'; leave --device out, or pass --backend torch"
+            f"backend openvino runs on the cpu here, not on '{device}'; leave --device out, or pass "
+            "--backend torch"
         )
     if name == "tensorrt" and device is not None and not device.startswith("cuda"):
         raise ModelError(

@@ -47,7 +47,10 @@ class TorchBackend:
             self.title += ", unpadded"
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """Features of each batch. A batch that does not fit the device's memory is halved, and the budget with it."""
+        """Features of each batch.
+
+        A batch that does not fit the device's memory is halved, and the budget with it.
+        """
         for batch in batches:
             yield self._features(batch)
 

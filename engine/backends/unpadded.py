@@ -28,7 +28,7 @@ class Unpadded(torch.nn.Module):
     """A transformers encoder that computes no padding: padded inputs and outputs, as it has them itself."""
 
     def __init__(self, network: torch.nn.Module):
-        """``network`` was loaded with attention ``enc_varlen`` and is of an architecture that :func:`suits`."""
+        """``network`` is of an architecture that :func:`suits`, loaded with attention ``enc_varlen``."""
         super().__init__()
         self.network = network
         config: Any = network.config
@@ -41,7 +41,9 @@ class Unpadded(torch.nn.Module):
         output_hidden_states: bool = False,
         **others: torch.Tensor,
     ) -> "_Output":
-        """Int64 [rows, length] each, padded on the right; ``others`` are token_type_ids, where the network takes them."""
+        """Int64 [rows, length] each, padded on the right; ``others`` are token_type_ids, where the network
+        takes them.
+        """
         inside = attention_mask.bool()
         packed = {"input_ids": input_ids, "position_ids": self._positions(input_ids), **others}
         output = self.network(
@@ -61,7 +63,9 @@ class Unpadded(torch.nn.Module):
 
 
 class _Output:
-    """The states of an unpadded network, put back in rows [rows, length, hidden] when asked for; zero at padding."""
+    """The states of an unpadded network, put back in rows [rows, length, hidden] when asked for; zero at
+    padding.
+    """
 
     def __init__(self, output: Any, inside: torch.Tensor):
         self._output, self._inside = output, inside
@@ -118,7 +122,9 @@ def attend(
 
 
 def kernel_for(query: torch.Tensor) -> Callable[..., torch.Tensor] | None:
-    """A function of q, k, v [tokens, heads, width], row limits twice, longest row twice; None where there is none."""
+    """A function of q, k, v [tokens, heads, width], row limits twice, longest row twice; None where there is
+    none.
+    """
     return _installed_kernel() if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) else None
 
 

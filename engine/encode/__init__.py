@@ -1,1 +1,1 @@
-"""From texts to a feature table: tokens, the seam at which backends differ, a model's files, and the build."""
+"""From texts to a feature table: tokens, the seam of the backends, a model's files, and the build."""

@@ -53,12 +53,15 @@ class BuildSummary:
     rejects_file: str | None
     seconds: dict[str, float]
     """Wall-clock time by stage: stage (read the source, hash, find what is missing), tokenize (in a
-    second thread, beside encode), encode, wait (encoder idle, waiting for tokens), write (the same, for a window to be
+    second thread, beside encode), prepare (choose and load the backend), encode, wait (encoder idle, waiting
+    for tokens), write (the same, for a window to be
     written, which else goes on beside encode, or committed), total."""
     texts_per_second: float
-    """Encoded texts over the whole run but for loading the model."""
+    """Encoded texts over the whole run, but for choosing and loading the backend."""
     encoder_busy: float
-    """Share of the time after the first batch was ready in which the encoder was at work: encode / (encode + wait + write)."""
+    """Share of the time after the first batch was ready in which the encoder was at work: encode / (encode +
+    wait + write).
+    """
     padding: float
     """Share of padding among the tokens that the encoder was given."""
     encoder: str
@@ -113,7 +116,7 @@ def build_features(
         )
         rejects = stage.write_rejects(rejects_path(store, name))
         reasons, first_reject = stage.reasons(), stage.first_reject()
-    total = clock.seconds["total"]
+    at_work = clock.seconds["total"] - clock.seconds.get("prepare", 0.0)
     return BuildSummary(
         rows=stage.rows,
         distinct=work.distinct,
@@ -126,7 +129,7 @@ def build_features(
         first_reject=first_reject,
         rejects_file=str(rejects) if rejects else None,
         seconds=clock.rounded(),
-        texts_per_second=round(work.encoded / total, 1) if work.encoded else 0.0,
+        texts_per_second=round(work.encoded / at_work, 1) if work.encoded else 0.0,
         encoder_busy=round(_busy_share(clock.seconds), 4),
         padding=round(1 - work.tokens / work.slots, 4) if work.slots else 0.0,
         encoder=encoder.title if work.encoded else "",

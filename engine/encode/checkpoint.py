@@ -1,7 +1,10 @@
-"""A model's folder, opened once: its tokenizer, and the setting that its features have. Its weights are not read."""
+"""A model's folder, opened once: its tokenizer, and the setting that its features have.
+
+Its weights are not read.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -21,11 +24,19 @@ if TYPE_CHECKING:
 class Checkpoint:
     """What all backends share of a model: ``folder``, ``spec``, ``tokenizer`` and ``layer_count``."""
 
-    def __init__(self, folder: Path, model: str, setting: Setting, *, verify: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        setting: Setting,
+        *,
+        verify: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ):
         """Raises ModelError for a folder that holds no model, and SpecError for an impossible setting."""
         self.folder, self.model = folder, model
         weights, tokenizer_digest = digests(folder, verify=verify)
-        self._known = KnownModel(folder, model, tokenizer_digest)
+        self._known = KnownModel(folder, model, tokenizer_digest, say)
         facts = self._known.facts
         self.layer_count = facts.layer_count
         quantized = _quantized(folder)
@@ -53,7 +64,8 @@ class Checkpoint:
                 )
         if self.spec.max_length > facts.longest_input:
             raise ModelError(
-                f"max_length is {self.spec.max_length}, but model '{model}' takes {facts.longest_input} tokens; "
+                f"max_length is {self.spec.max_length}, but model '{model}' takes "
+                f"{facts.longest_input} tokens; "
                 f"pass --max-length {facts.longest_input}"
             )
 
@@ -77,9 +89,15 @@ class Checkpoint:
         return [(texts[start:stop], tokens.type_ids[start:stop].tolist()) for start, stop in rows]
 
 
-def checkpoint_of(model: str, *, verify_model: bool = False, **setting: Unpack[Setting]) -> Checkpoint:
+def checkpoint_of(
+    model: str,
+    *,
+    verify_model: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    **setting: Unpack[Setting],
+) -> Checkpoint:
     """Open a model by name; see :func:`engine.backends.load.load_encoder` for the setting."""
-    return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model)
+    return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model, say=say)
 
 
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:

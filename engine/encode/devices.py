@@ -87,7 +87,9 @@ def cpu_flags() -> frozenset[str]:
 
 
 def cpu_threads() -> int:
-    """Threads that a computation on the processor has: OMP_NUM_THREADS, or the cores that this process may use."""
+    """Threads that a computation on the processor has: OMP_NUM_THREADS, or the cores that this process may
+    use.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)

@@ -78,18 +78,20 @@ class Encoder:
         layer_count: int,
         tokenize: Callable[[Sequence[str], Sequence[str] | None], Tokens],
         choice: Choice,
+        say: Callable[[str], None] = lambda _: None,
     ):
+        """``say`` is told what is loaded before it is, because that takes seconds."""
         self.spec = spec
         self.layer_count = layer_count
         """Layers of the whole model."""
-        self._tokenize, self._choice = tokenize, choice
+        self._tokenize, self._choice, self._say = tokenize, choice, say
         self._backend: Backend | None = None
 
     @property
     def backend(self) -> Backend:
         """The backend; the one that suits a few texts where :meth:`prepare` was not called."""
         if self._backend is None:
-            self._backend = self._choice.backend(None, 0)
+            return self._load(None, 0)
         return self._backend
 
     @property
@@ -107,13 +109,21 @@ class Encoder:
         return self._choice.explain()
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
-        """Token ids of texts or pairs, truncated to ``spec.max_length``. May be called from a second thread."""
+        """Token ids of texts or pairs, truncated to ``spec.max_length``.
+
+        May be called from a second thread.
+        """
         return self._tokenize(texts, pairs)
 
     def prepare(self, sample: Tokens, texts: int) -> None:
         """Choose and load the backend for about ``texts`` texts like those of the sample."""
         if self._backend is None:
-            self._backend = self._choice.backend(sample, texts)
+            self._load(sample, texts)
+
+    def _load(self, sample: Tokens | None, texts: int) -> Backend:
+        self._say(f"loading {self.spec.model} …")
+        self._backend = self._choice.backend(sample, texts)
+        return self._backend
 
     def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
         """Features [rows, *spec.shape] in the stored dtype for each batch, in order.
@@ -137,7 +147,10 @@ def encode_texts(encoder: Encoder, texts: Sequence[str], pairs: Sequence[str] | 
 
 
 def smaller_budget(batch: TokenBatch, device: object, error: Exception) -> int:
-    """Smaller batch size, in tokens, after running out of memory. Raises ModelError for a batch of one text."""
+    """Smaller batch size, in tokens, after running out of memory.
+
+    Raises ModelError for a batch of one text.
+    """
     rows, length = batch.input_ids.shape
     if rows == 1:
         raise ModelError(

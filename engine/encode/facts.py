@@ -9,7 +9,7 @@ next time, with the library ``tokenizers`` alone.
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -39,15 +39,23 @@ class ModelFacts:
 
 
 class KnownModel:
-    """A model's facts and its tokenizer, from the cache folder, or from transformers where they are not there yet."""
+    """A model's facts and its tokenizer, from the cache folder, or from transformers where they are not there
+    yet.
+    """
 
-    def __init__(self, folder: Path, model: str, tokenizer_digest: str):
-        """Raises ModelError for a folder that transformers cannot read, or that has no fast tokenizer."""
+    def __init__(self, folder: Path, model: str, tokenizer_digest: str, say: Callable[[str], None]):
+        """``say`` is told where transformers has to be asked.
+
+        Raises ModelError for a folder that transformers cannot read, or that has no fast tokenizer.
+        """
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # no fork follows in this process
         self._path = cache_folder() / "models" / f"{_key(folder, tokenizer_digest)}.json"
         self._tokenizer: Tokenizer | None = None
         found = self._read()
-        self.facts: ModelFacts = found if found is not None else self._made(folder, model)
+        if found is None:
+            say(f"reading {model} for the first time …")
+            found = self._made(folder, model)
+        self.facts: ModelFacts = found
 
     def tokenizer(self) -> "Tokenizer":
         """The tokenizer, without truncation and padding of its own."""
@@ -95,7 +103,9 @@ class KnownModel:
         return facts
 
     def _keep(self, facts: ModelFacts, tokenizer: "Tokenizer") -> None:
-        """Write both files, the facts last; where the folder cannot be written, the next run asks transformers again."""
+        """Write both files, the facts last; where the folder cannot be written, the next run asks
+        transformers again.
+        """
         try:
             with replaced_file(self._tokenizer_path) as part:
                 part.write_text(tokenizer.to_str(), encoding="utf-8")

@@ -222,7 +222,9 @@ class _Template:
         return sum(map(len, self.special))
 
     def join(self, segments: list[_Ragged], cuts: list[_Cut]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids (int32), segment ids (uint8) and lengths (int32) of the cut segments with special tokens around them."""
+        """Ids (int32), segment ids (uint8) and lengths (int32) of the cut segments with special tokens around
+        them.
+        """
         lengths = np.sum([cut.lengths for cut in cuts], axis=0) + self.size
         ids = np.empty(int(lengths.sum()), np.int32)
         type_ids = np.empty(len(ids), np.uint8)
@@ -246,7 +248,9 @@ def _starts(lengths: np.ndarray) -> np.ndarray:
 
 
 def _longest_first(lengths: list[np.ndarray], room: int) -> list[np.ndarray]:
-    """Lengths after truncation: the longer of a pair gives way first, then both share; the second gets the odd token."""
+    """Lengths after truncation: the longer of a pair gives way first, then both share; the second gets the
+    odd token.
+    """
     if len(lengths) == 1:
         return [np.minimum(lengths[0], room)]
     first, second = lengths

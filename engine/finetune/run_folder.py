@@ -5,7 +5,6 @@ began. Nothing here needs torch or transformers, so that a mistake is told befor
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ...store import SourceError
+from ...store.files import replaced_file
 
 RUN_RECORD = "enc-run.json"
 """In the output folder: the data and options of the run, and whether it has finished."""
-_PART = f".{RUN_RECORD}.part"
+_PART = ".enc-run-"  # how a half-written record begins, which a killed run leaves
 _PREFIX = "checkpoint-"
 _BEGIN_ANEW = "pass --overwrite_output_dir to begin anew"
 
@@ -65,7 +65,8 @@ def require_usable_folder(output: Path, asked: str | None, *, overwrite: bool) -
             f"{_BEGIN_ANEW}, or --resume_from_checkpoint True to go on all the same"
         )
     others = sorted(path.name for path in set(output.iterdir()) - set(checkpoints))
-    others = [name for name in others if not name.endswith(("-rejects.parquet", _PART))]
+    others = [name for name in others if not name.endswith("-rejects.parquet")]
+    others = [name for name in others if not name.startswith(_PART)]
     if others:
         raise SourceError(
             f"'{output}' is not empty (it has: {', '.join(others[:5])}); "
@@ -155,14 +156,9 @@ def write_run(output: Path, run: dict[str, Any], *, finished: bool) -> None:
 
     ``run`` has JSON values: ``data`` by set, ``model`` and ``options``.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    part = output / _PART
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump({"format": 1, **run, "finished": finished}, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(output / RUN_RECORD)
+    text = json.dumps({"format": 1, **run, "finished": finished}, indent=2, ensure_ascii=False)
+    with replaced_file(output / RUN_RECORD) as part:
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def partial_checkpoints(output: Path, start: Start) -> list[Path]:

@@ -1,4 +1,6 @@
-"""Heads of the user's own: ``module:Class``, imported from where Python finds modules, never from a head's folder."""
+"""Heads of the user's own: ``module:Class``, imported from where Python finds modules, never from a head's
+folder.
+"""
 
 import importlib
 from importlib.util import find_spec
@@ -29,7 +31,8 @@ def load_class(reference: str, *, head_folder: Path | None = None) -> type[nn.Mo
         raise
     except ModuleNotFoundError as error:
         raise HeadError(
-            f"head '{reference}' cannot be loaded: {error}; run enc where {module.partition('.')[0]} lies, or put it on PYTHONPATH"
+            f"head '{reference}' cannot be loaded: {error}; run enc where {module.partition('.')[0]} "
+            "lies, or put it on PYTHONPATH"
         ) from error
     except Exception as error:  # whatever the user's module does when it is imported
         raise HeadError(f"head '{reference}' cannot be loaded: {type(error).__name__}: {error}") from error
@@ -41,7 +44,9 @@ def load_class(reference: str, *, head_folder: Path | None = None) -> type[nn.Mo
 
 
 def _refuse_inside(module: str, folder: Path) -> None:
-    """Raise HeadError if a module, or a package around it, lies in the folder; only packages that do not are imported."""
+    """Raise HeadError if a module, or a package around it, lies in the folder; only packages that do not are
+    imported.
+    """
     parts = module.split(".")
     for end in range(1, len(parts) + 1):
         spec = find_spec(".".join(parts[:end]))

@@ -61,7 +61,9 @@ class Head:
 
     @torch.inference_mode()
     def outputs(self, features: np.ndarray) -> np.ndarray:
-        """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values [rows, 1]."""
+        """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values
+        [rows, 1].
+        """
         if features.shape[1:] != self.spec.shape:
             raise HeadError(
                 f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}"
@@ -82,7 +84,9 @@ class Head:
         return self.outputs(features)
 
     def predict(self, features: np.ndarray) -> list[Any]:
-        """The most probable label of each row; a list of labels for several labels, a number for a regression."""
+        """The most probable label of each row; a list of labels for several labels, a number for a
+        regression.
+        """
         return self.decided(self.outputs(features)).to_pylist()
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
@@ -97,7 +101,9 @@ class Head:
         return pa.ListArray.from_arrays(pa.array(offsets), self.labels.arrow().take(pa.array(labels)))
 
     def require(self, spec: FeatureSpec) -> None:
-        """Raise SpecError, naming every field that differs, unless features of a setting are what the head takes."""
+        """Raise SpecError, naming every field that differs, unless features of a setting are what the head
+        takes.
+        """
         differences = spec.differences(self.spec)
         if differences:
             raise SpecError(
@@ -105,7 +111,8 @@ class Head:
             )
 
     def save(self, folder: str | Path, tables: Mapping[str, pa.Table] | None = None) -> Path:
-        """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is replaced whole.
+        """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is
+        replaced whole.
 
         ``tables`` are written beside them, as Parquet, by name.
 

@@ -71,13 +71,16 @@ class Labels:
         if len(raw) < 2:
             title = stage.source.title
             raise LabelError(
-                f"{title} has {len(raw) or 'no'} distinct label{'s' * (not raw)}; training needs at least two classes"
+                f"{title} has {len(raw) or 'no'} distinct label{'s' * (not raw)}; training needs at "
+                "least two classes"
             )
         return cls._of_raw(raw, stage, stage.label_type)
 
     @classmethod
     def of_lists(cls, stage: Stage) -> "Labels":
-        """The sorted distinct labels in a stage's lists of labels; of several 0/1 columns, their names as they were given."""
+        """The sorted distinct labels in a stage's lists of labels; of several 0/1 columns, their names as
+        they were given.
+        """
         if len(stage.label_columns) > 1:
             return cls(stage.label_columns)
         raw = distinct_labels(stage, f"unnest({LABELS_SQL})")
@@ -98,7 +101,8 @@ class Labels:
             if None in numbers:
                 example = raw[numbers.index(None)]
                 raise LabelError(
-                    f"the label column of {title} holds fractions such as {example}; classes must be whole numbers or text, "
+                    f"the label column of {title} holds fractions such as {example}; classes must be "
+                    "whole numbers or text, "
                     "and --task regression is for numbers"
                 )
             return cls(tuple(sorted(set(numbers))))  # type: ignore[type-var,arg-type]
@@ -123,21 +127,28 @@ class Labels:
 
 
 def distinct_labels(stage: Stage, value: str = "label") -> list[str]:
-    """What stands in the label column of a stage's usable rows, sorted. Raises SourceError for more than MAX_CLASSES."""
+    """What stands in the label column of a stage's usable rows, sorted.
+
+    Raises SourceError for more than MAX_CLASSES.
+    """
     labelled = f"SELECT {value} AS value FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
     rows = stage.con.sql(
-        f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL ORDER BY value LIMIT {MAX_CLASSES + 1}"
+        f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL "
+        f"ORDER BY value LIMIT {MAX_CLASSES + 1}"
     ).fetchall()
     if len(rows) > MAX_CLASSES:
         raise SourceError(
-            f"the label column of {stage.source.title} has over {MAX_CLASSES} distinct values; is it the right one? "
+            f"the label column of {stage.source.title} has over {MAX_CLASSES} distinct values; is it "
+            "the right one? "
             "--task regression is for numbers"
         )
     return [row[0] for row in rows]
 
 
 def first_place(stage: Stage, condition: str) -> str:
-    """The first of a stage's usable rows for which a condition holds, and how many there are: ``file, row 3 (2 in all)``."""
+    """The first of a stage's usable rows for which a condition holds, and how many there are: ``file, row 3
+    (2 in all)``.
+    """
     matches = f"{stage.name} WHERE key IS NOT NULL AND {condition}"
     rows = stage.con.sql(
         f"SELECT f.name, s.row FROM (SELECT * FROM {matches}) s JOIN {stage.name}_files f ON f.id = s.source "
@@ -151,7 +162,10 @@ def _is_integer(raw: str) -> bool:
 
 
 def _parse(raw: str, kind: type) -> int | bool | str | None:
-    """A label as a value of ``kind``, None if it is not one. 1.0 is the integer 1, as pandas writes it beside gaps."""
+    """A label as a value of ``kind``, None if it is not one.
+
+    1.0 is the integer 1, as pandas writes it beside gaps.
+    """
     if kind is str:
         return raw
     if kind is bool:

@@ -40,20 +40,27 @@ class Linear(nn.Module):
         return self.fc1(features.flatten(1))
 
     def of_scaled(self, features: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
-        """Logits of ``(features - mean) * scale``, both of a row's shape: a few weights are scaled in place of every row."""
+        """Logits of ``(features - mean) * scale``, both of a row's shape: a few weights are scaled in place
+        of every row.
+        """
         weight = self.fc1.weight * scale.flatten()
         return linear_of_few_outputs(features.flatten(1), weight, self.fc1.bias - weight @ mean.flatten())
 
 
 def linear_of_few_outputs(features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries are faster at."""
+    """torch's ``linear`` [rows, outputs], for a few outputs in the order of the product that matrix libraries
+    are faster at.
+    """
     if len(weight) > _FEW_OUTPUTS:
         return linear(features, weight, bias)
     return (weight @ features.T + bias.unsqueeze(1)).T
 
 
 class MLP(nn.Module):
-    """Hidden layers with ReLU and dropout before a linear one: [rows, *shape] -> [rows, outputs]. Token features are flattened."""
+    """Hidden layers with ReLU and dropout before a linear one: [rows, *shape] -> [rows, outputs].
+
+    Token features are flattened.
+    """
 
     def __init__(
         self, shape: tuple[int, ...], outputs: int, hidden: int | Sequence[int] = 256, dropout: float = 0.1
@@ -71,7 +78,8 @@ class MLP(nn.Module):
 
 
 class CNN(nn.Module):
-    """Convolutions over tokens, each channel's maximum over the text: [rows, max_length, hidden] -> [rows, outputs].
+    """Convolutions over tokens, each channel's maximum over the text: [rows, max_length, hidden] -> [rows,
+    outputs].
 
     Kim, Convolutional Neural Networks for Sentence Classification, https://arxiv.org/abs/1408.5882
     """
@@ -96,7 +104,8 @@ class CNN(nn.Module):
         maxima = []
         for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
             windows = convolution(pad(channels_first, ((size - 1) // 2, size // 2)))
-            # ReLU leaves nothing below 0, so that a window centred on padding, set to 0, never is the maximum.
+            # ReLU leaves nothing below 0, so that a window centred on padding, set to 0, never is the
+            # maximum.
             maxima.append((torch.relu(windows) * keep).amax(-1))
         return self.fc1(self.dropout(torch.cat(maxima, 1)))
 
@@ -200,7 +209,9 @@ class Standardized(nn.Module):
         return logits * self.target_scale + self.target_mean if self.targets else logits
 
     def skip_idle_scaling(self) -> None:
-        """Leave the scaling out from now on, if it does nothing: a pass over token features costs more than many a head."""
+        """Leave the scaling out from now on, if it does nothing: a pass over token features costs more than
+        many a head.
+        """
         self._scales = bool((self.mean != 0).any() or (self.scale != 1).any())
 
     @property
@@ -210,7 +221,9 @@ class Standardized(nn.Module):
 
 
 def token_mask(features: torch.Tensor) -> torch.Tensor:
-    """True at tokens, bool [rows, max_length], of token features [rows, max_length, hidden]: padding is stored as zeros."""
+    """True at tokens, bool [rows, max_length], of token features [rows, max_length, hidden]: padding is
+    stored as zeros.
+    """
     return (features != 0).any(-1)
 
 
@@ -265,7 +278,8 @@ def make_head(
         with_arguments = f" with {arguments}" if arguments else ""
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise HeadError(
-            f"head '{kind}' cannot be made for features {list(shape)} and {outputs} outputs{with_arguments}: {reason}"
+            f"head '{kind}' cannot be made for features {list(shape)} and {outputs} "
+            f"outputs{with_arguments}: {reason}"
         ) from error
     return standardized
 

@@ -60,7 +60,8 @@ def import_state_dict(
     given = {str(name): tuple(value.shape) for name, value in state.items()}
     if given != expected:
         raise HeadError(
-            f"'{path}' has {_listing(given)}, but a {kind} head of {len(labels)} labels on features {list(spec.shape)} "
+            f"'{path}' has {_listing(given)}, but a {kind} head of {len(labels)} labels on features "
+            f"{list(spec.shape)} "
             f"has {_listing(expected)}"
         )
     network.head.load_state_dict({name: value.float() for name, value in state.items()})

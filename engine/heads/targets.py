@@ -40,7 +40,8 @@ def _require_classes(stage: Stage) -> None:
     number, title = _NUMBER, stage.source.title
     texts, fraction, flat, example = stage.con.sql(
         f"SELECT count(*) FILTER ({number} IS NULL), min(label) FILTER ({number} <> floor({number})), "
-        f"count(*) FILTER (label NOT LIKE '[%]'), min(label) FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
+        f"count(*) FILTER (label NOT LIKE '[%]'), min(label) FROM {stage.name} WHERE key IS NOT NULL "
+        "AND label IS NOT NULL"
     ).fetchall()[0]
     if not texts and fraction is not None:
         raise LabelError(
@@ -67,7 +68,8 @@ def labels_of(stage: Stage, task: Task) -> Labels:
 def read_targets(
     stage: Stage, shards: list[str], task: Task, labels: Labels, condition: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Locations int64 [rows] and targets of a stage's labelled rows for which a condition holds, in the source's order.
+    """Locations int64 [rows] and targets of a stage's labelled rows for which a condition holds, in the
+    source's order.
 
     Targets are class numbers int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for
     several, float32 [rows] for a regression. Raises LabelError, naming the row, for a label that is
@@ -127,7 +129,8 @@ def _columns_of_flags(stage: Stage, texts: list[str], indices: np.ndarray) -> np
             column = int(np.argwhere(indices == number)[0][1])
             where = first_place(stage, f"{LABELS_SQL}[{column + 1}] = {plan.literal(text)}")
             raise LabelError(
-                f"column '{stage.label_columns[column]}' has '{text}' in {where}; a label's column holds 0 and 1"
+                f"column '{stage.label_columns[column]}' has '{text}' in {where}; a label's column "
+                "holds 0 and 1"
             )
     return np.array([_FLAGS[text.lower()] for text in texts], np.float32)[indices]
 

@@ -1,4 +1,5 @@
-"""What a head can be trained to do, as a table: the loss, what the outputs mean, and what is predicted from them.
+"""What a head can be trained to do, as a table: the loss, what the outputs mean, and what is predicted from
+them.
 
 Losses have the outputs on the second axis, as torch's own do: of logits [rows, outputs], or of many
 heads at once, whose rows are better last: [heads, outputs, rows] and targets [heads, rows], or
@@ -27,7 +28,8 @@ class Task:
     has_classes: bool
     """Whether the outputs belong to labels, one each; else there is one output."""
     loss: Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, float], torch.Tensor]
-    """Loss of each row [rows], of logits [rows, outputs], targets, weights (see :func:`loss_weights`) and label smoothing.
+    """Loss of each row [rows], of logits [rows, outputs], targets, weights (see :func:`loss_weights`) and
+    label smoothing.
 
     With a third axis of the logits, see above, [heads, rows].
     """

@@ -61,7 +61,8 @@ def train_head(
     on_epoch: Callable[[Any], None] | None = None,
     **rows: Unpack[RowOptions],
 ) -> Head:
-    """Train a head on the features of ``table`` (or the table at this path), or on the parts that ``use`` names.
+    """Train a head on the features of ``table`` (or the table at this path), or on the parts that ``use``
+    names.
 
     For ``rows``, such as ``valid`` and ``label_column``, see :func:`engine.train.examples.load_examples`.
     With a TrainConfig, which is the default, the head is trained by :func:`fit`, with a SolveConfig it is

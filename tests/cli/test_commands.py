@@ -74,7 +74,8 @@ def test_build_json_is_one_object_on_stdout(enc, reviews, tiny_bert, built):
     result = enc("build-features", reviews, "--store", built, "--name", "tiny", "--json")
     summary = json.loads(result.stdout)
     assert summary.keys() >= {
-        "rows", "distinct", "cached", "encoded", "truncated", "rejected", "seconds", "texts_per_second", "feature_set", "version",
+        "rows", "distinct", "cached", "encoded", "truncated", "rejected", "seconds",
+        "texts_per_second", "feature_set", "version",
     }  # fmt: skip
     # The name of an existing feature set brings its setting along.
     assert (summary["cached"], summary["encoded"], summary["feature_set"], summary["version"]) == (
@@ -141,7 +142,8 @@ def test_train_prints_counts_epochs_and_the_result(enc, built, reviews, tmp_path
 def test_train_where(enc, built, write, tmp_path):
     path = write(
         "split.tsv",
-        "sentence\tlabel\tpart\nbad dirty loud room 1\t0\ta\ngood clean calm room 1\t1\ta\nbad dirty loud room 2\t0\tb\n",
+        "sentence\tlabel\tpart\nbad dirty loud room 1\t0\ta\ngood clean calm room 1\t1\ta\nbad dirty "
+        "loud room 2\t0\tb\n",
     )
     result = enc(
         "train-head",

@@ -19,7 +19,7 @@ FOUND = Diagnosis(
     ],
     missing={"ONNX graphs": "pip install 'enc-features[onnx]'"},
     auto=AutoState("minilm", "cpu", "torch fp32", ["torch fp32", "torch bf16"], [], 15.0),
-    cache=CacheState("/home/me/.cache/enc", 1_500_000, {"openvino": 1_499_000, "choices.json": 1000}),
+    cache=CacheState("~/.cache/enc", 1_500_000, {"openvino": 1_499_000, "choices.json": 1000}),
     hub=HubState("https://huggingface.co", True, "reachable"),
     torch=None,
     seconds={"versions": 0.01, "auto": 0.2, "hub": 0.3},

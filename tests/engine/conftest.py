@@ -34,7 +34,8 @@ def labelled(tmp_path):
 def source(tmp_path):
     """Texts with two classes, a number and two flags, some of them twice."""
     rows = [
-        f"{'good ' * (1 + i % 4)}{'x' * (i % 7)} {i}\t{'ab'[i % 4 > 1]}\t{i % 4 + i % 3 / 4}\t{i % 7 // 4}\t{i % 4 // 3}"
+        f"{'good ' * (1 + i % 4)}{'x' * (i % 7)} "
+        f"{i}\t{'ab'[i % 4 > 1]}\t{i % 4 + i % 3 / 4}\t{i % 7 // 4}\t{i % 4 // 3}"
         for i in range(120)
     ]
     (tmp_path / "t.tsv").write_text(

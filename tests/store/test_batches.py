@@ -29,7 +29,9 @@ def store(folder, spec, rows, shards):
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """300 rows in three shards, row groups of 16, blocks of 7, buffers of 40; a plan of some of them, some twice."""
+    """300 rows in three shards, row groups of 16, blocks of 7, buffers of 40; a plan of some of them, some
+    twice.
+    """
     spec = fake_spec()
     monkeypatch.setattr(shard, "ROW_GROUP_BYTES", 16 * spec.row_bytes)
     monkeypatch.setattr(batches, "BLOCK_BYTES", 7 * spec.row_bytes)

@@ -73,7 +73,8 @@ def test_a_head_with_its_encoder(tiny_bert, tmp_path, write, precision, target):
     ("kind", "pooling", "options"),
     [
         ("mlp", "cls,max", dict(label_column=["a", "b"])),
-        # Not cls: the tiny model's hardly differs from text to text, and a target of thousands shows its last digits.
+        # Not cls: the tiny model's hardly differs from text to text, and a target of thousands shows its last
+        # digits.
         ("linear", "mean,max", dict(label_column="number", task="regression")),
         ("linear", "tokens", dict(label_column="a")),
         ("cnn", "tokens", dict(label_column=["a", "b"])),

@@ -190,7 +190,7 @@ def test_folders_that_are_not_a_runs(tmp_path, write):
     require_usable_folder(tmp_path, None, overwrite=False)
     (tmp_path / "checkpoint-3").mkdir()  # of a run that was killed while it wrote its first
     (tmp_path / "train-rejects.parquet").touch()
-    (tmp_path / ".enc-run.json.part").touch()
+    (tmp_path / ".enc-run-0123.json").touch()
     require_usable_folder(tmp_path, None, overwrite=False)
     letter = write("letter.txt", "")
     with pytest.raises(

@@ -148,7 +148,8 @@ def test_arguments(kind, arguments):
         (
             "cnn",
             dict(depth=3),
-            r"head 'cnn' has no argument 'depth' \(it takes: channels, kernel_sizes, dropout\); mend --head-args",
+            r"head 'cnn' has no argument 'depth' \(it takes: channels, kernel_sizes, dropout\); mend "
+            r"--head-args",
         ),
         ("linear", dict(hidden=3), "head 'linear' has no argument 'hidden' .it takes none"),
         (

@@ -26,8 +26,8 @@ def test_losses_are_the_usual_ones():
     )
     several = MULTI_LABEL.loss(LOGITS, TARGETS["multi-label"], None, 0.0)
     shares = torch.sigmoid(LOGITS.double()).numpy()
-    expected = [np.mean([log_loss([int(t)], [p], labels=[0, 1]) for t, p in zip(*row, strict=True)]) for row in
-                zip(TARGETS["multi-label"].numpy(), shares, strict=True)]  # fmt: skip
+    expected = [np.mean([log_loss([int(t)], [p], labels=[0, 1]) for t, p in zip(*row, strict=True)]) for row
+    in zip(TARGETS["multi-label"].numpy(), shares, strict=True)]  # fmt: skip
     np.testing.assert_allclose(several, expected, rtol=1e-5)
     np.testing.assert_allclose(
         REGRESSION.loss(LOGITS[:, :1], TARGETS["regression"], torch.tensor(2.0), 0.0), [0.5, 2.42], rtol=1e-5
