@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..store import FeatureSpec, FeatureTable
 from ..store.batches import BUFFER_BYTES, MODES, PlannedFeatures
-from ..store.locations import ROW_BITS
+from .random_features import SHARDS, RandomFeatures, write_features
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "DuckDB, ORDER BY hash over a list column"
 UNIT = "rows/s"
-SHARDS = 20
 SECONDS = 5.0
-HIDDEN, TOKENS = 384, 32
 HF_BUFFER_ROWS = 10_000  # as in the documentation of datasets; its default is 1,000
 _HF_ROWS = 1000  # in a record batch of an Arrow file, as datasets writes them
 
@@ -121,46 +117,6 @@ _ORDERS = {
 }
 
 
-@dataclass(frozen=True)
-class Data:
-    """A feature set of random numbers, and the location of each row."""
-
-    shards: list[str]
-    spec: FeatureSpec
-    locations: np.ndarray
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The features [rows, values] as they are stored, a shard's worth at a time."""
-        planned = PlannedFeatures(self.shards, self.spec, self.locations, batches="streamed")
-        return (block.reshape(len(block), -1) for block in planned.blocks(-(-planned.rows // SHARDS)))
-
-
-def write_features(folder: Path, *, tokens: bool, rows: int) -> Data:
-    """A feature set of normal random numbers in ``SHARDS`` shards."""
-    pooling = ("tokens",) if tokens else ("mean",)
-    digest = "0" * 64
-    spec = FeatureSpec(
-        "random", digest, digest, hidden_size=HIDDEN, layers=(1,), pooling=pooling, max_length=TOKENS
-    )
-    table, rng = FeatureTable.create(folder, spec), np.random.default_rng(0)
-    sizes = [len(part) for part in np.array_split(np.arange(rows), SHARDS)]
-    for size in sizes:
-        keys = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(32), size, [None, pa.py_buffer(rng.bytes(32 * size))]
-        )
-        with table.writer() as writer:  # a shard each
-            features = rng.standard_normal((size, *spec.shape), dtype=np.float32).astype(np.float16)
-            writer.write(keys, np.full(size, TOKENS, np.int32), np.zeros(size, bool), features)
-    shards = table.refresh().shards
-    return Data(shards, spec, locations_of(shards))
-
-
-def locations_of(shards: list[str]) -> np.ndarray:
-    """A plan of all rows of the shards, in their order."""
-    counts = [pq.read_metadata(shard).num_rows for shard in shards]
-    return np.concatenate([(number << ROW_BITS) + np.arange(count) for number, count in enumerate(counts)])
-
-
 def _timed(epoch: Epoch, rows: int, measurement: Measurement, *, stop: bool) -> Callable[[], float]:
     numbers = iter(range(1, 1_000_000))
     for _ in zip(range(3), epoch(0), strict=False):  # warm up
@@ -187,14 +143,14 @@ def _copied(copies: np.ndarray, batch_size: int) -> Batches:
         yield target
 
 
-def _enc(data: Data, mode: str, batch_size: int) -> Epoch:
+def _enc(data: RandomFeatures, mode: str, batch_size: int) -> Epoch:
     planned = PlannedFeatures(data.shards, data.spec, data.locations, batches=mode)
     for _ in planned.epoch(0, 0, batch_size):  # as every epoch but the first finds it
         pass
     return lambda number: (features for _, features in planned.epoch(1, number, batch_size))
 
 
-def _duckdb_lists(data: Data, files: Path, batch_size: int) -> Epoch:
+def _duckdb_lists(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
     for number, block in enumerate(data.blocks()):
         values = pa.array(block.reshape(-1).astype(np.float32))  # DuckDB has no float16
         features = pa.ListArray.from_arrays(
@@ -210,7 +166,7 @@ def _duckdb_lists(data: Data, files: Path, batch_size: int) -> Epoch:
     )
 
 
-def _duckdb_binary(data: Data, batch_size: int) -> Epoch:
+def _duckdb_binary(data: RandomFeatures, batch_size: int) -> Epoch:
     def convert(column: pa.Array) -> np.ndarray:
         return np.stack([np.frombuffer(value, np.float16) for value in column.to_pylist()])
 
@@ -247,7 +203,7 @@ def _lists(block: np.ndarray) -> pa.Table:
     )
 
 
-def _arrow_files(data: Data, files: Path) -> Any:
+def _arrow_files(data: RandomFeatures, files: Path) -> Any:
     """The features as a memory-mapped dataset of Hugging Face."""
     import datasets  # pyright: ignore[reportMissingImports]
 
@@ -261,7 +217,7 @@ def _arrow_files(data: Data, files: Path) -> Any:
     return datasets.concatenate_datasets([datasets.Dataset.from_file(str(path)) for path in paths])
 
 
-def _datasets(data: Data, files: Path, style: str, batch_size: int) -> Epoch:
+def _datasets(data: RandomFeatures, files: Path, style: str, batch_size: int) -> Epoch:
     dataset = _arrow_files(data, files).with_format(style)
 
     def epoch(number: int) -> Batches:
@@ -271,7 +227,7 @@ def _datasets(data: Data, files: Path, style: str, batch_size: int) -> Epoch:
     return epoch
 
 
-def _datasets_iterable(data: Data, files: Path, batch_size: int) -> Epoch:
+def _datasets_iterable(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
     dataset = _arrow_files(data, files).with_format("arrow").to_iterable_dataset(num_shards=SHARDS)
 
     def epoch(number: int) -> Batches:
@@ -281,7 +237,7 @@ def _datasets_iterable(data: Data, files: Path, batch_size: int) -> Epoch:
     return epoch
 
 
-def _loader(data: Data, files: Path, batch_size: int) -> Epoch:
+def _loader(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
     import torch
     from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
@@ -307,7 +263,7 @@ def _loader(data: Data, files: Path, batch_size: int) -> Epoch:
     return lambda _: iter(loader)
 
 
-def _lance(data: Data, files: Path, batch_size: int) -> Epoch:
+def _lance(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
     import lance  # pyright: ignore[reportMissingImports]
 
     path = str(files / "features.lance")

@@ -40,7 +40,7 @@ from ..store import RECIPES, Source, Store
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace
 from ..store.stage import stage_source
-from .bench_batches import write_features
+from .random_features import write_features
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "scikit-learn SGDClassifier"

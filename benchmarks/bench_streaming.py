@@ -17,7 +17,7 @@ import numpy as np
 
 from ..store import FeatureTable
 from ..store.batches import BUFFER_BYTES, PlannedFeatures
-from .bench_batches import locations_of, write_features
+from .random_features import locations_of, write_features
 
 
 def measure(folder: Path) -> dict[str, float]:

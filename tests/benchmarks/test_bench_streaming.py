@@ -1,5 +1,5 @@
-from enc.benchmarks.bench_batches import write_features
 from enc.benchmarks.bench_streaming import measure
+from enc.benchmarks.random_features import write_features
 
 
 def test_two_epochs_of_a_small_feature_set(tmp_path):
