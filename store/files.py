@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -87,6 +88,18 @@ def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: 
     """
     if folder.exists() and not (folder / marker).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise error(f"'{folder}' is there and is not {kind}; choose another --output")
+
+
+def require_writable(folder: str | Path, error: type[EncError]) -> None:
+    """Raise ``error`` for a folder in which no file can be made, or which cannot be made itself."""
+    folder = Path(folder)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as problem:
+        reason = problem.strerror or type(problem).__name__
+        raise error(f"'{folder}' cannot be written ({reason}); choose another folder") from problem
 
 
 def _beside(path: Path) -> Path:

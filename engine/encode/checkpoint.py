@@ -14,7 +14,7 @@ import numpy as np
 from ...store import FeatureSpec, ModelError, Setting
 from ...store.parts import parse_layers
 from .digests import digests
-from .facts import KnownModel
+from .facts import KnownModel, ModelFacts
 from .model_files import INT8_RECORD, model_folder, model_name
 
 if TYPE_CHECKING:
@@ -98,6 +98,12 @@ def checkpoint_of(
 ) -> Checkpoint:
     """Open a model by name; see :func:`engine.backends.load.load_encoder` for the setting."""
     return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model, say=say)
+
+
+def facts_of(model: str) -> ModelFacts:
+    """Sizes of a model, by its name. Raises ModelError for what is none."""
+    folder = model_folder(model)
+    return KnownModel(folder, model_name(model), digests(folder)[1]).facts
 
 
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:

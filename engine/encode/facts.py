@@ -43,7 +43,13 @@ class KnownModel:
     yet.
     """
 
-    def __init__(self, folder: Path, model: str, tokenizer_digest: str, say: Callable[[str], None]):
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        tokenizer_digest: str,
+        say: Callable[[str], None] = lambda _: None,
+    ):
         """``say`` is told where transformers has to be asked.
 
         Raises ModelError for a folder that transformers cannot read, or that has no fast tokenizer.

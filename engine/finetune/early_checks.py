@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from ...store import ModelError, SourceError
+from ...store.files import require_writable
 from ..encode.model_files import EMBEDDED_MODEL, model_folder
 from .command_line import flag_names, option_values, own_options, read_words
 from .option_fields import DataOptions, ModelOptions
@@ -53,21 +54,10 @@ def check_folders(
         raise SourceError(f"'{output}' is the model's own folder; choose another --output_dir")
     if trains:
         require_usable_folder(output, asked, overwrite=data.overwrite_output_dir)
-    _require_writable(output)
+    require_writable(output, SourceError)
     if Path(name).exists() and not Path(name).is_dir():
         raise ModelError(f"model '{name}' is a file; pass the folder that it is in")
     if name == EMBEDDED_MODEL or Path(name).is_dir():
         model_folder(name)
     if model.head_init and not (Path(model.head_init) / "head.json").is_file():
         raise SourceError(f"no head in '{model.head_init}'; `enc train-head` makes one for --head_init")
-
-
-def _require_writable(folder: Path) -> None:
-    """Raise SourceError for a folder in which no file can be made, or which cannot be made itself."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise SourceError(f"'{folder}' cannot be written ({reason}); pass another --output_dir") from error

@@ -91,7 +91,7 @@ def write_record(
 ) -> None:
     """Write how the model is used and how it came about, which its configuration does not say.
 
-    :func:`engine.finetune.tuned.load_classifier` reads this record.
+    :func:`engine.finetune.tuned_files.read_tuned` reads this record.
     """
     record = {
         "format": 1,

@@ -16,7 +16,7 @@ from ..heads.head import Head
 from ..heads.labels import Labels, listing
 from ..heads.networks import Standardized
 from ..heads.tasks import TASKS
-from .tuned_files import HeadWeights, is_tuned, layout_of, read_tuned
+from .tuned_files import HeadWeights, layout_of, read_tuned
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -118,24 +118,13 @@ def begin_as(
     target.classifier.bias.copy_(linear.bias[order] * stretch + shift)
 
 
-def load_classifier(folder: str | Path) -> Head:
-    """What scores texts: a head, or a fine-tuned model as one.
-
-    Raises HeadError or ModelError for what is neither.
-    """
-    return _tuned_head(Path(folder)) if is_tuned(folder) else Head.load(folder)
-
-
-def _tuned_head(folder: Path) -> Head:
-    from transformers import AutoConfig, AutoTokenizer
-
-    from ..encode.checkpoint import checkpoint_of
-    from ..encode.facts import longest_input
+def tuned_head(folder: Path) -> Head:
+    """A fine-tuned model as a head. Raises ModelError or HeadError for a folder that holds none."""
+    from ..encode.checkpoint import checkpoint_of, facts_of
 
     files = read_tuned(folder)
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    longest = longest_input(config, AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    spec = checkpoint_of(str(folder), pooling="cls", max_length=min(files.max_length, longest)).spec
+    length = min(files.max_length, facts_of(str(folder)).longest_input)
+    spec = checkpoint_of(str(folder), pooling="cls", max_length=length).spec
     network = Standardized(head_of_weights(files.weights), (spec.hidden_size,), tokens=False).eval()
     return Head(
         kind="fine-tuned",

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from scipy.special import erf
 
 from ...store import HeadError, ModelError
 
@@ -131,6 +130,8 @@ def activated(values: np.ndarray, activation: str) -> np.ndarray:
         return np.tanh(values)
     if activation == "relu":
         return np.maximum(values, 0)
+    from scipy.special import erf
+
     return 0.5 * values * (1 + erf(values * np.float32(0.5**0.5)))
 
 

@@ -140,7 +140,7 @@ def test_momentum_is_sgds(enc, tmp_path):
         (("--folds", 3, "--pair-column", "title"), "column 'title' is not in"),
         (("--valid", "nowhere.tsv"), "no file 'nowhere.tsv'"),
         (("--folds", 3, "--features", "tokens"), "tokens"),
-        (("--folds", 3, "--output", "x.tsv/head"), "'x.tsv/head' cannot be written: "),
+        (("--folds", 3, "--output", "x.tsv/head"), "'x.tsv/head' cannot be written (Not a directory)"),
     ],
     ids=lambda value: " ".join(map(str, value))[:40] if isinstance(value, tuple) else "",
 )

@@ -53,7 +53,7 @@ MISTAKES = {
     ),
     "an output in a file": (
         "--model {model} --output_dir {data}/x --do_eval --validation_file {data}",
-        "'{data}/x' cannot be written (Not a directory); pass another --output_dir",
+        "'{data}/x' cannot be written (Not a directory); choose another folder",
     ),
     "not a number": (
         "--model {model} --output_dir {out} --do_train --train_file {data} --layerwise_lr_decay nan",

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import Head
+from enc.engine.classifier import load_classifier
 from enc.engine.finetune.options import parse_options
 from enc.engine.finetune.run import fine_tune
 from enc.engine.finetune.set_up import trainer_of
-from enc.engine.finetune.tuned import load_classifier
 from enc.store import DivergedError, SourceError
 from finetune_texts import WORDS
 from safetensors.torch import load_file

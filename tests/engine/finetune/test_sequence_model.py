@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from enc.engine.finetune.tuned import load_classifier
+from enc.engine.classifier import load_classifier
 from enc.store import ModelError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import build_features, load_encoder, train_head
-from enc.engine.finetune.tuned import load_classifier
+from enc.engine.classifier import load_classifier
 from enc.store import EncError, FeatureTable, ModelError, Source, SpecError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
