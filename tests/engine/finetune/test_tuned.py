@@ -1,6 +1,8 @@
 """Fine-tuned models as heads, and heads as what a classifier begins as."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -52,6 +54,17 @@ def test_architectures_are_taken_apart(tiny_model, tmp_path, model_type):
     np.testing.assert_allclose(
         head.predict_proba(_encoded(folder, ["good room", "bad"])), expected, atol=2e-3
     )
+
+
+def test_a_tuned_model_that_was_read_before_needs_no_transformers(tune):
+    folder, _, _ = tune()
+    load_classifier(folder)  # the first time, transformers tells the model's sizes
+    script = (
+        "import sys; from enc.engine.classifier import load_classifier; "
+        f"load_classifier({str(folder)!r}); print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_an_encoder_is_no_classifier(tiny_bert):
