@@ -139,12 +139,14 @@ def rate(
     budget: int,
     *,
     rows: np.ndarray | None = None,
-    seconds: float = SECONDS_A_ROUND,
+    seconds: float | None = None,
 ) -> float:
-    """Texts a second over batches drawn evenly from the sample's lengths, for about so many seconds.
+    """Texts a second over batches drawn evenly from the sample's lengths.
 
-    ``rows`` int64 are the sequences to draw from, else SAMPLE_TEXTS of the sample's.
+    ``rows`` int64 are the sequences to draw from, else SAMPLE_TEXTS of the sample's. It takes about
+    ``seconds``, or SECONDS_A_ROUND, and one batch at least.
     """
+    seconds = SECONDS_A_ROUND if seconds is None else seconds
     rows = _rows(sample) if rows is None else rows
     lengths = np.maximum(sample.lengths[rows], sample.padding.to)
     batches = [rows[b] for b in length_sorted_batches(lengths, budget)]

@@ -64,7 +64,7 @@ class KnownModel:
         self.facts: ModelFacts = found
 
     def tokenizer(self) -> "Tokenizer":
-        """The tokenizer, without truncation and padding of its own."""
+        """The tokenizer as transformers makes it; loaded when it is first asked for."""
         from tokenizers import Tokenizer
 
         if self._tokenizer is None:
@@ -102,8 +102,6 @@ class KnownModel:
             longest_input=longest_input(config, tokenizer),
             pad_id=tokenizer.pad_token_id or 0,
         )
-        backend.no_truncation()
-        backend.no_padding()
         self._tokenizer = backend
         self._keep(facts, backend)
         return facts

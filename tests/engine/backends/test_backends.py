@@ -180,15 +180,25 @@ def test_few_texts_are_not_worth_measuring(tiny_bert, source, tmp_path):
     assert summary.encoder.startswith("openvino fp32" if HAS_OPENVINO else "torch fp32")
 
 
-def test_many_texts_are_measured_and_the_choice_is_remembered(
-    tiny_bert, source, tmp_path, monkeypatch, fresh_memory
-):
+several_ways = pytest.mark.skipif(
+    len(ways.candidates("float16", None, "cpu")) < 2, reason="this machine has one way to encode only"
+)
+
+
+@pytest.fixture
+def always_measured(monkeypatch, fresh_memory):
+    """Measure for every job, and shortly."""
     monkeypatch.setattr(choice, "WORTHWHILE_SECONDS", 0.0)
     monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
+
+
+@several_ways
+def test_many_texts_are_measured_and_the_choice_is_remembered(
+    tiny_bert, source, tmp_path, monkeypatch, always_measured
+):
+    monkeypatch.setattr(measure, "STEADY", float("inf"))  # whatever else this machine does
     encoder = load_encoder(str(tiny_bert), max_length=32)
     summary = build_features(source, tmp_path / "s", encoder, name="set")
-    if not encoder._choice.measured:
-        pytest.skip("this machine has one way to encode only")
     best = max((c for c in encoder._choice.measured if not c.problem), key=lambda c: c.texts_per_second)
     assert summary.encoder.startswith(best.name)
     assert encoder.explain().startswith(best.name)
@@ -204,6 +214,16 @@ def test_many_texts_are_measured_and_the_choice_is_remembered(
     other.prepare(other.tokenize(["x"] * 20), 10**9)
     assert other._choice.measured
     assert Store(tmp_path / "s").open().rows == len(TEXTS)
+
+
+@several_ways
+def test_what_a_busy_machine_measured_is_not_remembered(tiny_bert, monkeypatch, always_measured):
+    monkeypatch.setattr(measure, "STEADY", 0.0)
+    for _ in range(2):
+        encoder = load_encoder(str(tiny_bert), max_length=32)
+        encoder.prepare(encoder.tokenize(TEXTS), 10**9)
+        assert encoder._choice.measured
+        assert "the machine is busy" in encoder.explain()
 
 
 def test_an_inexact_candidate_is_out(tiny_bert, monkeypatch):
@@ -303,9 +323,8 @@ def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory
     monkeypatch.setattr(measure, "SECONDS_A_ROUND", 0.01)
     checkpoint = checkpoint_of(tiny_bert)
     sample = checkpoint.tokenize(TEXTS)
-    found = choice.measure_all(checkpoint, sample, precision="fp32", device="cpu")
-    if not found.is_steady:
-        choice.ChoiceMemory(checkpoint, "fp32", "cpu").write(sample, found.best)
+    monkeypatch.setattr(measure, "STEADY", float("inf"))  # whatever else this machine does
+    choice.measure_all(checkpoint, sample, precision="fp32", device="cpu")
     first = load_encoder(str(tiny_bert), max_length=32, precision="fp32", device="cpu")
     first.prepare(sample, 1)
     first._backend = type("Small", (), {"tokens_per_batch": 512, "run": shrinking})()

@@ -4,7 +4,7 @@ from enc.engine.encode.tokens import Tokenizer as SpecTokenizer
 from enc.engine.encode.tokens import Tokens, length_sorted_batches
 from enc.store import SpecError
 from fakes import fake_spec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -34,6 +34,9 @@ def compare(reference, tokens, encoded, texts, pairs):
 
 @settings(max_examples=60)
 @given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=6), st.integers(5, 40), st.booleans())
+@example([("a " * 10, "cat " * 10)], 10, True)  # both are cut, with an odd token to share
+@example([("a " * 10, "cat " * 2)], 10, True)  # only the first is cut
+@example([("a " * 2, "cat " * 10)], 10, True)  # only the second is cut
 def test_tokens_equal_those_of_transformers(transformers_tokenizer, rows, max_length, paired):
     reference = transformers_tokenizer
     texts, pairs = [a for a, _ in rows], [b for _, b in rows] if paired else None
