@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
     from .engine.heads.head import Head
-    from .engine.score import predict_texts as predict
-    from .engine.score import score_parquet as score
+    from .engine.scoring.evaluation import evaluate_head
+    from .engine.scoring.predict import predict_texts as predict
+    from .engine.scoring.run import score_parquet as score
     from .engine.sweep.search import search as sweep
     from .engine.sweep.search_path import search_path
     from .engine.train.config import TrainConfig
@@ -44,6 +45,7 @@ __all__ = [
     "TrainConfig",
     "build_features",
     "encode_texts",
+    "evaluate_head",
     "export_onnx",
     "fine_tune",
     "fine_tune_options",
@@ -83,8 +85,9 @@ _HOMES = {
     "fine_tune_options": "engine.finetune.options:parse_options",
     # Using what was trained.
     "load_classifier": "engine.classifier:load_classifier",
-    "predict": "engine.score:predict_texts",
-    "score": "engine.score:score_parquet",
+    "predict": "engine.scoring.predict:predict_texts",
+    "score": "engine.scoring.run:score_parquet",
+    "evaluate_head": "engine.scoring.evaluation:evaluate_head",
     "export_onnx": "engine.export:export_onnx",
     "EncError": "store.errors:EncError",
 }

@@ -17,6 +17,8 @@ DEFECT = 1
 USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
+REJECTS = 3
+"""Of `enc score --strict`: all is written, and some rows were rejected."""
 _DEBUG = "enc.debug"
 _WAYS_OUT = {
     errno.ENOSPC: "free some space, or choose another place",

@@ -9,6 +9,7 @@ COMMANDS = {
     "train-head": "train_head",
     "fine-tune": "fine_tune",
     "score": "score",
+    "evaluate": "evaluate",
     "predict": "predict",
     "store": "store",
     "calibrate": "calibrate",
@@ -63,6 +64,6 @@ def main() -> None:
     `enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head`,
     then `enc score new.parquet scored.parquet --head head --store features`.
 
-    Exit codes: 0 done, 2 a mistake that you can mend, 130 interrupted by Ctrl-C, 143 ended by SIGTERM,
-    1 a defect of enc.
+    Exit codes: 0 done, 2 a mistake that you can mend, 3 done with rejected rows (score --strict),
+    130 interrupted by Ctrl-C, 143 ended by SIGTERM, 1 a defect of enc.
     """

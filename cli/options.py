@@ -99,3 +99,32 @@ classifier_options = options(
         help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
     ),
 )
+classifiers_options = options(
+    click.option(
+        "--head",
+        "heads",
+        multiple=True,
+        metavar="DIR",
+        help="A head made by train-head, or NAME=DIR; several score in one pass, with columns named "
+        "NAME_prediction and so on.",
+    ),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="DIR",
+        help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
+    ),
+)
+threshold_option = click.option(
+    "--threshold",
+    multiple=True,
+    metavar="P",
+    help="Predict only labels with a probability above P; or label=P,label=P, of which each is predicted "
+    "where it is above its own.",
+)
+
+
+def label_option(help: str) -> Function:
+    """The option of the columns of the label."""
+    return click.option("--label-column", "label_columns", multiple=True, metavar="NAME", help=help)

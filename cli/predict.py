@@ -11,7 +11,7 @@ from .progress import note
 from .values import backend_values, load_classifier
 
 if TYPE_CHECKING:
-    from ..engine.score import Prediction
+    from ..engine.scoring.predict import Prediction
 
 
 @click.command("predict", cls=EncCommand, short_help="Try a head on texts.")

@@ -6,87 +6,107 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
-from .options import backend_options, classifier_options, json_option, text_options
-from .progress import note, progress_bar
-from .text import rejects_line, rows_of, seconds_line
-from .values import backend_values, load_classifier
+from .errors import REJECTS, EncCommand
+from .options import (
+    backend_options,
+    classifiers_options,
+    json_option,
+    label_option,
+    source_options,
+    threshold_option,
+)
+from .progress import progress_reports
+from .score_text import summary_text
+from .values import encoder_loader, load_classifiers, source_of, threshold_of
 
 if TYPE_CHECKING:
-    from ..engine import Encoder, ScoreSummary
-    from ..store import FeatureSpec
+    pass
 
 
-@click.command("score", cls=EncCommand, short_help="Add predictions to a Parquet file.")
-@click.argument("input", metavar="INPUT.parquet")
-@click.argument("output", metavar="OUTPUT.parquet")
-@classifier_options
+@click.command("score", cls=EncCommand, short_help="Add predictions to files of rows.")
+@click.argument("inputs", nargs=-1, metavar="INPUT…")
+@click.argument("output", metavar="OUTPUT")
+@classifiers_options
 @click.option(
     "--store",
     type=click.Path(),
     metavar="DIR",
     help="Folder of the feature sets; without it, nothing is kept.",
 )
-@text_options
+@source_options
+@click.option(
+    "--columns", metavar="LIST", help="Columns of the input that are kept, such as id,text.  [default: all]"
+)
 @click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    default=None,
+    metavar="K",
+    help="Add the K most probable labels, and their probabilities, as lists.",
+)
+@threshold_option
+@label_option("Column of the true label: metrics are computed, too.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option(
-    "--column-prefix", default="", metavar="TEXT", help="Put before the names of the added columns."
+    "--column-prefix",
+    default="",
+    metavar="TEXT",
+    help="Put before the names of the added columns.  [default: of several heads, their folders' names]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace output files that are there already.")
+@click.option("--strict", is_flag=True, help="End with exit code 3 if any row is rejected.")
 @backend_options
 @json_option
 def command(
-    input: str,
+    inputs: tuple[str, ...],
     output: str,
     store: str | None,
-    text_column: str | None,
-    pair_column: str | None,
+    columns: str | None,
     proba: bool,
+    top_k: int | None,
+    threshold: tuple[str, ...],
+    label_columns: tuple[str, ...],
     no_cache: bool,
     column_prefix: str,
+    overwrite: bool,
+    strict: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Write INPUT's rows to OUTPUT with `prediction` (a label) and `score` (its probability).
+    """Write the rows of INPUT… to OUTPUT, as Parquet, with `prediction` and `score` (its probability).
 
-    Of several labels both are lists; a regression predicts numbers, without a score. Columns of the
-    text default to those the head was trained on. Rows without a usable text get nulls. Texts in the
-    store are not encoded again.
+    An INPUT is a file (Parquet, TSV, CSV, JSON lines), a folder of Parquet files, or a quoted glob. OUTPUT is
+    a file, or a folder (one that is there, or with a slash at its end) with one file for each INPUT. All
+    columns of the input stay, in their order and types, and so does the order of the rows.
+
+    Of several labels, prediction and score are lists; a regression predicts numbers, without a score.
+    Columns of the text default to those the head was trained on. Rows without a usable text get nulls, and
+    are listed in OUTPUT.rejects.parquet. Texts in the store are not encoded again. Several heads (--head A
+    --head B) score the rows in one pass, each with columns of its own.
     """
-    from ..engine import load_encoder_of, score_parquet
+    from ..engine import score_parquet
 
-    head, model = load_classifier(values)
-
-    def load(spec: "FeatureSpec") -> "Encoder":
-        return load_encoder_of(spec, model=model, **backend_values(values), say=note)
-
-    with progress_bar("encoding") as progress:
+    source = source_of(inputs, values)
+    heads, model = load_classifiers(values, column_prefix)
+    with progress_reports("encoding", as_json=as_json) as progress:
         summary = score_parquet(
-            input,
+            source,
             output,
-            head,
+            heads,
             store,
-            text_column=text_column,
-            pair_column=pair_column,
+            columns=None if columns is None else [name for name in columns.split(",") if name],
             proba=proba,
+            top_k=top_k or 0,
+            threshold=threshold_of(threshold),
+            label_column=label_columns or None,
             cache=not no_cache,
-            column_prefix=column_prefix,
-            load=load,
+            overwrite=overwrite,
+            load=encoder_loader(values, model),
             progress=progress,
         )
     click.echo(
-        json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else _summary_text(summary)
+        json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary)
     )
-
-
-def _summary_text(summary: "ScoreSummary") -> str:
-    predictions = ", ".join(f"{label}: {rows:,}" for label, rows in list(summary.predictions.items())[:20])
-    lines = [
-        ("rows read", f"{summary.rows:,}", ""),
-        ("scored", f"{summary.scored:,}", predictions),
-        ("null prediction", f"{summary.rejected:,}", rejects_line(summary.rejects)),
-        ("texts in the store", f"{summary.cached:,}", ""),
-        ("encoded", f"{summary.encoded:,}", ""),
-        ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),
-    ]
-    return f"scored rows are in '{summary.output}'\n{rows_of(lines)}"
+    if strict and summary.rejected:
+        click.get_current_context().exit(REJECTS)

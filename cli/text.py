@@ -1,6 +1,7 @@
 """Figures as people read them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import indent
 
 
 def rows_of(pairs: Sequence[tuple[str, str, str]]) -> str:
@@ -42,3 +43,16 @@ def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequ
         width = max(map(len, cells))
         aligned.append([cell.rjust(width) if title in right else cell.ljust(width) for cell in cells])
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*aligned, strict=True))
+
+
+def figures_text(values: Mapping[str, float | None]) -> str:
+    """Figures by name, in one line."""
+    return " ".join(
+        f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values.items()
+    )
+
+
+def matrix_text(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:
+    """A confusion matrix: rows by true label, columns by predicted label."""
+    rows = [[label, *(f"{n:,}" for n in row)] for label, row in zip(labels, matrix, strict=True)]
+    return indent(table_text(["true \\ predicted", *labels], rows, right=labels), "  ")

@@ -1,9 +1,8 @@
 """What `enc train-head` prints: the rows, each epoch, and the figures of the head."""
 
-from textwrap import indent
 from typing import TYPE_CHECKING
 
-from .text import rows_of, table_text
+from .text import figures_text, matrix_text, rows_of
 
 if TYPE_CHECKING:
     from ..engine import Head
@@ -47,13 +46,7 @@ def path_text(result: "PathResult") -> str:
 
 
 def _sides(result: "EpochResult | PathResult") -> str:
-    return f"train {_figures(result.train)}  valid {_figures(result.valid)}"
-
-
-def _figures(values: dict[str, float | None]) -> str:
-    return " ".join(
-        f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values.items()
-    )
+    return f"train {figures_text(result.train)}  valid {figures_text(result.valid)}"
 
 
 def result_text(head: "Head") -> str:
@@ -68,13 +61,13 @@ def result_text(head: "Head") -> str:
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
     of = f" of {head.record['figures_of']}" if "figures_of" in head.record else ""
-    lines = [f"kept {kept}:{of} {_figures(figures)}{majority}"]
+    lines = [f"kept {kept}:{of} {figures_text(figures)}{majority}"]
     if (
         head.task.name == "single-label"
         and len(head.labels) <= _MATRIX_CLASSES
         and "confusion_matrix" in metrics
     ):
-        lines.append(_matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
+        lines.append(matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     return "\n".join([*lines, _size_text(metrics["parameters"], metrics["train_rows"], "l2" in head.record)])
 
 
@@ -89,9 +82,3 @@ def _size_text(parameters: int, rows: int, is_solved: bool) -> str:
     if per_row < 0.5:
         return f"{size} ({rule}: a larger head, or features of more layers, may learn more)"
     return size
-
-
-def _matrix_text(labels: list[str], matrix: list[list[int]]) -> str:
-    """Rows by true label, columns by predicted label."""
-    rows = [[label, *(f"{n:,}" for n in row)] for label, row in zip(labels, matrix, strict=True)]
-    return indent(table_text(["true \\ predicted", *labels], rows, right=labels), "  ")

@@ -4,15 +4,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from .progress import note
+
 if TYPE_CHECKING:
-    from ..engine import Head
-    from ..store import Setting, Source
+    from ..engine import Encoder, Head
+    from ..store import FeatureSpec, Setting, Source
 
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
@@ -25,6 +27,63 @@ def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
 
     find_local_modules()
     return load(values["head"] or values["model"]), values["model"] if values["head"] else None
+
+
+def load_classifiers(values: dict[str, Any], column_prefix: str) -> "tuple[dict[str, Head], str | None]":
+    """The classifiers that the values of `classifiers_options` name, by the prefix of their columns; and the
+    folder of their encoder if it moved.
+    """
+    from ..store import SourceError
+
+    folders: tuple[str, ...] = values["heads"] or values["models"]
+    if not folders:
+        raise SourceError("what is to predict? pass --head DIR, or --model DIR with a fine-tuned model")
+    if values["heads"] and len(values["models"]) > 1:
+        raise SourceError("beside --head, --model is the folder of one encoder; pass it once")
+    from ..engine.classifier import load_classifier as load
+
+    find_local_modules()
+    found: dict[str, Head] = {}
+    for item in folders:
+        name, folder = _named_folder(item)
+        prefix = f"{column_prefix}{name}_" if len(folders) > 1 else column_prefix
+        if prefix in found:
+            raise SourceError(f"two heads are called '{name}'; name them: --head a={folder}")
+        found[prefix] = load(folder)
+    return found, values["models"][0] if values["heads"] and values["models"] else None
+
+
+def _named_folder(item: str) -> tuple[str, str]:
+    """Name and folder of ``DIR`` or ``NAME=DIR``."""
+    name, equals, folder = item.partition("=")
+    if equals and not os.path.exists(item):
+        return name, folder
+    return os.path.basename(os.path.abspath(item)), item
+
+
+def encoder_loader(values: dict[str, Any], model: str | None) -> "Callable[[FeatureSpec], Encoder]":
+    """What loads the encoder of a setting, by the values of `backend_options`."""
+
+    def load(spec: "FeatureSpec") -> "Encoder":
+        from ..engine import load_encoder_of
+
+        return load_encoder_of(spec, model=model, **backend_values(values), say=note)
+
+    return load
+
+
+def threshold_of(items: Sequence[str]) -> float | dict[str, float] | None:
+    """The values of `threshold_option`: one probability, or probabilities by label."""
+    try:
+        if len(items) == 1 and "=" not in items[0]:
+            return float(items[0])
+        given = key_values(items, "--threshold")
+        return {name: float(value) for name, value in given.items()} or None
+    except (TypeError, ValueError) as error:
+        raise click.BadParameter(
+            f"cannot read '{' '.join(items)}'; write a probability, or label=probability,…",
+            param_hint="--threshold",
+        ) from error
 
 
 def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "Source":

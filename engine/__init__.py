@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .finetune.run import fine_tune
     from .heads.head import Head
     from .heads.labels import Labels
-    from .score import Prediction, ScoreSummary, predict_texts, score_parquet
+    from .scoring.evaluation import EvaluationSummary, evaluate_head
+    from .scoring.predict import Prediction, predict_texts
+    from .scoring.run import ScoreSummary, score_parquet
     from .sweep.search import search
     from .sweep.search_path import search_path
     from .train.config import TrainConfig
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildSummary",
     "Encoder",
+    "EvaluationSummary",
     "FeatureDataset",
     "Folds",
     "Fraction",
@@ -40,6 +43,7 @@ __all__ = [
     "TrainConfig",
     "build_features",
     "encode_texts",
+    "evaluate_head",
     "export_onnx",
     "fine_tune",
     "load_classifier",
@@ -59,25 +63,27 @@ __all__ = [
 _HOMES = {
     "BuildSummary": "encode.build:BuildSummary",
     "Encoder": "encode.encoder:Encoder",
+    "EvaluationSummary": "scoring.evaluation:EvaluationSummary",
     "FeatureDataset": "train.torch_dataset:FeatureDataset",
     "Folds": "train.validation:Folds",
     "Fraction": "train.validation:Fraction",
     "Head": "heads.head:Head",
     "Labels": "heads.labels:Labels",
-    "Prediction": "score:Prediction",
-    "ScoreSummary": "score:ScoreSummary",
+    "Prediction": "scoring.predict:Prediction",
+    "ScoreSummary": "scoring.run:ScoreSummary",
     "SolveConfig": "train.solve_config:SolveConfig",
     "TrainConfig": "train.config:TrainConfig",
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",
+    "evaluate_head": "scoring.evaluation:evaluate_head",
     "export_onnx": "export:export_onnx",
     "fine_tune": "finetune.run:fine_tune",
     "load_classifier": "classifier:load_classifier",
     "load_encoder": "backends.load:load_encoder",
     "load_encoder_of": "backends.load:load_encoder_of",
     "load_examples": "train.examples:load_examples",
-    "predict_texts": "score:predict_texts",
-    "score_parquet": "score:score_parquet",
+    "predict_texts": "scoring.predict:predict_texts",
+    "score_parquet": "scoring.run:score_parquet",
     "search": "sweep.search:search",
     "search_path": "sweep.search_path:search_path",
     "solve": "train.solve:solve",

@@ -17,9 +17,10 @@ ARROWS = {
     "engine.train": {"engine.heads", "store"},
     "engine.sweep": {"engine.heads", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
+    "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
-        "engine.finetune", "store",
+        "engine.finetune", "engine.scoring", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""
@@ -92,7 +93,7 @@ def test_listing_a_store_loads_what_reads_a_log():
 def test_loading_a_head_needs_no_transformers():
     head = ROOT / "tests" / "data" / "v0.1" / "head-linear"
     code = (
-        "from enc.engine.classifier import load_classifier; import enc.engine.score; "
+        "from enc.engine.classifier import load_classifier; import enc.engine.scoring.run; "
         f"load_classifier({str(head)!r})"
     )
     assert not loaded_modules(code) & {"transformers", "openvino", "onnxruntime", "sklearn"}

@@ -164,13 +164,18 @@ class Head:
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
         """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""
-        decisions = self.task.decide(outputs)
+        return self.named(self.task.decide(outputs))
+
+    def named(self, decisions: np.ndarray) -> pa.Array:
+        """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for a class of
+        -1.
+        """
         if not self.task.has_classes:
             return pa.array(decisions, pa.float32())
         if decisions.ndim == 1:
-            return self.labels.arrow().take(pa.array(decisions))
+            return self.labels.arrow().take(pa.array(decisions, mask=decisions < 0))
         rows, labels = np.nonzero(decisions)
-        offsets = np.searchsorted(rows, np.arange(len(outputs) + 1)).astype(np.int32)
+        offsets = np.searchsorted(rows, np.arange(len(decisions) + 1)).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(offsets), self.labels.arrow().take(pa.array(labels)))
 
     def require(self, spec: FeatureSpec) -> None:

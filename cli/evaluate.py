@@ -1,0 +1,76 @@
+"""`enc evaluate`"""
+
+import dataclasses
+import json
+from typing import Any
+
+import click
+
+from .errors import EncCommand
+from .options import backend_options, json_option, label_option, source_options, threshold_option
+from .progress import progress_reports
+from .score_text import evaluation_text
+from .values import encoder_loader, find_local_modules, source_of, threshold_of
+
+
+@click.command("evaluate", cls=EncCommand, short_help="Measure a head on labelled rows.")
+@click.argument("head", metavar="HEAD")
+@click.argument("sources", nargs=-1, metavar="SOURCE…")
+@click.option(
+    "--store",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of the feature sets; without it, nothing is kept.",
+)
+@source_options
+@label_option("Column of the true label.  [default: that of the training]")
+@threshold_option
+@click.option(
+    "--wrong",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write the rows that are predicted wrongly, the worst first, as Parquet.",
+)
+@click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
+@click.option("--model", metavar="DIR", help="The head's encoder, if its folder has moved.")
+@backend_options
+@json_option
+def command(
+    head: str,
+    sources: tuple[str, ...],
+    store: str | None,
+    label_columns: tuple[str, ...],
+    threshold: tuple[str, ...],
+    wrong: str | None,
+    no_cache: bool,
+    model: str | None,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Print the metrics of HEAD, a head or a fine-tuned model, on the labelled rows of SOURCE….
+
+    Nothing else is written, but for the rows that were wrong with --wrong, and the features of new texts
+    with --store.
+    """
+    from ..engine import evaluate_head
+    from ..engine.classifier import load_classifier
+
+    source = source_of(sources, values)
+    find_local_modules()
+    loaded = load_classifier(head)
+    with progress_reports("encoding", as_json=as_json) as progress:
+        summary = evaluate_head(
+            source,
+            loaded,
+            store,
+            label_column=label_columns or None,
+            threshold=threshold_of(threshold),
+            wrong=wrong,
+            cache=not no_cache,
+            load=encoder_loader(values, model),
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))
+    else:
+        click.echo(evaluation_text(summary, [str(label) for label in loaded.labels.values]))

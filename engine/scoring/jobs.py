@@ -1,0 +1,65 @@
+"""Which input files go to which output file."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...store import Source, SourceError
+
+QUERY = "the query"
+"""The name of a source that is no file."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Input files whose rows go to one output file."""
+
+    inputs: tuple[str, ...]
+    output: Path
+
+
+def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]:
+    """One job for each output file.
+
+    ``output`` is a folder if it is there as one or ends with a slash; each input file then has an output
+    of its name in it, with the ending ``.parquet``. Else all rows go to one file, in the order of the
+    inputs. Raises SourceError for an output that is an input, that is there (unless ``overwrite``), that is
+    no regular file, or that two inputs would share.
+    """
+    files = [QUERY] if source.query else source.files()
+    text = str(output)
+    if source.query or not (Path(text).is_dir() or text.endswith(("/", os.sep))):
+        jobs = [Job(tuple(files), Path(text))]
+    else:
+        base = Path(os.path.commonpath([Path(file).absolute().parent for file in files]))
+        jobs = [
+            Job((file,), (Path(text) / Path(file).absolute().relative_to(base)).with_suffix(".parquet"))
+            for file in files
+        ]
+    taken: dict[Path, str] = {}
+    for job in jobs:
+        if job.output in taken:
+            raise SourceError(
+                f"'{taken[job.output]}' and '{job.inputs[0]}' would both be scored to '{job.output}'; "
+                "score them one after the other"
+            )
+        taken[job.output] = job.inputs[0]
+        require_output(job.output, files, overwrite=overwrite)
+    return jobs
+
+
+def require_output(output: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
+    """Raise SourceError unless a file can be made here without harm to another one."""
+    try:
+        mode = os.lstat(output).st_mode
+    except FileNotFoundError:
+        return
+    if any(Path(file).exists() and os.path.samefile(file, output) for file in inputs if output.exists()):
+        raise SourceError(f"'{output}' is the input itself; choose another output")
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise SourceError(f"'{output}' is {kind}; choose another output")
+    if not overwrite:
+        raise SourceError(f"'{output}' is there already; pass --overwrite to replace it")

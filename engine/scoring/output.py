@@ -1,0 +1,48 @@
+"""Writing scored rows: row groups of a size that readers like, whatever the size of the batches."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS = 1 << 17
+ROW_GROUP_BYTES = 64 << 20  # in memory; a row group of long texts has fewer rows
+
+
+class RowGroupWriter:
+    """A Parquet file that is written a row group at a time; a context manager that closes it."""
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str, added: list[pa.Field]):
+        """``added`` are the fields of the predictions; their floating-point numbers get no dictionaries."""
+        self._held: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+        self._schema = schema
+        numbers = {one.name for one in added if _holds_floats(one.type)}
+        names = [name for name in schema.names if name not in numbers]
+        self._writer = pq.ParquetWriter(path, schema, compression=compression, use_dictionary=names)
+
+    def __enter__(self) -> "RowGroupWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add some rows."""
+        self._held.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            table = pa.Table.from_batches(self._held, self._schema)
+            self._writer.write_table(table, row_group_size=self._rows)
+        self._held, self._rows, self._bytes = [], 0, 0
+
+
+def _holds_floats(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or (pa.types.is_list(kind) and pa.types.is_floating(kind.value_type))

@@ -1,0 +1,182 @@
+"""Which feature table a head's features are read from, and where each row's features are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
+from ...store.lookup import look_up
+from ...store.mapped import MappedFeatures
+from ...store.stage import Stage, stage_source
+from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
+from ..encode.encoder import Encoder
+from ..heads.head import Head
+
+WINDOW_TEXTS = 4096
+"""Encoded, written and committed at a time, so that a run that goes on ends with the same numbers."""
+
+
+@dataclass
+class Group:
+    """Heads whose features are read from the same tables, and where the rows' features are."""
+
+    heads: list[str]
+    tables: list[FeatureTable]
+    spec: FeatureSpec
+    """Setting of the tables."""
+    locations: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features."""
+
+    def features(self, head: Head) -> MappedFeatures:
+        """Random access to a head's features."""
+        shards = [shard for table in self.tables for shard in table.shards]
+        return MappedFeatures(shards, self.spec, head.spec)
+
+
+@dataclass
+class Counts:
+    """Distinct texts that were in a store, and those that were encoded, of all groups."""
+
+    cached: int = 0
+    encoded: int = 0
+
+
+@dataclass(frozen=True)
+class Features:
+    """How heads get their features: from a store, and from encoders for texts that it has not."""
+
+    heads: Mapping[str, Head]
+    store: Store | None
+    cache: bool
+    """Whether what is encoded is added to the store."""
+    scratch: Path
+    """A folder for what is encoded and not added to the store."""
+    load: Callable[[FeatureSpec], Encoder]
+    progress: Progress | None = None
+
+    def located(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        source: Source,
+        label_column: str | Sequence[str] | None,
+        clock: Stopwatch,
+    ) -> tuple[Stage, list[Group], Counts]:
+        """Read a source and find, or make, the features of its rows.
+
+        Texts are read once more where there are some to encode.
+        """
+        groups, counts = self._groups(), Counts()
+        with clock("stage"):
+            stage = stage_source(con, source, label_column=label_column, keep_text=False)
+        texts: Stage | None = None
+        for number, group in enumerate(groups):
+            with clock("stage"):
+                work = find_missing(stage, _shards(group))
+                group.locations = work.found.locations
+            counts.cached += work.distinct - work.missing
+            if not work.missing:
+                continue
+            if texts is None:
+                with clock("stage"):
+                    texts = stage_source(con, source, "texts", keep_text=True)
+            self._encode(texts, group, number, clock)
+            counts.encoded += work.missing
+            with clock("stage"):
+                group.locations = look_up(stage, _shards(group)).locations
+        return stage, groups, counts
+
+    def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> None:
+        own = self.scratch / f"features-{number}"
+        if not (self.cache and group.tables):
+            group.tables.append(FeatureTable.create(own, group.spec))
+        with clock("stage"):
+            work = find_missing(texts, _shards(group))
+        if not work.missing:
+            return
+        with clock("load"):
+            encoder = self.load(group.spec)
+        encode_missing(
+            texts, work, group.tables[-1], encoder,
+            progress=self.progress, clock=clock, whole_windows=WINDOW_TEXTS,
+        )  # fmt: skip
+
+    def _groups(self) -> list[Group]:
+        groups: list[Group] = []
+        # Heads of more parts come first: those of fewer parts then find their features among them.
+        for name in sorted(
+            self.heads,
+            key=lambda name: -len(self.heads[name].spec.pooling) * len(self.heads[name].spec.layers),
+        ):
+            head = self.heads[name]
+            known = feature_table(head, self.store, create=self.cache) if self.store else None
+            spec = known.spec if known else head.spec
+            path = known.path if known else None
+            for group in groups:
+                is_same = (
+                    group.tables[0].path == path if group.tables and path else group.spec.covers(head.spec)
+                )
+                if is_same:
+                    group.heads.append(name)
+                    break
+            else:
+                groups.append(Group([name], [known] if known else [], spec))
+        return groups
+
+
+def source_for(
+    heads: Mapping[str, Head],
+    source: Source | str | Path | Sequence[str | Path],
+    text_column: str | None = None,
+    pair_column: str | None = None,
+) -> Source:
+    """The source with the columns that are asked for, or those that the heads were trained on.
+
+    Raises SourceError where the heads were trained on different columns.
+    """
+    given = source if isinstance(source, Source) else Source(source)
+    trained = {(head.text_column or None, head.pair_column) for head in heads.values()}
+    text, pair = text_column or given.text_column, pair_column or given.pair_column
+    if text is None and len(trained) > 1:
+        raise SourceError(
+            "the heads were trained on different columns; pass --text-column (and --pair-column)"
+        )
+    trained_text, trained_pair = trained.pop()
+    return replace(given, text_column=text or trained_text, pair_column=pair or trained_pair)
+
+
+def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> FeatureTable | None:
+    """The store's feature set with the head's setting, or one that has its parts among others.
+
+    The one of the recorded name comes first, then one of exactly the head's setting.
+
+    With ``create`` it is made where the store has none, else the answer is None. Raises SpecError
+    where the recorded name now holds another setting, naming the fields.
+    """
+    store = Store(store)
+    try:
+        names = store.feature_sets()
+    except StoreError:
+        if not create and store.path.exists():
+            raise
+        names = []
+    tables = [store.open(name) for name in sorted(names, key=lambda n: n != head.feature_set)]
+    fitting = [table for table in tables if table.spec.covers(head.spec)]
+    for table in fitting:
+        if table.name == head.feature_set or table.spec.digest == head.spec.digest:
+            return table
+    if fitting:
+        return fitting[0]
+    if tables and tables[0].name == head.feature_set:
+        differences = "; ".join(tables[0].spec.differences(head.spec))
+        raise SpecError(
+            f"feature set '{head.feature_set}' in '{store}' is not of the setting the head was trained "
+            f"on ({differences})"
+        )
+    return store.create(head.feature_set, head.spec) if create else None
+
+
+def _shards(group: Group) -> list[str]:
+    return [shard for table in group.tables for shard in table.shards]

@@ -1,0 +1,53 @@
+import os
+
+import pytest
+from enc.engine.scoring.jobs import QUERY, Job, jobs_of
+from enc.store import Source, SourceError
+
+
+@pytest.fixture
+def files(tmp_path):
+    made = [tmp_path / "in" / name for name in ("a.parquet", "b.parquet", "deep/a.parquet", "b.tsv")]
+    for path in made:
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("text\nx\n")
+    return [str(path) for path in made]
+
+
+def jobs(files, output, **options):
+    return jobs_of(Source(files), output, **{"overwrite": False} | options)
+
+
+def test_all_rows_to_one_file(files, tmp_path):
+    assert jobs(files[:2], tmp_path / "out.parquet") == [Job(tuple(files[:2]), tmp_path / "out.parquet")]
+    assert jobs_of(Source(query="SELECT 1"), "x.parquet", overwrite=False)[0].inputs == (QUERY,)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_one_file_each_in_a_folder(files, tmp_path, make):
+    folder = tmp_path / "out"
+    if make:
+        folder.mkdir()
+    found = jobs(files[:3], folder if make else f"{folder}/")
+    assert [job.output for job in found] == [
+        folder / name for name in ("a.parquet", "b.parquet", "deep/a.parquet")
+    ]
+    with pytest.raises(SourceError, match=r"both be scored to '.*b.parquet'"):
+        jobs(files, f"{folder}/")
+
+
+def test_outputs_that_would_destroy_something(files, tmp_path):
+    (tmp_path / "notes.txt").write_text("dear diary")
+    with pytest.raises(SourceError, match=r"notes.txt' is there already; pass --overwrite"):
+        jobs(files[:1], tmp_path / "notes.txt")
+    assert jobs(files[:1], tmp_path / "notes.txt", overwrite=True)
+    (tmp_path / "link").symlink_to(tmp_path / "notes.txt")
+    os.mkfifo(tmp_path / "pipe")
+    for name, kind in (("link", "a link"), ("pipe", "no regular file")):
+        with pytest.raises(SourceError, match=f"is {kind}; choose another output"):
+            jobs(files[:1], tmp_path / name, overwrite=True)
+    with pytest.raises(SourceError, match="is the input itself"):
+        jobs(files, files[1], overwrite=True)
+    os.link(files[0], tmp_path / "same.parquet")
+    with pytest.raises(SourceError, match="is the input itself"):
+        jobs(files[:1], tmp_path / "same.parquet", overwrite=True)
