@@ -124,7 +124,7 @@ def _commands(folder: Path, model: str) -> list[_Command]:
     train, valid, store, head, other_head, known, scored = (str(folder / name) for name in names)
     setting = ["--model", model, "--max-length", str(MAX_LENGTH)]
     build = ["build-features", train, valid, "--store", store, *setting, "--json"]
-    score = ["score", known, scored, "--head", head, "--store", store, "--json"]
+    score = ["score", known, scored, "--head", head, "--store", store, "--overwrite", "--json"]
     fit = ["train-head", train, "--valid", valid, "--store", store, "--output", other_head, "--json"]
     return [
         _Command("enc --help", ["--help"], 0.25),

@@ -18,8 +18,8 @@ def summary_text(summary: "ScoreSummary") -> str:
         ("rows read", f"{summary.rows:,}", ""),
         ("scored", f"{summary.scored:,}", ""),
         *(
-            (f"{prefix}prediction" if named else "predicted", "", _labels_text(counts))
-            for prefix, counts in summary.predictions.items()
+            (column if named else "predicted", "", _labels_text(counts))
+            for column, counts in summary.predictions.items()
             if counts
         ),
         ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
@@ -32,9 +32,8 @@ def summary_text(summary: "ScoreSummary") -> str:
     parts = [f"scored rows are in '{first}'{more}", rows_of(lines)]
     if summary.rejects_file:
         parts.append(f"rejected rows are in '{summary.rejects_file}'")
-    for prefix, found in summary.metrics.items():
-        name = f"{prefix}prediction" if named else "prediction"
-        parts.append(f"{name} on {found.rows:,} rows with a label: {figures_text(found.metrics)}")
+    for column, found in summary.metrics.items():
+        parts.append(f"{column} on {found.rows:,} rows with a label: {figures_text(found.metrics)}")
     return "\n".join(parts)
 
 

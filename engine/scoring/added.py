@@ -62,10 +62,15 @@ class Added:
             raise LabelError("a threshold is a probability from 0 to 1, or label=probability,…")
         object.__setattr__(self, "_thresholds", values)
 
+    @property
+    def column(self) -> str:
+        """Name of the column of the predictions."""
+        return f"{self.prefix}prediction"
+
     def fields(self) -> list[pa.Field]:
         """The columns' names and types."""
         several, label_type = self.head.task is MULTI_LABEL, self._label_type
-        fields = [pa.field(f"{self.prefix}prediction", pa.list_(label_type) if several else label_type)]
+        fields = [pa.field(self.column, pa.list_(label_type) if several else label_type)]
         if self.head.task.has_classes:
             score = pa.list_(pa.float32()) if several else pa.float32()
             fields.append(pa.field(f"{self.prefix}score", score))

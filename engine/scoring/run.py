@@ -46,13 +46,13 @@ class ScoreSummary:
     """Distinct texts whose features were in the store."""
     encoded: int
     predictions: dict[str, dict[str, int]]
-    """Rows by predicted label, by the prefix of the head's columns; a row with several labels counts for
-    each. Empty for a regression.
+    """Rows by predicted label, by the name of the column; a row with several labels counts for each. Empty
+    for a regression.
     """
     seconds: dict[str, float]
     outputs: list[str]
     metrics: dict[str, Figures] = field(default_factory=dict)
-    """By the prefix of the head's columns, where the label column was named."""
+    """By the name of the column, where the label column was named."""
 
 
 class _Scorer:
@@ -142,7 +142,7 @@ def score_parquet(
         if label_column is not None:
             with clock("evaluate"):
                 metrics = {
-                    one.added.prefix: Evaluation(stage, one.added, one.group).figures() for one in scorers
+                    one.added.column: Evaluation(stage, one.added, one.group).figures() for one in scorers
                 }
         reasons = stage.reasons()
     return ScoreSummary(
@@ -153,7 +153,7 @@ def score_parquet(
         rejects_file=str(rejects_file) if rejects_file else None,
         cached=counts.cached,
         encoded=counts.encoded,
-        predictions={one.added.prefix: one.predictions() for one in scorers},
+        predictions={one.added.column: one.predictions() for one in scorers},
         seconds=clock.rounded(),
         outputs=[str(job.output) for job in jobs],
         metrics=metrics,

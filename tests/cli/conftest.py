@@ -58,7 +58,7 @@ def scored(enc, reviews, tmp_path):
     """The rows of `reviews` with the predictions of a head."""
 
     def scored(store, head, *options) -> pa.Table:
-        enc("score", reviews, tmp_path / "out.parquet", "--head", head, *store, *options)
+        enc("score", reviews, tmp_path / "out.parquet", "--head", head, *store, "--overwrite", *options)
         return pq.read_table(tmp_path / "out.parquet")
 
     return scored

@@ -1,8 +1,11 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.engine import TrainConfig, build_features, score, score_parquet, train_head
+from enc.engine import TrainConfig, build_features, score_parquet, train_head
+from enc.engine.scoring import run
 from enc.store import FeatureTable, ModelError, Source, SourceError, SpecError, Store, StoreError
 from fakes import FakeEncoder, fake_spec
 
@@ -95,7 +98,10 @@ def test_predictions_stand_beside_all_input_columns(trained, parquet, tmp_path):
     )
     assert (summary.rows, summary.scored, summary.rejected) == (21, 15, 6)
     assert (summary.cached, summary.encoded) == (2, 2)
-    assert sum(summary.predictions.values()) == 15
+    assert sum(summary.predictions["prediction"].values()) == 15
+    assert summary.outputs == [str(tmp_path / "out.parquet")]
+    rejects = pq.read_table(summary.rejects_file)
+    assert rejects.column("row").to_pylist() == [i + 1 for i, known in enumerate(usable) if not known]
 
 
 def test_new_texts_are_added_to_the_store_or_not(trained, parquet, tmp_path):
@@ -136,7 +142,7 @@ def test_many_batches_give_the_same_rows(trained, parquet, tmp_path, monkeypatch
     head, store, _ = trained
     path, _ = parquet
     score_parquet(path, tmp_path / "whole.parquet", head, store, load=lambda head: FakeEncoder())
-    monkeypatch.setattr(score, "BATCH_ROWS", 3)
+    monkeypatch.setattr(run, "BATCH_ROWS", 3)
     score_parquet(path, tmp_path / "pieces.parquet", head, store)
     assert pq.read_table(tmp_path / "pieces.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
@@ -166,13 +172,14 @@ def test_accuracy_agrees_with_training(trained, tmp_path):
 
 
 def test_errors(trained, parquet, tmp_path):
-    head, store, tsv = trained
+    head, store, _ = trained
     path, _ = parquet
     out = tmp_path / "out.parquet"
     with pytest.raises(SourceError, match="no file"):
         score_parquet(tmp_path / "no.parquet", out, head, store)
-    with pytest.raises(SourceError, match="is not a Parquet file; DuckDB makes one"):
-        score_parquet(tsv, out, head, store)
+    (tmp_path / "no.parquet").write_bytes(b"PAR1 and nothing")
+    with pytest.raises(SourceError, match="is not a Parquet file"):
+        score_parquet(tmp_path / "no.parquet", out, head, store)
     with pytest.raises(SourceError, match="is the input itself"):
         score_parquet(path, path, head, store)
     with pytest.raises(SourceError, match=r"column 'body' is not in .* \(it has: id, text, tags, group\)"):
@@ -183,13 +190,13 @@ def test_errors(trained, parquet, tmp_path):
     score_parquet(out, tmp_path / "again.parquet", head, store, column_prefix="second_")
     assert "second_prediction" in pq.read_schema(tmp_path / "again.parquet").names
     with pytest.raises(StoreError, match="is not a store"):
-        score_parquet(path, out, head, tmp_path)
+        score_parquet(path, tmp_path / "other.parquet", head, tmp_path)
 
     other = head.replace(spec=fake_spec(max_length=9))
     with pytest.raises(
         SpecError, match=r"'set' .* not of the setting the head was trained on \(max_length: 8, not 9\)"
     ):
-        score_parquet(path, out, other, store)
+        score_parquet(path, tmp_path / "other.parquet", other, store)
 
 
 def test_a_failure_leaves_the_old_output(trained, parquet, tmp_path):
@@ -202,6 +209,132 @@ def test_a_failure_leaves_the_old_output(trained, parquet, tmp_path):
         raise ModelError("cannot be loaded")
 
     with pytest.raises(ModelError, match="cannot be loaded"):
-        score_parquet(path, out, head, store, load=broken)
+        score_parquet(path, out, head, store, load=broken, overwrite=True)
     assert out.read_text() == "older"
     assert not list(tmp_path.glob(".*"))
+
+
+ROWS = ["id\ttext\tlabel", "1\tword n0\tshort", "2\t\tlong", "3\tword word word\tlong", "4\tbrand new\tshort"]
+
+
+def fake(spec):
+    return FakeEncoder(**{name: getattr(spec, name) for name in ("pooling", "layers")})
+
+
+@pytest.fixture
+def scored(trained, tmp_path):
+    """Score with the trained head; returns the output's rows and the summary."""
+    head, store, _ = trained
+
+    def scored(source, output="out.parquet", heads=head, **options):
+        summary = score_parquet(source, tmp_path / output, heads, store, load=fake, **options)
+        return pq.read_table(tmp_path / output), summary
+
+    return scored
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.csv", "rows.jsonl", "rows.parquet"])
+def test_formats_give_the_same_predictions(scored, write, tmp_path, name):
+    rows = [dict(zip(ROWS[0].split("\t"), line.split("\t"), strict=True)) for line in ROWS[1:]]
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name.endswith("jsonl"):
+        write(name, "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        write(name, "\n".join(line.replace("\t", "," if name.endswith("csv") else "\t") for line in ROWS))
+    out, summary = scored(tmp_path / name)
+    assert out.column_names == ["id", "text", "label", "prediction", "score"]
+    assert [str(value) for value in out["id"].to_pylist()] == ["1", "2", "3", "4"]
+    assert out["prediction"].is_valid().to_pylist() == [True, False, True, True]
+    assert (summary.rows, summary.scored, summary.rejected) == (4, 3, 1)
+
+
+def test_lines_that_do_not_parse_are_rejects_and_no_rows(scored, write):
+    lines = [*ROWS[:2], "5\ttoo\tmany\tcolumns", *ROWS[2:]]
+    out, summary = scored(write("bad.tsv", "\n".join(lines) + "\n"))
+    assert out["id"].to_pylist() == ["1", "2", "3", "4"]
+    assert out["prediction"].is_valid().to_pylist() == [True, False, True, True]
+    assert (summary.rows, summary.scored, summary.rejected) == (4, 3, 2)
+    rejects = pq.read_table(summary.rejects_file)
+    assert rejects["row"].to_pylist() == [2, 3]
+
+
+def test_a_condition_leaves_rows_out(scored, write, tmp_path):
+    whole, _ = scored(write("rows.tsv", "\n".join(ROWS)), "whole.parquet")
+    for source in (tmp_path / "rows.tsv", tmp_path / "whole.parquet"):
+        where = Source(source, where="id::INT % 2 = 0 OR id = '1'")
+        out, summary = scored(where, "some.parquet", column_prefix="new_", overwrite=True)
+        assert out["id"].to_pylist() == ["1", "2", "4"]
+        assert out["new_prediction"].to_pylist() == [whole["prediction"].to_pylist()[i] for i in (0, 1, 3)]
+        assert (summary.rows, summary.scored, summary.rejected) == (3, 2, 1)
+
+
+def test_a_query(scored, write, tmp_path):
+    path = write("rows.tsv", "\n".join(ROWS))
+    query = f"SELECT text || ' more' AS text, id FROM read_csv('{path}', delim='\t') ORDER BY id DESC"
+    out, summary = scored(Source(path, query=query))
+    assert out.column_names[:2] == ["text", "id"]
+    assert [str(value) for value in out["id"].to_pylist()] == ["4", "3", "2", "1"]
+    assert summary.rows == 4
+
+
+def test_columns_and_metrics(scored, write):
+    path = write("rows.tsv", "\n".join(ROWS))
+    out, summary = scored(path, columns=["id"], label_column="label", top_k=1)
+    assert out.column_names == ["id", "prediction", "score", "top_labels", "top_scores"]
+    found = summary.metrics["prediction"]
+    assert (found.rows, found.predicted) == (3, 3)
+    right = [
+        label == answer
+        for label, answer in zip(["short", None, "long", "short"], out["prediction"].to_pylist(), strict=True)
+    ]
+    assert found.metrics["accuracy"] == pytest.approx(sum(right[i] for i in (0, 2, 3)) / 3)
+    out, _ = scored(path, "none.parquet", columns=[])
+    assert out.column_names == ["prediction", "score"]
+    assert out.num_rows == 4
+    with pytest.raises(SourceError, match="column 'nothing' is not in"):
+        scored(path, "x.parquet", columns=["nothing"])
+
+
+def test_several_heads_in_one_pass(trained, scored, parquet):
+    head, _, _ = trained
+    path, _ = parquet
+    other = head.replace(weights={**head.weights, "head.fc1.weight": -head.weights["head.fc1.weight"]})
+    out, summary = scored(path, heads={"a_": head, "b_": other})
+    alone, _ = scored(path, "alone.parquet", heads=other)
+    assert out.column_names[-4:] == ["a_prediction", "a_score", "b_prediction", "b_score"]
+    assert out["b_prediction"].equals(alone["prediction"])
+    assert not out["a_prediction"].equals(out["b_prediction"])
+    assert summary.encoded == 2  # for both
+    assert set(summary.predictions) == {"a_prediction", "b_prediction"}
+
+
+def test_files_of_a_folder(trained, scored, parquet, tmp_path):
+    path, table = parquet
+    for name in ("one", "two"):
+        pq.write_table(table.slice(0, 5), tmp_path / f"{name}.parquet")
+    head_files = [tmp_path / "one.parquet", path, tmp_path / "two.parquet"]
+    together, _ = scored(head_files)
+    assert together.num_rows == 31
+    (tmp_path / "folder").mkdir()
+    head, store, _ = trained
+    summary = score_parquet(head_files, tmp_path / "folder", head, store, load=fake)
+    assert summary.outputs == [str(tmp_path / "folder" / f"{name}.parquet") for name in ("one", "in", "two")]
+    parts = [pq.read_table(one) for one in summary.outputs]
+    assert pa.concat_tables(parts).equals(together)
+    pq.write_table(table.drop_columns(["tags"]), tmp_path / "narrow.parquet")
+    with pytest.raises(SourceError, match="have different columns, and would go to one file"):
+        scored([path, tmp_path / "narrow.parquet"], "x.parquet")
+
+
+def test_an_input_that_changes_is_refused(trained, parquet, tmp_path):
+    head, store, _ = trained
+    path, table = parquet
+
+    def change(spec):
+        pq.write_table(table.slice(3), path)
+        return FakeEncoder()
+
+    with pytest.raises(SourceError, match="changed while it was"):
+        score_parquet(path, tmp_path / "out.parquet", head, store, load=change)
+    assert not (tmp_path / "out.parquet").exists()
