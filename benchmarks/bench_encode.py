@@ -48,7 +48,7 @@ def run(
     ``peer_pythons`` are interpreters of environments with peers that this one cannot have;
     ``int8_model`` is the folder that `enc calibrate --precision int8` made of the model.
     """
-    sample = _sample(source, texts)
+    sample = sample_texts(source, texts)
     ours = {
         f"enc {name}": load_encoder(model, max_length=max_length, **options)
         for name, options in _OURS.items()
@@ -142,7 +142,7 @@ def _available(options: dict[str, str]) -> bool:
     return find_spec(options["backend"]) is not None and (options["precision"] == "fp32" or has_bf16)
 
 
-def _sample(source: Source, texts: int) -> list[str]:
+def sample_texts(source: Source, texts: int) -> list[str]:
     with workspace() as con:
         stage = stage_source(con, source)
         distinct = f"SELECT DISTINCT text FROM {stage.name} WHERE key IS NOT NULL"
