@@ -90,6 +90,7 @@ def test_build_from_a_query_and_a_filter(enc, reviews, built):
     query = f"SELECT sentence || '!' AS body FROM read_csv('{reviews}', delim='\t') WHERE label = 1"
     result = enc(
         "build-features",
+        reviews,
         "--query",
         query,
         "--text-column",

@@ -53,11 +53,9 @@ def test_labels_of_another_format_are_understood(stage_of):
     labels = Labels((0, 1))
     for values, options in (([0, 1], {}), (["1", "0"], {}), ([1.0], {}), (["1"], dict(tsv=True))):
         stage = stage_of(values, **options)
-        labels.write_ids(stage, "ids")
-        found = dict(stage.con.sql("SELECT label, id FROM ids").fetchall())
-        assert {float(label): number for label, number in found.items()} == {
-            float(v): int(float(v)) for v in values
-        }
+        texts, numbers = labels.numbers_in(stage)
+        assert numbers.tolist() == [int(float(text)) for text in texts]
+        assert sorted(map(float, texts)) == sorted(map(float, values))
 
 
 def test_an_unknown_label_is_named_with_its_row(stage_of):
@@ -65,7 +63,7 @@ def test_an_unknown_label_is_named_with_its_row(stage_of):
         LabelError,
         match=r"unknown label 'maybe' in .*parquet, row 2 \(2 in all\); the head's labels are: no, yes",
     ):
-        Labels(("no", "yes")).write_ids(stage_of(["yes", "maybe", "maybe"]), "ids")
+        Labels(("no", "yes")).numbers_in(stage_of(["yes", "maybe", "maybe"]))
 
 
 @pytest.mark.parametrize(
