@@ -17,7 +17,7 @@ def load_encoder(
     precision: str | None = None,
     device: str | None = None,
     verify_model: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
     **setting: Unpack[Setting],
 ) -> Encoder:
     """Load a BERT-like encoder: ``minilm`` (comes with enc), a local folder, or a hub id.
@@ -28,11 +28,11 @@ def load_encoder(
     text: ``"6"``, ``"3,6"``, ``"9-12"``. ``backend`` and ``precision`` decide how features are computed,
     not which: see :mod:`engine.backends.choice` for ``auto``. The weights are loaded when the first text
     is encoded. ``verify_model`` computes the digests of the model's files anew. ``say`` is told of what
-    takes seconds, before it is done. Only safetensors weights are read, and no code from the model's folder
-    is run. Raises ModelError where the model or backend cannot be had and SpecError where the setting is
-    impossible.
+    takes seconds, before it is done, and once of a faster backend that is not installed. Only safetensors
+    weights are read, and no code from the model's folder is run. Raises ModelError where the model or
+    backend cannot be had and SpecError where the setting is impossible.
     """
-    checkpoint = checkpoint_of(model, verify_model=verify_model, say=say, **setting)
+    checkpoint = checkpoint_of(model, verify_model=verify_model, say=say or _unheard, **setting)
     return encoder_of(checkpoint, backend=backend, precision=precision, device=device, say=say)
 
 
@@ -42,11 +42,11 @@ def encoder_of(
     backend: str = "auto",
     precision: str | None = None,
     device: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
 ) -> Encoder:
     """The encoder of a checkpoint. Raises as :func:`load_encoder`."""
-    choice = choose(checkpoint, backend=backend, precision=precision, device=device)
-    return Encoder(checkpoint.spec, checkpoint.layer_count, checkpoint.tokenize, choice, say)
+    choice = choose(checkpoint, backend=backend, precision=precision, device=device, say=say)
+    return Encoder(checkpoint.spec, checkpoint.layer_count, checkpoint.tokenize, choice, say or _unheard)
 
 
 def load_encoder_of(
@@ -57,7 +57,7 @@ def load_encoder_of(
     precision: str | None = None,
     device: str | None = None,
     verify_model: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[[str], None] | None = None,
 ) -> Encoder:
     """Load the encoder of a setting, from its recorded model or from ``model`` where that has moved.
 
@@ -79,3 +79,7 @@ def load_encoder_of(
             f"({'; '.join(differences)}); pass --model with the folder of that one"
         )
     return encoder
+
+
+def _unheard(message: str) -> None:
+    """Where nobody wants to be told."""
