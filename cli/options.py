@@ -70,6 +70,11 @@ store_option = click.option(
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
 )
+verify_option = click.option(
+    "--verify-model",
+    is_flag=True,
+    help="Read all of the model's files again, rather than trust their sizes and times.",
+)
 backend_options = options(
     click.option(
         "--backend",
@@ -85,6 +90,7 @@ backend_options = options(
         "[default: by backend]",
     ),
     device_option,
+    verify_option,
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."

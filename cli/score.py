@@ -60,6 +60,8 @@ def command(
     def load(spec: "FeatureSpec") -> "Encoder":
         return load_encoder_of(spec, model=model, **backend_values(values), say=note)
 
+    if values["verify_model"]:
+        load(head.spec)  # also where every text is known, and nothing needs the model
     with progress_bar("encoding") as progress:
         summary = score_parquet(
             input,

@@ -24,7 +24,8 @@ def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
     from ..engine.classifier import load_classifier as load
 
     find_local_modules()
-    return load(values["head"] or values["model"]), values["model"] if values["head"] else None
+    head = load(values["head"] or values["model"], verify_model=values["verify_model"])
+    return head, values["model"] if values["head"] else None
 
 
 def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "Source":
@@ -45,7 +46,7 @@ def setting_values(values: dict[str, Any]) -> "Setting":
 
 def backend_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values of `backend_options`, as load_encoder takes them."""
-    return {name: values[name] for name in ("backend", "precision", "device")}
+    return {name: values[name] for name in ("backend", "precision", "device", "verify_model")}
 
 
 def find_local_modules() -> None:

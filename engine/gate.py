@@ -69,6 +69,7 @@ def judge_int8(
     label_column: str = "label",
     config: TrainConfig | None = None,
     recipes: Sequence[Recipe] = RECIPES,
+    verify_model: bool = False,
     say: Callable[[str], None] = lambda _: None,
     **setting: Unpack[Setting],
 ) -> Judged:
@@ -76,12 +77,13 @@ def judge_int8(
     good.
 
     Recipes are tried in order until one passes; ``output`` is not touched if none does. All texts
-    are encoded once in full precision and once for each recipe, in a temporary store. Raises
-    ModelError where NNCF or OpenVINO is missing.
+    are encoded once in full precision and once for each recipe, in a temporary store.
+    ``verify_model`` computes the digests of the model's files anew. Raises ModelError where NNCF or
+    OpenVINO is missing.
     """
     require_replaceable(Path(output), INT8_RECORD, ModelError, "an int8 model")
     require_packages()
-    checkpoint = checkpoint_of(model, **setting)
+    checkpoint = checkpoint_of(model, verify_model=verify_model, **setting)
     if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized already")
     sample = sample_of(checkpoint, train)

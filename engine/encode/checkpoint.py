@@ -100,10 +100,10 @@ def checkpoint_of(
     return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model, say=say)
 
 
-def facts_of(model: str) -> ModelFacts:
+def facts_of(model: str, *, verify_model: bool = False) -> ModelFacts:
     """Sizes of a model, by its name. Raises ModelError for what is none."""
     folder = model_folder(model)
-    return KnownModel(folder, model_name(model), digests(folder)[1]).facts
+    return KnownModel(folder, model_name(model), digests(folder, verify=verify_model)[1]).facts
 
 
 def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from enc.engine import build_features, load_encoder, train_head
 from enc.engine.classifier import load_classifier
+from enc.engine.encode import checkpoint
 from enc.store import EncError, FeatureTable, ModelError, Source, SpecError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -65,6 +66,22 @@ def test_a_tuned_model_that_was_read_before_needs_no_transformers(tune):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_tuned_model_is_verified_where_that_is_asked(tune, monkeypatch):
+    folder, _, _ = tune()
+    asked, original = [], checkpoint.digests
+
+    def noted(folder, *, verify=False):
+        asked.append(verify)
+        return original(folder, verify=verify)
+
+    monkeypatch.setattr(checkpoint, "digests", noted)
+    load_classifier(folder)
+    assert set(asked) == {False}
+    asked.clear()
+    load_classifier(folder, verify_model=True)
+    assert set(asked) == {True}
 
 
 def test_an_encoder_is_no_classifier(tiny_bert):
