@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.engine import TrainConfig, build_features, score, score_parquet, train_head
+from enc.engine import TrainConfig, build_features, encode_texts, score, score_parquet, train_head
 from enc.store import FeatureTable, ModelError, Source, SourceError, SpecError, Store, StoreError
 from fakes import FakeEncoder, fake_spec
 
@@ -72,13 +72,8 @@ def test_predictions_stand_beside_all_input_columns(trained, parquet, tmp_path):
     assert out.select(["id", "text", "tags", "group"]).equals(table)
 
     usable = [bool(t and t.strip()) for t in table.column("text").to_pylist()]
-    expected = head.predict_proba(
-        encoder.features(
-            encoder.tokenize([t for t, u in zip(table["text"].to_pylist(), usable, strict=True) if u]).batch(
-                np.arange(sum(usable))
-            )
-        )
-    )
+    texts = [text for text, is_usable in zip(table["text"].to_pylist(), usable, strict=True) if is_usable]
+    expected = head.predict_proba(encode_texts(encoder, texts))
     kept = out.filter(pa.array(usable))
     np.testing.assert_allclose(
         np.stack([kept["proba_long"], kept["proba_short"]], axis=1), expected, rtol=1e-5
