@@ -54,7 +54,7 @@ class PlannedFeatures:
         self.spec, self.rows = use or spec, len(locations)
         self.mode = batches or _mode_for(self.rows * self.spec.row_bytes)
         self._shards, self._locations = MappedFeatures(shards, spec, use), locations
-        self._arguments = list(shards), spec, locations
+        self._arguments = shards, spec, locations
         self._asked = batches
         self._block_rows = max(1, BLOCK_BYTES // self.spec.row_bytes)
         self._buffer_rows = max(1, BUFFER_BYTES // 2 // self.spec.row_bytes)
@@ -219,6 +219,7 @@ class PlannedFeatures:
 
     def _load(self) -> np.ndarray:
         held, stored = self._shards.empty(self.rows), self._by_place()
+        self._shards.verify(self._locations)
         for start in range(0, self.rows, self._block_rows):
             positions = stored[start : start + self._block_rows]
             held[positions] = self._read(self._locations[positions])

@@ -3,24 +3,29 @@
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from .errors import SpecError, StoreError
 from .files import replaced_file
+from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
     from .writer import TableWriter
 
-LOG_FOLDER = "_delta_log"
 SPEC_FILE = "spec.json"
 _SPEC_KEY = "enc.spec"
+_UNREAD_FEATURES = {
+    "deletionVectors",
+    "columnMapping",
+}  # with which a shard's rows are not all there is to know
 # Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
 _DELTA_SCHEMA = Schema(
     [
@@ -30,6 +35,15 @@ _DELTA_SCHEMA = Schema(
         Field("features", PrimitiveType("binary"), nullable=False),
     ]
 )
+
+
+class LoggedShard(NamedTuple):
+    """What a table's log says of a shard."""
+
+    path: str
+    bytes: int
+    rows: int | None
+    """None where another tool wrote the shard, and did not say."""
 
 
 class FeatureTable:
@@ -43,6 +57,8 @@ class FeatureTable:
         """Open an existing table. Raises StoreError if the folder holds none, or a damaged one."""
         self.path = Path(path)
         self.name = self.path.name
+        self._lock: Lock | None = None
+        self._looked_at = -1  # the version whose shards were looked at
         self._folder = self.path.absolute()  # a later change of the current folder does not matter
         _require_plain(self._folder)
         if not (self._folder / LOG_FOLDER).is_dir():
@@ -50,13 +66,17 @@ class FeatureTable:
         try:
             self._delta = DeltaTable(self._folder)
         except (DeltaError, OSError, ValueError) as error:
-            raise StoreError(
-                f"the log of feature set '{path}' cannot be read ({_first_line(error)}); "
-                f"restore '{self.path / LOG_FOLDER}' from a copy, or build the features in another store"
-            ) from error
+            raise self._unreadable(error) from error
+        self._hold()
         setting = self._delta.metadata().configuration.get(_SPEC_KEY)
         if setting is None:
             raise StoreError(f"'{path}' is a Delta table, but not one of enc's feature sets")
+        unknown = {*(self._delta.protocol().reader_features or [])} & _UNREAD_FEATURES
+        if unknown:
+            raise StoreError(
+                f"another tool has turned on {', '.join(sorted(unknown))} in feature set '{path}', which enc "
+                "does not read; turn this off there, or build the features in another store"
+            )
         self.spec = FeatureSpec.from_json(setting)
 
     def __repr__(self) -> str:
@@ -97,13 +117,31 @@ class FeatureTable:
 
     def refresh(self) -> "FeatureTable":
         """See what other writers have committed since."""
+        version = self.version
+        self._update()
+        if self.version != version:
+            self._hold()
+        return self
+
+    def _update(self) -> None:
         try:
             self._delta.update_incremental()
-        except (DeltaError, OSError) as error:
-            raise StoreError(
-                f"the log of feature set '{self.path}' cannot be read: {_first_line(error)}"
-            ) from error
-        return self
+        except (DeltaError, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _hold(self) -> None:
+        """Hold the newest version, so that a vacuum leaves its shards."""
+        while True:
+            self._lock = version_lock(self._folder, self.version)
+            if not commit_file(self._folder, self.version + 1).exists():
+                return
+            self._update()
+
+    def _unreadable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"the log of feature set '{self.path}' cannot be read ({_first_line(error)}); restore "
+            f"'{self.path / LOG_FOLDER}' from a copy, or run `enc store verify '{self.path.parent}' --repair`"
+        )
 
     @property
     def version(self) -> int:
@@ -112,21 +150,43 @@ class FeatureTable:
 
     @property
     def shards(self) -> list[str]:
-        """Paths of the committed shards, sorted, so that one version always gives one order."""
-        return sorted(str(self._folder / name) for name in self._actions("path"))
+        """Paths of the committed shards, sorted, so that one version always gives one order.
+
+        A handle looks at their size, footers and keys when it is first asked at a version. Raises
+        DamagedShard for a shard that is missing, or is not what was written. A vacuum leaves these shards as
+        long as the list is held.
+        """
+        from .shard_file import require_readable  # which loads pyarrow
+
+        logged = self.logged
+        if self._looked_at != self.version:
+            require_readable((shard.path, shard.bytes, shard.rows) for shard in logged)
+            self._looked_at = self.version
+        return ShardPaths((shard.path for shard in logged), self._lock)
+
+    @property
+    def logged(self) -> list[LoggedShard]:
+        """What the log says of the committed shards, sorted by path, whether they are there or not."""
+        columns = ("path", "size_bytes", "num_records")
+        actions = self._delta.get_add_actions(flatten=True)
+        rows = zip(*(self._values(actions, column) for column in columns), strict=True)
+        return sorted(LoggedShard(str(self._folder / name), size, rows) for name, size, rows in rows)
 
     @property
     def rows(self) -> int:
         """Committed rows; a text that two writers encoded at once counts twice."""
-        return sum(self._actions("num_records"))
+        return sum(_rows_of(shard) for shard in self.logged)
 
     @property
     def bytes(self) -> int:
         """Size of the committed shards in bytes."""
-        return sum(self._actions("size_bytes"))
+        return sum(shard.bytes for shard in self.logged)
 
-    def _actions(self, column: str) -> list[Any]:
-        return list(self._delta.get_add_actions(flatten=True).column(column).to_pylist())
+    @staticmethod
+    def _values(actions: Any, column: str) -> list[Any]:
+        if column not in actions.schema.names:  # no shard has this statistic
+            return [None] * actions.num_rows
+        return actions.column(column).to_pylist()
 
     def writer(self) -> "TableWriter":
         """A context manager that appends rows and commits them shard by shard."""
@@ -134,16 +194,34 @@ class FeatureTable:
 
         return TableWriter(self)
 
-    def commit(self, shard: Path, rows: int) -> None:
-        """Make a finished shard part of the table. Appends never conflict, whoever else appends."""
-        size = shard.stat().st_size
-        statistics = json.dumps({"numRecords": rows})
-        action = AddAction(shard.name, size, {}, int(time.time() * 1000), True, statistics)
+    def commit(
+        self,
+        added: Sequence[tuple[Path, int]] = (),
+        removed: Sequence[LoggedShard] = (),
+        *,
+        rows_change: bool = True,
+    ) -> None:
+        """Take finished shards, with their number of rows, into the table, and others out, in one commit.
+
+        Commits that only add never conflict, whoever else adds. ``rows_change`` tells readers of changes
+        whether rows came or went. Raises StoreError where another process has removed one of the shards.
+        """
+        now = int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            RemoveAction(self._name_in_log(shard.path), rows_change, now, shard.bytes, {})
+            for shard in removed
+        ]
+        for shard, rows in added:
+            statistics = json.dumps({"numRecords": rows})
+            actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
         try:
-            self._delta.create_write_transaction([action], mode="append", schema=_DELTA_SCHEMA)
+            self._delta.create_write_transaction(actions, mode="append", schema=_DELTA_SCHEMA)
         except (DeltaError, OSError) as error:
             raise StoreError(f"cannot commit to feature set '{self.path}': {_first_line(error)}") from error
         self.refresh()  # a transaction leaves its own handle at the version before
+
+    def _name_in_log(self, path: str) -> str:
+        return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
 
 
 def has_log(path: Path) -> bool:
@@ -185,6 +263,15 @@ def _require_plain(path: Path) -> None:
         raise StoreError(
             f"'{path}' cannot hold features: '{encoded[0]}' in a path is not told from a URL's; rename it"
         )
+
+
+def _rows_of(shard: LoggedShard) -> int:
+    if shard.rows is not None:
+        return shard.rows
+    from .shard_file import opened, read_footer  # which loads pyarrow
+
+    with opened(shard.path) as descriptor:
+        return read_footer(shard.path, descriptor).num_rows
 
 
 def _first_line(error: Exception) -> str:
