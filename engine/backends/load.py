@@ -1,6 +1,7 @@
 """From a model's name and a setting to an encoder."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Unpack
 
 from ...store import FeatureSpec, ModelError, Setting
@@ -11,7 +12,7 @@ from .choice import choose
 
 
 def load_encoder(
-    model: str = EMBEDDED_MODEL,
+    model: str | Path = EMBEDDED_MODEL,
     *,
     backend: str = "auto",
     precision: str | None = None,
@@ -52,7 +53,7 @@ def encoder_of(
 def load_encoder_of(
     spec: FeatureSpec,
     *,
-    model: str | None = None,
+    model: str | Path | None = None,
     backend: str = "auto",
     precision: str | None = None,
     device: str | None = None,

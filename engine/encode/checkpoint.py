@@ -90,13 +90,14 @@ class Checkpoint:
 
 
 def checkpoint_of(
-    model: str,
+    model: str | Path,
     *,
     verify_model: bool = False,
     say: Callable[[str], None] = lambda _: None,
     **setting: Unpack[Setting],
 ) -> Checkpoint:
     """Open a model by name; see :func:`engine.backends.load.load_encoder` for the setting."""
+    model = str(model)
     return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model, say=say)
 
 

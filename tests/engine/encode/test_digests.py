@@ -85,6 +85,14 @@ def test_a_file_that_is_gone_or_new_counts(folder, settled):
     assert digests(folder) == first
 
 
+def test_a_files_name_counts_as_its_content_does(folder):
+    (folder / "vocab.txt").write_text("a\n")
+    first = digests(folder)
+    (folder / "vocab.txt").rename(folder / "vocab.json")  # in the same place of their order
+    second = digests(folder)
+    assert (second[0], second[1] != first[1]) == (first[0], True)
+
+
 def test_a_damaged_memory_is_computed_anew(folder, settled, tmp_path):
     first = digests(folder)
     (kept,) = (tmp_path / "cache" / "enc" / "digests").iterdir()
