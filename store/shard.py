@@ -176,6 +176,12 @@ class Shard:
         """Which row groups this process has verified, bool [row groups]."""
         return self._sound
 
+    @property
+    def has_checksums(self) -> bool:
+        """Whether all of the shard's pages can be compared with checksums here."""
+        pages = [page for group in self._pages for page in group]
+        return self.plain and all(page is not None and page.checksum is not None for page in pages)
+
     def groups_of(self, rows: np.ndarray) -> np.ndarray:
         """Row groups int64 [n] of rows int64 [n]."""
         return np.searchsorted(self.first_rows, rows, side="right") - 1
@@ -294,7 +300,7 @@ def _decode(path: str, spec: FeatureSpec, rows: int) -> IO[bytes]:
             raise DamagedShard(path, f"is damaged: it has not the {rows:,} rows of its footer")
     except pa.ArrowInvalid as error:
         file.close()
-        raise StoreError(f"shard {path} has features of another width than {width} bytes") from error
+        raise DamagedShard(path, f"has features of another width than {width} bytes") from error
     except (OSError, pa.ArrowException) as error:
         file.close()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
