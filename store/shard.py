@@ -162,9 +162,9 @@ class Shard:
         ]
         self.plain = len(starts) == len(groups) and self.rows > 0
         self._data = self.path
+        if self.rows and is_finished_name(Path(self.path).name) and not self.has_checksums:
+            raise DamagedShard(self.path, "is damaged: its pages are not what was written")
         if not self.plain:
-            if self.rows and is_finished_name(Path(self.path).name):
-                raise DamagedShard(self.path, "is damaged: its pages are not what was written")
             self._decoded = _decode(self.path, spec, self.rows)
             self._data, self._pages = f"/dev/fd/{self._decoded.fileno()}", []
             starts, sizes = [0], np.array([self.rows])

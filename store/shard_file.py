@@ -119,6 +119,10 @@ def _require_readable(path: str, size: int, rows: int | None) -> None:
         for group in range(metadata.num_row_groups):
             page = only_page(descriptor, metadata.row_group(group).column(columns.index("key")))
             if page is None or page.checksum is None:
+                if is_finished_name(os.path.basename(path)):
+                    raise DamagedShard(
+                        path, f"is damaged: keys of row group {group} are not what was written"
+                    )
                 continue
             if checksum_of(descriptor, page.start, page.size, path) != page.checksum:
                 raise DamagedShard(path, f"is damaged: keys of row group {group} are not what was written")

@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from fault_world import World
 
-KILLS = int(os.environ.get("ENC_FAULTS", "6"))
+KILLS = int(os.environ.get("ENC_FAULTS", "4"))
 KILLS_PER_WORLD = 25
 COMMANDS = ["build"] * 8 + ["score"] * 3 + ["compact"] * 4 + ["delete"] * 3 + ["vacuum"] * 2
 
 
-def trained(folder: Path, model: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_bert) -> Path:
     """A head of features that are built apart, and what it predicts."""
-    made = World(folder, model)
+    made = World(tmp_path_factory.mktemp("trained"), tiny_bert)
     made.run("build")
     made.run("train")
     made.run("score")
@@ -28,12 +29,11 @@ def trained(folder: Path, model: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", range(-(-KILLS // KILLS_PER_WORLD)))
-def test_kills(tmp_path, tiny_bert, number, record_property):
+def test_kills(tmp_path, tiny_bert, trained, number):
     seed = int(os.environ.get("ENC_FAULTS_SEED", "0")) + number
     chosen, world, counts = random.Random(seed), World(tmp_path / "world", tiny_bert), Counter()
-    head = trained(tmp_path / "other", tiny_bert)
-    (world.folder / "head").symlink_to(head / "head")
-    expected = pq.read_table(head / "out.parquet").column("prediction").to_pylist()
+    (world.folder / "head").symlink_to(trained / "head")
+    expected = pq.read_table(trained / "out.parquet").column("prediction").to_pylist()
     wanted = min(KILLS_PER_WORLD, KILLS - number * KILLS_PER_WORLD)
     while counts["killed"] < wanted:
         command = "build" if not world.features else chosen.choice(COMMANDS)
