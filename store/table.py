@@ -1,6 +1,7 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -309,4 +310,6 @@ def _rows_of(shard: LoggedShard) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    """What is wrong, in one line: the system's own word for it, where there is one."""
+    system = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(system[1])) if system else str(error).strip().partition("\n")[0]

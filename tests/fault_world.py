@@ -92,7 +92,7 @@ class World:
         store = ["--store", str(self.store)]
         return {
             "build": ["build-features", str(self.source), *store, "--name", "set", "--model", str(self.model),
-                      "--max-length", "16", "--backend", "torch", "--precision", "fp32", "--json"],
+                      "--max-length", "16", "--backend", "onnx", "--precision", "fp32", "--json"],
             "train": ["train-head", str(self.source), "--valid-fraction", "0.3", *store, "--features", "set",
                       "--output", str(self.folder / "head"), "--epochs", "2"],
             "score": ["score", str(self.folder / "in.parquet"), str(self.folder / "out.parquet"),
@@ -105,8 +105,8 @@ class World:
         }[command]  # fmt: skip
 
     def start(self, command: str, kind: str = "none", number: float = 0) -> subprocess.Popen[str]:
-        """Start a command; compacting makes larger shards than building does."""
-        size = SHARD_BYTES if command == "build" else SHARD_BYTES * 4
+        """Start a command; compacting makes one shard of what building makes several of."""
+        size = SHARD_BYTES if command == "build" else SHARD_BYTES * 20
         place = str(self.folder)
         environment = os.environ | {"TMPDIR": str(self.folder / "tmp"), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
