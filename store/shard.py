@@ -180,7 +180,7 @@ class Shard:
     def has_checksums(self) -> bool:
         """Whether all of the shard's pages can be compared with checksums here."""
         pages = [page for group in self._pages for page in group]
-        return self.plain and all(page is not None and page.checksum is not None for page in pages)
+        return self.plain and all(p is not None and p.checksum is not None and p.is_own for p in pages)
 
     def groups_of(self, rows: np.ndarray) -> np.ndarray:
         """Row groups int64 [n] of rows int64 [n]."""

@@ -118,7 +118,7 @@ def _require_readable(path: str, size: int, rows: int | None) -> None:
             raise DamagedShard(path, "is no shard of features: it has no column 'key', or no 'features'")
         for group in range(metadata.num_row_groups):
             page = only_page(descriptor, metadata.row_group(group).column(columns.index("key")))
-            if page is None or page.checksum is None:
+            if page is None or page.checksum is None or not page.is_own:
                 if is_finished_name(os.path.basename(path)):
                     raise DamagedShard(
                         path, f"is damaged: keys of row group {group} are not what was written"
