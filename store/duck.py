@@ -6,7 +6,6 @@ does not fit into it. So the limit begins small, and is raised where DuckDB asks
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import duckdb
 
 from .errors import WorkspaceError
+from .scratch import scratch_folder
 
 BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
 SCAN_BYTES_PER_THREAD = 16 << 20  # reading a table from its beginning to its end needs less
@@ -29,7 +29,7 @@ def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
     """
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="enc-", ignore_cleanup_errors=True) as folder,
+            scratch_folder() as folder,
             duckdb.connect(f"{folder}/stage.duckdb") as con,
         ):
             con.execute("SET enable_progress_bar=false")

@@ -3,6 +3,7 @@
     EncError                 anything a user can mend; the message is one line and names the way out
     ├── SourceError          a file, column, format, filter or query that cannot be read as asked
     ├── StoreError           a folder that is no store, or a feature set that is not there
+    │   ├── DamagedLog       a feature set whose log is missing, or cannot be read
     │   ├── DamagedShard     a shard that is missing, or is not what was written
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
@@ -29,6 +30,10 @@ class SourceError(EncError):
 
 class StoreError(EncError):
     """A folder that is no store, or a feature set that is not in it."""
+
+
+class DamagedLog(StoreError):
+    """A feature set whose log is missing, or cannot be read."""
 
 
 class DamagedShard(StoreError):

@@ -18,7 +18,10 @@ READ_BYTES = 256 << 10  # at a time: what is read is still in the processor's ca
 _HEADER_BYTES = 128  # more than a header without statistics has
 _DATA_PAGE, _PLAIN = 0, 0
 _TYPE_FIELD, _SIZE_FIELD, _STORED_SIZE_FIELD, _CHECKSUM_FIELD, _DATA_FIELD = 1, 2, 3, 4, 5
-_VALUES_FIELD, _ENCODING_FIELD = 1, 2
+_VALUES_FIELD, _ENCODING_FIELD, _DEFINITION_FIELD, _REPETITION_FIELD = 1, 2, 3, 4
+_RLE = 3
+_OWN_HEADS = (bytes.fromhex("15151515 1c 15151515 00 00"), bytes.fromhex("15151515 1c 15151515 1c00 00 00"))
+"""The first bytes of the fields of a header with a checksum, and the ends of its structs."""
 
 
 class Page(NamedTuple):
@@ -29,6 +32,8 @@ class Page(NamedTuple):
     size: int
     checksum: int | None
     """CRC-32 of its bytes, where the header has one."""
+    is_own: bool
+    """Whether the header is written as our own are, so that every reader reads it alike."""
 
 
 def only_page(descriptor: int, chunk: Any) -> Page | None:
@@ -42,7 +47,8 @@ def only_page(descriptor: int, chunk: Any) -> Page | None:
         return None
     header = os.pread(descriptor, _HEADER_BYTES, max(0, chunk.data_page_offset))
     try:
-        fields, length = _read_struct(header, 0)
+        heads = bytearray()
+        fields, length = _read_struct(header, 0, heads)
     except (IndexError, ValueError):
         return None
     data, size = fields.get(_DATA_FIELD), fields.get(_STORED_SIZE_FIELD)
@@ -57,7 +63,13 @@ def only_page(descriptor: int, chunk: Any) -> Page | None:
     ):
         return None
     checksum = fields.get(_CHECKSUM_FIELD)
-    return Page(chunk.data_page_offset + length, size, None if checksum is None else checksum & 0xFFFFFFFF)
+    levels = data.get(_DEFINITION_FIELD), data.get(_REPETITION_FIELD)
+    return Page(
+        chunk.data_page_offset + length,
+        size,
+        None if checksum is None else checksum & 0xFFFFFFFF,
+        bytes(heads) in _OWN_HEADS and levels == (_RLE, _RLE),
+    )
 
 
 def checksum_of(descriptor: int, start: int, size: int, path: str, look: Any = None) -> int:
@@ -96,8 +108,8 @@ def footer_checksum(descriptor: int, path: str) -> int:
     return checksum_of(descriptor, size - length, length, path)
 
 
-def _read_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The fields of a struct by their number, and where the struct ends.
+def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any], int]:
+    """The fields of a struct by their number, and where the struct ends; what begins them goes to ``heads``.
 
     Numbers and structs are read, other fields end the reading with ValueError: these pages have none.
     """
@@ -105,6 +117,7 @@ def _read_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
     number = 0
     while True:
         head, at = data[at], at + 1
+        heads.append(head)
         if not head:
             return fields, at
         kind, step = head & 0x0F, head >> 4
@@ -117,7 +130,7 @@ def _read_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
         elif kind in (5, 6):
             fields[number], at = _read_number(data, at)
         elif kind == 12:
-            fields[number], at = _read_struct(data, at)
+            fields[number], at = _read_struct(data, at, heads)
         else:
             raise ValueError(f"a page header has a field of type {kind}")
 

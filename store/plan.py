@@ -139,6 +139,37 @@ def index_sql(shards: Sequence[str], stage: str) -> str:
     )
 
 
+def doubles_sql(shards: Sequence[str], condition: str = "true") -> str:
+    """``location`` of the rows, of those for which a condition holds, whose key an earlier row has."""
+    files = ", ".join(map(literal, shards))
+    rows = (
+        f"SELECT key, (file_index::BIGINT << {ROW_BITS}) | file_row_number::BIGINT AS location "
+        f"FROM read_parquet([{files}]) WHERE {condition}"
+    )
+    firsts = f"SELECT key, min(location) AS first FROM ({rows}) GROUP BY key HAVING count(*) > 1"
+    return f"SELECT location FROM ({rows}) JOIN ({firsts}) USING (key) WHERE location > first"
+
+
+def locations_sql(shards: Sequence[str], condition: str = "true") -> str:
+    """``key, location`` of the keys for which a condition holds, one row per key."""
+    if not shards:
+        return "SELECT NULL::BLOB AS key, NULL::BIGINT AS location WHERE false"
+    files = ", ".join(map(literal, shards))
+    return (
+        f"SELECT key, min((file_index::BIGINT << {ROW_BITS}) | file_row_number::BIGINT) AS location "
+        f"FROM read_parquet([{files}]) WHERE {condition} GROUP BY key"
+    )
+
+
+def holding_sql(shards: Sequence[str], keys: str) -> str:
+    """``location`` of the rows whose key is in a table of keys."""
+    files = ", ".join(map(literal, shards))
+    return (
+        f"SELECT (file_index::BIGINT << {ROW_BITS}) | file_row_number::BIGINT AS location "
+        f"FROM read_parquet([{files}]) SEMI JOIN {keys} USING (key)"
+    )
+
+
 def first_rows_sql(stage: str) -> str:
     """``id`` (rowid) of the first row of every distinct key of a stage."""
     return f"SELECT key, min(rowid) AS id FROM {stage} WHERE key IS NOT NULL GROUP BY key"

@@ -162,9 +162,9 @@ class Shard:
         ]
         self.plain = len(starts) == len(groups) and self.rows > 0
         self._data = self.path
+        if self.rows and is_finished_name(Path(self.path).name) and not self.has_checksums:
+            raise DamagedShard(self.path, "is damaged: its pages are not what was written")
         if not self.plain:
-            if self.rows and is_finished_name(Path(self.path).name):
-                raise DamagedShard(self.path, "is damaged: its pages are not what was written")
             self._decoded = _decode(self.path, spec, self.rows)
             self._data, self._pages = f"/dev/fd/{self._decoded.fileno()}", []
             starts, sizes = [0], np.array([self.rows])
@@ -175,6 +175,12 @@ class Shard:
     def sound(self) -> np.ndarray:
         """Which row groups this process has verified, bool [row groups]."""
         return self._sound
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether all of the shard's pages can be compared with checksums here."""
+        pages = [page for group in self._pages for page in group]
+        return self.plain and all(p is not None and p.checksum is not None and p.is_own for p in pages)
 
     def groups_of(self, rows: np.ndarray) -> np.ndarray:
         """Row groups int64 [n] of rows int64 [n]."""
@@ -294,7 +300,7 @@ def _decode(path: str, spec: FeatureSpec, rows: int) -> IO[bytes]:
             raise DamagedShard(path, f"is damaged: it has not the {rows:,} rows of its footer")
     except pa.ArrowInvalid as error:
         file.close()
-        raise StoreError(f"shard {path} has features of another width than {width} bytes") from error
+        raise DamagedShard(path, f"has features of another width than {width} bytes") from error
     except (OSError, pa.ArrowException) as error:
         file.close()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

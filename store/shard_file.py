@@ -5,6 +5,7 @@ where the pages lie, and the pages have checksums of their own. Shards of older 
 have other names, and their footers cannot be compared with anything.
 """
 
+import errno
 import os
 import re
 import uuid
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import DamagedShard
+from .errors import DamagedShard, StoreError
 from .pages import checksum_of, footer_checksum, only_page
 
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
@@ -48,7 +49,11 @@ def is_finished_name(name: str) -> bool:
 
 @contextmanager
 def opened(path: str) -> Iterator[int]:
-    """A descriptor of a shard's file, to read from. Raises DamagedShard for a file that cannot be read."""
+    """A descriptor of a shard's file, to read from.
+
+    Raises DamagedShard for a file that is missing or that the disk cannot give, and StoreError for one that
+    this process may not read: that file may be sound.
+    """
     descriptor = -1
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -56,7 +61,11 @@ def opened(path: str) -> Iterator[int]:
     except FileNotFoundError as error:
         raise DamagedShard(path, "is missing") from error
     except OSError as error:
-        raise DamagedShard(path, f"cannot be read: {reason(error)}") from error
+        if error.errno == errno.EIO:
+            raise DamagedShard(path, f"cannot be read: {reason(error)}") from error
+        raise StoreError(
+            f"shard {path} cannot be read: {reason(error)}; check its permissions and its disk"
+        ) from error
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -109,7 +118,11 @@ def _require_readable(path: str, size: int, rows: int | None) -> None:
             raise DamagedShard(path, "is no shard of features: it has no column 'key', or no 'features'")
         for group in range(metadata.num_row_groups):
             page = only_page(descriptor, metadata.row_group(group).column(columns.index("key")))
-            if page is None or page.checksum is None:
+            if page is None or page.checksum is None or not page.is_own:
+                if is_finished_name(os.path.basename(path)):
+                    raise DamagedShard(
+                        path, f"is damaged: keys of row group {group} are not what was written"
+                    )
                 continue
             if checksum_of(descriptor, page.start, page.size, path) != page.checksum:
                 raise DamagedShard(path, f"is damaged: keys of row group {group} are not what was written")

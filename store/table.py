@@ -1,6 +1,7 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from .errors import SpecError, StoreError
+from .errors import DamagedLog, DamagedShard, SpecError, StoreError
 from .files import replaced_file
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
 from .spec import FeatureSpec
@@ -61,8 +62,16 @@ class FeatureTable:
         self._looked_at = -1  # the version whose shards were looked at
         self._folder = self.path.absolute()  # a later change of the current folder does not matter
         _require_plain(self._folder)
-        if not (self._folder / LOG_FOLDER).is_dir():
-            raise StoreError(f"'{path}' is not a feature set")
+        if has_remains(self._folder):
+            raise DamagedLog(
+                f"the log of feature set '{path}' is missing, and its shards are there; restore the log "
+                f"from a copy, or run `enc store verify '{self.path.parent}' --repair`"
+            )
+        if not has_log(self._folder):
+            raise StoreError(
+                f"'{path}' is not a feature set: it has no log; `enc build-features … --store "
+                f"{self.path.parent} --name {self.name}` makes one"
+            )
         try:
             self._delta = DeltaTable(self._folder)
         except (DeltaError, OSError, ValueError) as error:
@@ -77,7 +86,10 @@ class FeatureTable:
                 f"another tool has turned on {', '.join(sorted(unknown))} in feature set '{path}', which enc "
                 "does not read; turn this off there, or build the features in another store"
             )
-        self.spec = FeatureSpec.from_json(setting)
+        try:
+            self.spec = FeatureSpec.from_json(setting)
+        except (ValueError, TypeError) as error:
+            raise self._unreadable(error) from error
 
     def __repr__(self) -> str:
         return f"FeatureTable({str(self.path)!r}, version={self.version}, rows={self.rows})"
@@ -97,7 +109,7 @@ class FeatureTable:
         path = Path(path)
         _require_plain(path.absolute())
         try:
-            if not has_log(path):
+            if not has_log(path) and not has_remains(path):
                 _create(path, spec)
         except (DeltaError, OSError) as error:
             if not has_log(path):  # else another process was quicker
@@ -138,7 +150,8 @@ class FeatureTable:
             self._update()
 
     def _unreadable(self, error: Exception) -> StoreError:
-        return StoreError(
+        denied = isinstance(error, PermissionError) or "ermission denied" in str(error)
+        return (StoreError if denied else DamagedLog)(
             f"the log of feature set '{self.path}' cannot be read ({_first_line(error)}); restore "
             f"'{self.path / LOG_FOLDER}' from a copy, or run `enc store verify '{self.path.parent}' --repair`"
         )
@@ -163,6 +176,17 @@ class FeatureTable:
             require_readable((shard.path, shard.bytes, shard.rows) for shard in logged)
             self._looked_at = self.version
         return ShardPaths((shard.path for shard in logged), self._lock)
+
+    def require_files(self) -> None:
+        """Look whether the committed shards are there, and as large as the log says. Raises DamagedShard."""
+        for shard in self.logged:
+            try:
+                found = Path(shard.path).stat().st_size
+            except OSError as error:
+                raise DamagedShard(shard.path, "is missing") from error
+            if found != shard.bytes:
+                said = f"it has {found:,} bytes, and the log says {shard.bytes:,}"
+                raise DamagedShard(shard.path, f"is damaged: {said}")
 
     @property
     def logged(self) -> list[LoggedShard]:
@@ -229,6 +253,12 @@ def has_log(path: Path) -> bool:
     return any((path / LOG_FOLDER).glob("[0-9]*"))
 
 
+def has_remains(path: Path) -> bool:
+    """Whether a folder has no log, and files that only a feature set has: its log is lost."""
+    remains = any(path.glob("part-*.parquet")) or ((path / LOG_FOLDER).is_dir() and bool(other_files(path)))
+    return remains and not has_log(path)  # which another process may have made in the meantime
+
+
 def other_files(path: Path) -> set[str]:
     """Names in a folder without a table that no process leaves there which is just making one."""
     names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
@@ -240,6 +270,13 @@ def _create(path: Path, spec: FeatureSpec) -> None:
     if path.exists() and other_files(path):
         raise StoreError(f"'{path}' holds other files; choose another store or another --name")
     path.mkdir(parents=True, exist_ok=True)
+    create_log(path, spec)
+    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
+        part.write_text(spec.to_json() + "\n", encoding="utf-8")
+
+
+def create_log(path: Path, spec: FeatureSpec) -> None:
+    """Begin the log of a table."""
     # One commit carries setting and schema. Without retries, a process that comes second fails here, and
     # does not commit its setting once more after the first one's: appends to the table would then fail.
     DeltaTable.create(
@@ -252,8 +289,6 @@ def _create(path: Path, spec: FeatureSpec) -> None:
         configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
         raise_if_key_not_exists=False,
     )
-    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
-        part.write_text(spec.to_json() + "\n", encoding="utf-8")
 
 
 def _require_plain(path: Path) -> None:
@@ -275,4 +310,6 @@ def _rows_of(shard: LoggedShard) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    """What is wrong, in one line: the system's own word for it, where there is one."""
+    system = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(system[1])) if system else str(error).strip().partition("\n")[0]

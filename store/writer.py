@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from .errors import StoreError
 from .locks import Lock, exclusive_lock, has_no_locks
 from .pages import footer_checksum
 from .shard import ShardWriter
@@ -30,6 +32,7 @@ class NewShard(ShardWriter):
 
     def __init__(self, table: "FeatureTable"):
         path = table.path.absolute() / open_name()
+        self._is_finished = False
         self._lock = _owner_lock(path)
         try:
             super().__init__(path, table.spec)
@@ -40,6 +43,9 @@ class NewShard(ShardWriter):
 
     def finish(self) -> None:
         """Write what is pending, and move the file to its name when it is safely on the disk."""
+        if self._is_finished:
+            return
+        self._is_finished = True
         try:
             self.close()
             with opened(str(self.path)) as descriptor:
@@ -65,6 +71,11 @@ def commit_shard(table: "FeatureTable", shard: NewShard) -> None:
     shard.finish()
     try:
         table.commit([(shard.path, shard.rows)])
+    except BaseException:
+        with suppress(StoreError):  # else nobody knows whether it was committed
+            if str(shard.path) not in {logged.path for logged in table.refresh().logged}:
+                shard.discard()
+        raise
     finally:
         shard.release()
 

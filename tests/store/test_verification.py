@@ -12,31 +12,12 @@ import pytest
 from enc.store import FeatureTable, StoreError, shard
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
 from enc.store.errors import DamagedShard
-from enc.store.pages import only_page
 from enc.store.shard import ShardWriter
 from enc.store.shard_file import is_finished_name, is_open_name
 from fakes import fake_spec
+from feature_sets import filled, flip, page_start
 
 ROWS = 40
-
-
-def filled(folder: Path, rows: int = ROWS, **changes) -> FeatureTable:
-    table = FeatureTable.create(folder, fake_spec(**changes))
-    numbers = np.arange(rows)
-    with table.writer() as writer:
-        writer.write(
-            pa.array([int(n).to_bytes(32) for n in numbers], pa.binary()),
-            np.full(rows, 3, np.int32),
-            np.zeros(rows, bool),
-            np.repeat(numbers[:, None], 4, axis=1).astype(np.float32),
-        )
-    return table
-
-
-def flip(path: Path, byte: int, bit: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[byte] ^= 1 << bit
-    path.write_bytes(data)
 
 
 def served(folder: Path, mode: str) -> np.ndarray:
@@ -45,18 +26,11 @@ def served(folder: Path, mode: str) -> np.ndarray:
     return planned.take(np.arange(ROWS))[:, 0]
 
 
-def page_start(path: Path, column: int, group: int = 0) -> int:
-    with open(path, "rb") as file:
-        page = only_page(file.fileno(), pq.read_metadata(path).row_group(group).column(column))
-    assert page is not None
-    return page.start
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_a_flipped_bit_of_a_feature_is_never_served(tmp_path, mode):
-    path = Path(filled(tmp_path / "store" / "set").shards[0])
+    path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
     np.testing.assert_array_equal(served(tmp_path / "store" / "set", mode), np.arange(ROWS))
-    flip(path, page_start(path, 3) + 17, 6)
+    flip(path, page_start(path, "features") + 17, 6)
     with pytest.raises(DamagedShard, match=r"row group 0 is not what was written; run `enc store verify"):
         served(tmp_path / "store" / "set", mode)
 
@@ -64,7 +38,7 @@ def test_a_flipped_bit_of_a_feature_is_never_served(tmp_path, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_any_flipped_bit_of_a_shard_is_right_or_refused(tmp_path, mode, monkeypatch):
     monkeypatch.setattr(shard, "ROW_GROUP_ROWS", 16)
-    path = Path(filled(tmp_path / "store" / "set").shards[0])
+    path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
     data, chosen, refused = path.read_bytes(), random.Random(mode), []
     for _ in range(120):
         path.write_bytes(data)
@@ -79,9 +53,9 @@ def test_any_flipped_bit_of_a_shard_is_right_or_refused(tmp_path, mode, monkeypa
 
 def test_only_row_groups_that_are_used_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(shard, "ROW_GROUP_ROWS", 10)
-    table = filled(tmp_path / "store" / "set")
+    table = filled(tmp_path / "store" / "set", range(ROWS))
     path = Path(table.shards[0])
-    flip(path, page_start(path, 3, group=2) + 5, 1)
+    flip(path, page_start(path, "features", group=2) + 5, 1)
     features = MappedFeatures(FeatureTable(table.path).shards, table.spec)
     assert features.take(np.arange(20))[:, 0].tolist() == list(range(20))
     for use in (features.take, lambda rows: features.read(rows, features.empty(len(rows))), features.verify):
@@ -90,17 +64,17 @@ def test_only_row_groups_that_are_used_are_read(tmp_path, monkeypatch):
     assert features.take(np.array([39]))[:, 0].tolist() == [39]
 
 
-@pytest.mark.parametrize("column", [0, 1, 2])
+@pytest.mark.parametrize("column", ["key", "n_tokens", "truncated"])
 def test_a_flipped_bit_of_another_column_is_found(tmp_path, column):
-    path = Path(filled(tmp_path / "store" / "set").shards[0])
+    path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
     flip(path, page_start(path, column), 3)
     with pytest.raises(DamagedShard, match="not what was written"):
         served(tmp_path / "store" / "set", "mapped")
 
 
 def test_keys_are_verified_before_anything_asks_for_them(tmp_path):
-    path = Path(filled(tmp_path / "store" / "set").shards[0])
-    flip(path, page_start(path, 0) + 40, 0)
+    path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
+    flip(path, page_start(path, "key") + 40, 0)
     with pytest.raises(DamagedShard, match="keys of row group 0 are not what was written"):
         FeatureTable(tmp_path / "store" / "set").shards  # noqa: B018
 
@@ -124,7 +98,7 @@ def harm(path: Path, how: str) -> None:
     "how", ["is missing", "it is empty", "it was cut off", "the log says", "is no Parquet file"]
 )
 def test_a_shard_that_is_not_what_was_written_is_named(tmp_path, how):
-    path = Path(filled(tmp_path / "a store" / "set").shards[0])
+    path = Path(filled(tmp_path / "a store" / "set", range(ROWS)).shards[0])
     harm(path, how)
     with pytest.raises(DamagedShard, match=how) as caught:
         FeatureTable(tmp_path / "a store" / "set").shards  # noqa: B018
@@ -133,7 +107,7 @@ def test_a_shard_that_is_not_what_was_written_is_named(tmp_path, how):
 
 
 def test_another_file_under_the_name_is_refused(tmp_path):
-    paths = [Path(filled(tmp_path / "store" / name, hidden_size=4).shards[0]) for name in ("a", "b")]
+    paths = [Path(filled(tmp_path / "store" / name, range(ROWS)).shards[0]) for name in ("a", "b")]
     table = pq.read_table(paths[1]).slice(0, ROWS)
     pq.write_table(table.select(["n_tokens", "truncated"]), paths[0])
     with pytest.raises(DamagedShard, match="the log says"):
@@ -142,7 +116,7 @@ def test_another_file_under_the_name_is_refused(tmp_path):
 
 def committed_as_before(folder: Path, **options) -> FeatureTable:
     """A table whose only shard was written, and named, as other tools and older releases do."""
-    table = filled(folder)
+    table = filled(folder, range(ROWS))
     written = Path(table.shards[0])
     rewritten = folder / "part-0.parquet"
     pq.write_table(pq.read_table(written), rewritten, **options)
@@ -172,7 +146,7 @@ def test_a_shard_of_many_pages_with_checksums_is_verified_too(tmp_path):
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("options", [PLAIN, dict(compression="zstd")], ids=["plain", "compressed"])
 def test_features_that_are_not_finite_are_never_served(tmp_path, number, dtype, options):
-    table = filled(tmp_path / "store" / "set", dtype=dtype)
+    table = filled(tmp_path / "store" / "set", range(ROWS), dtype=dtype)
     old = pq.read_table(table.shards[0])
     features = np.ones((ROWS, 4), table.spec.numpy_dtype)
     features[7, 2] = number
@@ -192,7 +166,7 @@ def test_features_that_are_not_finite_are_never_written(tmp_path):
 
 
 def test_the_name_of_a_shard_has_the_checksum_of_its_footer(tmp_path):
-    path = Path(filled(tmp_path / "store" / "set").shards[0])
+    path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
     assert is_finished_name(path.name)
     assert not is_open_name(path.name)
     other = path.with_name(path.name.replace(path.name[-16:-8], "00000000"))
@@ -202,7 +176,7 @@ def test_the_name_of_a_shard_has_the_checksum_of_its_footer(tmp_path):
 
 
 def test_a_shard_that_another_tool_wrote_without_a_count_is_counted(tmp_path):
-    table = filled(tmp_path / "store" / "set")
+    table = filled(tmp_path / "store" / "set", range(ROWS))
     log = table.path / "_delta_log" / f"{1:020}.json"
     text = log.read_text()
     assert "numRecords" in text
