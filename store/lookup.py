@@ -45,8 +45,12 @@ class Lookup:
             stop = start + _CHUNK_IDS
             if not self.is_first_missing[start:stop].any():
                 continue
-            for batch in con.sql(plan.texts_sql(stage.name, start, stop)).to_arrow_reader(rows):
+            for batch in con.sql(_texts_sql(stage, start, stop)).to_arrow_reader(rows):
                 yield batch.filter(pa.array(self.is_first_missing[batch.column("id").to_numpy()]))
+
+
+def _texts_sql(stage: Stage, start: int, stop: int) -> str:
+    return plan.rows_sql(stage.name, "id, key, text, pair", f"id >= {start} AND id < {stop}")
 
 
 def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
@@ -57,7 +61,7 @@ def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
     folder, keys = folder_of(stage.con), stage.rows + stored
     with closing(KeyRanges(folder, keys)) as wanted, closing(KeyRanges(folder, keys)) as known:
         sieve = _Sieve(stage.rows)
-        for words, ids in _keys(stage.con, plan.stage_keys_sql(stage.name)):
+        for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
             wanted.add(words, ids)
             sieve.add(words)
         if shards:

@@ -48,22 +48,12 @@ def key_sql(text: str, pair: str | None = None) -> str:
     return f"unhex(sha256('p' || strlen({text}) || ':' || {text} || {pair}))"
 
 
-def stage_keys_sql(stage: str) -> str:
-    """``key, id`` of a stage's usable rows, in the source's order."""
-    return f"SELECT key, id FROM {stage} WHERE key IS NOT NULL"
-
-
-def texts_sql(stage: str, start: int, stop: int) -> str:
-    """``id, key, text, pair`` of a stage's usable rows with ids from ``start`` to before ``stop``."""
-    return f"SELECT id, key, text, pair FROM {stage} WHERE key IS NOT NULL AND id >= {start} AND id < {stop}"
-
-
-def labelled_sql(stage: str, columns: str, condition: str = "true") -> str:
-    """Columns of a stage's usable rows with a label for which a condition holds, in the source's order.
+def rows_sql(stage: str, columns: str, condition: str) -> str:
+    """Columns of a stage's usable rows for which a condition holds, in the source's order.
 
     A table that is read alone is read in the order in which it was filled, and needs no sorting.
     """
-    return f"SELECT {columns} FROM {stage} WHERE key IS NOT NULL AND label IS NOT NULL AND ({condition})"
+    return f"SELECT {columns} FROM {stage} WHERE key IS NOT NULL AND ({condition})"
 
 
 def fingerprint_sql(stage: str) -> str:

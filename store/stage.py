@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from . import plan
@@ -77,11 +78,19 @@ class Stage:
         ).fetchall()
         return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
 
+    def rows_where(self, condition: str) -> np.ndarray:
+        """Whether each row is usable and a SQL condition holds for it, bool [ids], by the row's id."""
+        holds = np.zeros(self.ids, np.bool_)
+        with self.con.cursor() as cursor:
+            for batch in cursor.sql(plan.rows_sql(self.name, "id", condition)).to_arrow_reader(1 << 16):
+                holds[batch.column(0).to_numpy()] = True
+        return holds
+
     def labelled_rows(self) -> pa.Table:
         """``source`` (the file's name) and ``row`` of the usable rows with a label, in the source's order."""
         names = self.con.sql(f"SELECT name FROM {self.name}_files ORDER BY id").fetchall()
         files = pa.array([name for (name,) in names], pa.string())
-        table = self.con.sql(plan.labelled_sql(self.name, "source, row")).to_arrow_table()
+        table = self.con.sql(plan.rows_sql(self.name, "source, row", "label IS NOT NULL")).to_arrow_table()
         columns = [
             pa.DictionaryArray.from_arrays(chunk, files) for chunk in table.column("source").iterchunks()
         ]
