@@ -48,6 +48,8 @@ class Stage:
     rejected: int
     ids: int
     """All ids are below this number."""
+    has_texts: bool
+    """Whether the columns ``text`` and ``pair`` are filled."""
 
     def write_rejects(self, path: Path) -> Path | None:
         """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
@@ -141,7 +143,7 @@ def stage_source(
     text, pair = pick_columns(source, list(scan.columns) if scan else [], files[-1])
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
     rows = usable + rejected
-    return Stage(con, name, source, text, pair, labels, label_type, typed, rows, rejected, ids)
+    return Stage(con, name, source, text, pair, labels, label_type, typed, rows, rejected, ids, keep_text)
 
 
 def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
