@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format rooms golden clean
+.PHONY: help demo test slow lint types format rooms golden clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 
 test: lint types  ## everything that must hold: lint, types and all tests
 	$(BIN)/python -m pytest -q
+
+slow: $(INSTALLED)  ## the long tests: six million rows, built, trained on and scored
+	$(BIN)/python -m pytest -q -m slow
 
 lint: $(INSTALLED)  ## rules and format of the code
 	$(BIN)/ruff check .
