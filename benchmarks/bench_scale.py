@@ -126,6 +126,7 @@ def write_rows(path: Path, rows: int) -> None:
     """Write distinct texts of two classes to a Parquet file."""
     text = "'a room of the size ' || (hash(i) % 100000) || ' with a view, number ' || i"
     with duckdb.connect(config={"memory_limit": "500MB"}) as con:
+        con.execute("SET enable_progress_bar=false")
         con.execute(
             f"COPY (SELECT {text} AS text, ['good', 'bad'][1 + i % 2] AS label FROM range({rows}) t(i)) "
             f"TO '{path}' (FORMAT parquet)"
