@@ -14,7 +14,7 @@ demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 test: lint types  ## everything that must hold: lint, types and all tests
 	$(BIN)/python -m pytest -q
 
-slow: $(INSTALLED)  ## the long tests: six million rows, built, trained on and scored
+slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored
 	$(BIN)/python -m pytest -q -m slow
 
 lint: $(INSTALLED)  ## rules and format of the code

@@ -173,10 +173,10 @@ def do_step(step: str, folder: Path) -> None:
         if (summary.encoded == 0) != (step == "again") or summary.rejected:
             raise ScaleError(f"{summary.encoded} of {summary.rows} rows were encoded")
     elif step == "score":
-        from ..cli.main import main
+        from ..engine.heads.head import Head
+        from ..engine.score import score_parquet
 
-        options = ["--head", str(folder / "head"), "--store", str(store)]
-        main(["score", str(rows), str(folder / "scored.parquet"), *options], standalone_mode=False)
+        score_parquet(rows, folder / "scored.parquet", Head.load(folder / "head"), store)
     else:
         _train(step, rows, store, folder / "head")
 
