@@ -8,7 +8,7 @@ ROWS = 6_000_000
 CONSTANT_MB = 550
 """The libraries, DuckDB's memory, and the batches that are held at a time."""
 ROW_BYTES = {"build": 4, "again": 4, "plan": 32, "train-streamed": 32, "score": 4}
-"""What a step may hold of each row; see README, "Any number of rows"."""
+"""The most that a step holds of each row, with what DuckDB holds of more rows within its limit."""
 
 
 @pytest.mark.slow
