@@ -25,12 +25,30 @@ text_options = options(
 )
 source_options = options(
     text_options,
-    click.option("--query", metavar="SQL", help="A SELECT that gives the rows, in place of files."),
+    click.option(
+        "--query",
+        metavar="SQL",
+        help="A SELECT that gives the rows; SOURCE… are then the files that it reads.",
+    ),
     click.option("--where", metavar="SQL", help="Use only the rows for which this condition holds."),
+    click.option(
+        "--allow-path",
+        "allowed_paths",
+        multiple=True,
+        metavar="PATH",
+        help="A file or folder that --query and --where can read besides SOURCE….",
+    ),
     click.option(
         "--format",
         type=click.Choice(["tsv", "csv", "jsonl", "parquet"]),
         help="Format of the files.  [default: by ending]",
+    ),
+    click.option(
+        "--no-header",
+        "has_header",
+        flag_value=False,
+        default=True,
+        help="The first line of TSV and CSV files is a row; columns are column0, column1, …",
     ),
 )
 setting_options = options(

@@ -32,7 +32,7 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
     """A Source from the values of `source_options`."""
     from ..store import Source
 
-    names = ("text_column", "pair_column", "query", "where", "format")
+    names = ("text_column", "pair_column", "query", "where", "format", "has_header", "allowed_paths")
     return Source(files, **{name: values[name] for name in names} | changes)
 
 

@@ -1,7 +1,7 @@
 """A Parquet file in, the same file with predictions out."""
 
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from ..store import (
     SpecError,
     Store,
     StoreError,
-    plan,
 )
 from ..store.batches import MappedFeatures
 from ..store.duck import workspace
 from ..store.files import replaced_file
+from ..store.lookup import NOWHERE, look_up
 from ..store.stage import Stage, stage_source
 from .backends.load import load_encoder_of
 from .encode.build import Progress, Stopwatch, encode_missing, find_missing
@@ -227,19 +227,19 @@ def _write_scored(
         tables[0].spec if tables else head.spec,
     )
     features = MappedFeatures(shards, spec, head.spec)
+    locations = look_up(stage, shards).locations
     scored, counts = 0, np.zeros(len(head.labels), np.int64)
     batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // spec.row_bytes))
     with (
         replaced_file(output) as part,
         pq.ParquetWriter(part, schema, compression="zstd") as writer,
-        stage.con.cursor() as cursor,
     ):
-        locations = _in_step(cursor.sql(plan.located_sql(stage.name, shards)).to_arrow_reader(batch_rows))
-        next(locations)
+        start = 0
         for batch in pq.ParquetFile(input).iter_batches(batch_size=batch_rows):
-            column = locations.send(batch.num_rows)
-            usable = np.asarray(column.is_valid())
-            outputs = head.outputs(features.take(column.drop_null().to_numpy()))
+            rows = locations[start : start + batch.num_rows]
+            start += batch.num_rows
+            usable = rows != NOWHERE
+            outputs = head.outputs(features.take(rows[usable]))
             scored += len(outputs)
             counts += _counts(head, outputs)
             columns = [_spread(values, usable) for values in _columns(head, outputs, len(added))]
@@ -266,17 +266,6 @@ def _counts(head: Head, outputs: np.ndarray) -> np.ndarray:
     return (
         np.bincount(decided, minlength=len(head.labels)) if head.task.has_classes else np.zeros(0, np.int64)
     )
-
-
-def _in_step(reader: pa.RecordBatchReader) -> Generator[pa.Array, int, None]:
-    """A generator that is sent a number of rows and yields that many of the reader's first column."""
-    held = pa.array([], pa.int64())
-    rows = yield held
-    while True:
-        while len(held) < rows:
-            held = pa.concat_arrays([held, reader.read_next_batch().column(0)])
-        taken, held = held[:rows], held[rows:]
-        rows = yield taken
 
 
 def _spread(values: pa.Array, usable: np.ndarray) -> pa.Array:

@@ -19,7 +19,7 @@ import numpy as np
 from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
-from .orders import block_shuffle, epoch_order, rank_share
+from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
 from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
@@ -213,9 +213,7 @@ class PlannedFeatures:
 
     def _by_place(self) -> np.ndarray:
         """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
-        return np.argsort(self._locations, kind="stable").astype(
-            np.uint32 if self.rows < 1 << 32 else np.int64
-        )
+        return sorted_positions(self._locations)
 
     def _load(self) -> np.ndarray:
         held, stored = self._shards.empty(self.rows), self._by_place()

@@ -6,16 +6,18 @@ does not fit into it. So the limit begins small, and is raised where DuckDB asks
 """
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
 from .errors import WorkspaceError
 from .scratch import scratch_folder
 
+T = TypeVar("T")
 BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
 SCAN_BYTES_PER_THREAD = 16 << 20  # reading a table from its beginning to its end needs less
 _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
@@ -64,15 +66,25 @@ def scan_memory(con: duckdb.DuckDBPyConnection, widest_row: int) -> Iterator[Non
 
 def execute(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
     """Run a statement and return its rows; it is run again with more memory where the memory does not do."""
+    return with_memory(con, lambda _: con.execute(sql).fetchall())
+
+
+def with_memory(con: duckdb.DuckDBPyConnection, action: Callable[[int], T]) -> T:
+    """What ``action`` returns; it is called again, with a higher limit in bytes, where memory does not do."""
     limit = _threads(con) * BYTES_PER_THREAD
     while True:
         try:
-            return con.execute(sql).fetchall()
+            return action(limit)
         except duckdb.OutOfMemoryException:
             if limit >= available_memory() // 2:
                 raise
             limit *= 4
             _limit(con, limit)
+
+
+def folder_of(con: duckdb.DuckDBPyConnection) -> Path:
+    """The folder of a workspace, which is removed with it."""
+    return Path(con.sql("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()[0][0]).parent
 
 
 def count(con: duckdb.DuckDBPyConnection, table: str) -> int:
@@ -132,6 +144,7 @@ def _limit(con: duckdb.DuckDBPyConnection, limit: int) -> None:
 
 def first_line(error: duckdb.Error) -> str:
     """DuckDB's message in one line, with the names that it proposes for one that is not there."""
-    said, *more = str(error).splitlines()
+    said, *more = str(error).splitlines() or [""]
+    said = re.sub(r"^.* stream registered as '\w+' failed: \w+: ", "", said)
     hint = next((f" ({line})" for line in more[:2] if line.startswith("Candidate bindings")), "")
     return (said.partition("Error: ")[2] or said) + hint

@@ -1,6 +1,7 @@
 """Where texts and labels come from: anything DuckDB can read."""
 
 import glob
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,25 +25,39 @@ class Source:
     """
 
     paths: Sequence[str | Path] | str | Path = ()
-    """Files or globs: TSV, CSV, JSON lines or Parquet."""
+    """Files or globs: TSV, CSV, JSON lines or Parquet. Beside a query, the files that the query reads."""
     text_column: str | None = None
     """Column of the text; ``sentence`` or ``text`` where it is not given."""
     pair_column: str | None = None
-    """Column of the second text, for sentence pairs."""
+    """Column of the second text, for sentence pairs; ``text_column`` must then be named, too."""
     query: str | None = None
-    """A SELECT in place of files."""
+    """A SELECT that gives the rows. It can read ``paths`` and ``allowed_paths``, and nothing else."""
     where: str | None = None
     """A SQL condition over the source's columns; rows outside it are not rows of this source."""
     format: str | None = None
     """One of FORMATS; from the file's ending where it is not given."""
     columns: Sequence[str] = ()
     """Names of the columns, for TSV and CSV files without a header line."""
+    has_header: bool = True
+    """Whether the first line of TSV and CSV files names their columns; else these are column0, column1, …"""
+    allowed_paths: Sequence[str | Path] = ()
+    """Files and folders that the query and the condition can read, too."""
 
     def __post_init__(self) -> None:
         paths = (self.paths,) if isinstance(self.paths, (str, Path)) else tuple(self.paths)
         object.__setattr__(self, "paths", tuple(map(str, paths)))
-        if bool(paths) == bool(self.query):
-            raise SourceError("give either files or a query: SOURCE… or --query 'SELECT …'")
+        object.__setattr__(self, "columns", tuple(self.columns))
+        object.__setattr__(self, "allowed_paths", tuple(map(str, self.allowed_paths)))
+        if not paths and not self.query:
+            raise SourceError("which rows? name files as SOURCE…, or give a query: --query 'SELECT …'")
+        if self.pair_column is not None and self.text_column is None:
+            raise SourceError(
+                f"with --pair-column {self.pair_column}, name the first text, too: pass --text-column"
+            )
+        if self.pair_column is not None and self.pair_column == self.text_column:
+            raise SourceError(
+                f"column '{self.text_column}' cannot be both texts of a pair; pass another --pair-column"
+            )
         if self.format is not None and self.format not in FORMATS:
             raise SourceError(f"unknown format '{self.format}'; there are {', '.join(FORMATS)}")
 
@@ -50,6 +65,12 @@ class Source:
     def title(self) -> str:
         """How messages name this source."""
         return "the query" if self.query else " ".join(map(str, self._names))
+
+    @property
+    def arguments(self) -> str:
+        """How a command line names this source."""
+        query = [f'--query "{self.query}"'] if self.query else []
+        return " ".join([*self._names, *query])
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -88,19 +109,39 @@ class Source:
         )
 
 
-def pick_text_column(asked: str | None, columns: Sequence[str], title: str) -> str:
-    """The column asked for, or the usual one. Raises SourceError that lists the columns there are."""
-    if asked is None:
-        asked = next((name for name in ("sentence", "text") if name in columns), None)
-        if asked is None:
-            raise SourceError(
-                f"which column of {title} is the text? it has: {', '.join(columns)}; pass --text-column"
-            )
-    return require_column(asked, columns, title, "--text-column")
+def pick_columns(source: Source, columns: Sequence[str], file: str) -> tuple[str, str | None]:
+    """The columns of the text and, for pairs, of the second text.
+
+    Raises SourceError, which lists the columns there are, where one is not there.
+    """
+    text = source.text_column or next((name for name in ("sentence", "text") if name in columns), None)
+    if text is None:
+        raise SourceError(
+            f"which column of {file} is the text? it has: {', '.join(columns)}; pass --text-column"
+            f"{_header_hint(source, columns, file)}"
+        )
+    require_column(text, source, columns, file, "--text-column")
+    if source.pair_column is not None:
+        require_column(source.pair_column, source, columns, file, "--pair-column")
+    return text, source.pair_column
 
 
-def require_column(name: str, columns: Sequence[str], title: str, flag: str) -> str:
-    """``name``, if it is one of ``columns``; else a SourceError that lists them."""
+def require_column(name: str, source: Source, columns: Sequence[str], file: str, flag: str) -> None:
+    """Raise SourceError, which lists the columns there are, if ``name`` is none of them."""
     if name not in columns:
-        raise SourceError(f"column '{name}' is not in {title} (it has: {', '.join(columns)}); pass {flag}")
-    return name
+        raise SourceError(
+            f"column '{name}' is not in {file} (it has: {', '.join(columns)}); pass {flag}"
+            f"{_header_hint(source, columns, file)}"
+        )
+
+
+def _header_hint(source: Source, columns: Sequence[str], file: str) -> str:
+    has_header = not source.query and source.format_of(file) in ("tsv", "csv") and source.has_header
+    if not has_header or source.columns or not any(map(_looks_like_data, columns)):
+        return ""
+    return ". These names look like data: if the first line is no header, pass --no-header"
+
+
+def _looks_like_data(name: str) -> bool:
+    is_number = re.fullmatch(r"[-+]?[0-9]+([.,][0-9]+)?", name) is not None
+    return is_number or len(name) > 60 or len(name.split()) > 4

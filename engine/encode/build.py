@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ...store import FeatureTable, Source, Store, default_name, plan
-from ...store.duck import count, execute, scan_memory, workspace
+from ...store import FeatureTable, Source, Store, default_name
+from ...store.duck import scan_memory, workspace
+from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
 from ...store.stage import Stage, rejects_path, stage_source
+from ...store.table import LOG_FOLDER
 from .collected import CollectedFeatures
 from .encoder import Encoder
 from .tokens import Tokens
@@ -108,9 +110,14 @@ def build_features(
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):
-            stage = stage_source(con, source)
+            is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
+            stage = stage_source(con, source, keep_text=is_new)
             table = Store(store).create(name, encoder.spec)
             work = find_missing(stage, table.shards)
+            if work.missing and not stage.has_texts:
+                # Reading the source again costs little beside encoding, and nothing where all is known.
+                stage = stage_source(con, source, "texts")
+                work = find_missing(stage, table.shards)
         encode_missing(
             stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
         )
@@ -147,10 +154,10 @@ def _busy_share(seconds: dict[str, float]) -> float:
 class Work:
     """What there is to encode, and counts of what was; see BuildSummary."""
 
-    texts: str
-    """Table of key, text and pair, one row for each missing key."""
+    found: Lookup
+    """What the store has of the source."""
     widest: int
-    """Bytes of the longest of them."""
+    """Bytes of the longest text or pair."""
     distinct: int
     missing: int
     encoded: int = 0
@@ -162,15 +169,12 @@ class Work:
 
 
 def find_missing(stage: Stage, shards: list[str]) -> Work:
-    """The stage's keys that no shard has."""
-    first_rows, texts = f"{stage.name}_first", f"{stage.name}_missing"
-    execute(stage.con, f"CREATE OR REPLACE TABLE {first_rows} AS {plan.first_rows_sql(stage.name)}")
-    missing = plan.missing_sql(first_rows, shards)
-    execute(stage.con, f"CREATE OR REPLACE TABLE {texts} AS {plan.texts_sql(stage.name, missing)}")
-    widest = stage.con.sql(
-        f"SELECT coalesce(max(strlen(text) + coalesce(strlen(pair), 0)), 0) FROM {texts}"
-    ).fetchall()[0][0]
-    return Work(texts, widest, count(stage.con, first_rows), count(stage.con, texts))
+    """The stage's texts that no shard has. To encode them, the stage must have kept its texts."""
+    found, widest = look_up(stage, shards), 0
+    if found.missing and stage.has_texts:
+        size = "coalesce(strlen(text), 0) + coalesce(strlen(pair), 0)"
+        widest = stage.con.sql(f"SELECT max({size}) FROM {stage.name}").fetchall()[0][0]
+    return Work(found, widest, found.distinct, found.missing)
 
 
 def encode_missing(
@@ -187,6 +191,8 @@ def encode_missing(
     clock = clock or Stopwatch()
     if not work.missing:
         return
+    if not stage.has_texts:
+        raise ValueError(f"stage {stage.name} was made without texts; there is nothing to encode")
     pace = Pace(encoder.spec.row_bytes)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
     reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))
@@ -265,7 +271,7 @@ def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stop
     rows = held = 0
     read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(work.widest, 1)))
     with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
-        for block in cursor.sql(f"FROM {work.texts}").to_arrow_reader(READ_ROWS):
+        for block in work.found.missing_texts(cursor, stage, READ_ROWS):
             for start in range(0, block.num_rows, read_rows):
                 batch = block.slice(start, read_rows)
                 with clock("tokenize"):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from ...store import LabelError, SourceError, plan
@@ -57,7 +58,11 @@ class Labels:
         texts = [value.strip() for value in values]
         if len(set(texts)) != len(texts) or len(texts) < 2 or not all(texts):
             raise LabelError(f"labels must be two or more, each named once, not '{','.join(values)}'")
-        return cls(tuple(map(int, texts)) if all(map(_is_integer, texts)) else tuple(texts))
+        if not all(map(_is_integer, texts)):
+            return cls(tuple(texts))
+        numbers = list(map(int, texts))
+        _require_64_bits(numbers, "the list")
+        return cls(tuple(numbers))
 
     def arrow(self) -> pa.Array:
         """The values as int64, bool or string."""
@@ -113,25 +118,24 @@ class Labels:
                     "whole numbers or text, "
                     "and --task regression is for numbers"
                 )
+            _require_64_bits(numbers, title)  # type: ignore[arg-type]
             return cls(tuple(sorted(set(numbers))))  # type: ignore[type-var,arg-type]
         return cls(tuple(sorted(raw)))
 
-    def write_ids(self, stage: Stage, table: str) -> None:
-        """Make the table ``table`` (label, id) for the labels that occur in a stage.
+    def numbers_in(self, stage: Stage) -> tuple[list[str], np.ndarray]:
+        """What stands in a stage's label column, each text once, and its class numbers, int64 [texts].
 
         Raises LabelError, naming the first row, for a label that is not one of the classes.
         """
-        pairs = [(raw, self.number(raw)) for raw in distinct_labels(stage)]
-        for raw, number in pairs:
-            if number is None:
-                where = first_place(stage, f"label = {plan.literal(raw)}")
-                raise LabelError(
-                    f"unknown label '{raw}' in {where}; the head's labels are: {listing(self.values)}"
-                )
-        stage.con.execute(f"CREATE OR REPLACE TABLE {table} (label VARCHAR, id BIGINT)")
-        if pairs:
-            values = ", ".join(f"({plan.literal(raw)}, {number})" for raw, number in pairs)
-            stage.con.execute(f"INSERT INTO {table} VALUES {values}")
+        texts = distinct_labels(stage)
+        numbers = [self.number(text) for text in texts]
+        if None in numbers:
+            text = texts[numbers.index(None)]
+            where = first_place(stage, f"label = {plan.literal(text)}")
+            raise LabelError(
+                f"unknown label '{text}' in {where}; the head's labels are: {listing(self.values)}"
+            )
+        return texts, np.array(numbers, np.int64)
 
 
 def distinct_labels(stage: Stage, value: str = "label") -> list[str]:
@@ -140,15 +144,17 @@ def distinct_labels(stage: Stage, value: str = "label") -> list[str]:
     Raises SourceError for more than MAX_CLASSES.
     """
     labelled = f"SELECT {value} AS value FROM {stage.name} WHERE key IS NOT NULL AND label IS NOT NULL"
-    rows = stage.con.sql(
-        f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL "
-        f"ORDER BY value LIMIT {MAX_CLASSES + 1}"
-    ).fetchall()
-    if len(rows) > MAX_CLASSES:
+    rows = []
+    # A column of other things, such as texts, has as many values as rows: they are not even collected.
+    about = stage.con.sql(f"SELECT approx_count_distinct(value) FROM ({labelled})").fetchall()[0][0]
+    if about <= 2 * MAX_CLASSES:
+        rows = stage.con.sql(
+            f"SELECT DISTINCT value FROM ({labelled}) WHERE value IS NOT NULL ORDER BY value"
+        ).fetchall()
+    if max(about // 2, len(rows)) > MAX_CLASSES:
         raise SourceError(
             f"the label column of {stage.source.title} has over {MAX_CLASSES} distinct values; is it "
-            "the right one? "
-            "--task regression is for numbers"
+            "the right one? --task regression is for numbers"
         )
     return [row[0] for row in rows]
 
@@ -163,6 +169,16 @@ def first_place(stage: Stage, condition: str) -> str:
         "ORDER BY s.source, s.row LIMIT 1"
     ).fetchall()
     return f"{rows[0][0]}, row {rows[0][1]} ({count(stage.con, matches)} in all)"
+
+
+def _require_64_bits(numbers: Sequence[int], title: str) -> None:
+    """Raise LabelError for a label that no column of 64-bit integers can hold, as predictions must."""
+    for number in numbers:
+        if not -(1 << 63) <= number < 1 << 63:
+            raise LabelError(
+                f"label {number} of {title} is beyond 64 bits; make texts of the labels: "
+                "--query \"SELECT …, 'id ' || label AS label FROM …\""
+            )
 
 
 def _is_integer(raw: str) -> bool:

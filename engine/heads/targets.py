@@ -1,5 +1,7 @@
 """From what stands in a source's label columns to the numbers that a task is trained on."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +13,7 @@ from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task, task_of
 
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 _NUMBER = "TRY_CAST(label AS DOUBLE)"
+_READ_ROWS = 1 << 16
 
 
 def detect_task(stage: Stage, asked: str | None = None) -> Task:
@@ -66,53 +69,80 @@ def labels_of(stage: Stage, task: Task) -> Labels:
 
 
 def read_targets(
-    stage: Stage, shards: list[str], task: Task, labels: Labels, condition: str
+    stage: Stage, locations: np.ndarray, task: Task, labels: Labels, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Locations int64 [rows] and targets of a stage's labelled rows for which a condition holds, in the
-    source's order.
+    """Locations int64 [rows] and targets of a stage's labelled rows among those chosen, in their order.
 
-    Targets are class numbers int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for
-    several, float32 [rows] for a regression. Raises LabelError, naming the row, for a label that is
-    none of the task's.
+    ``locations`` are those of all rows, see :class:`store.lookup.Lookup`; ``chosen`` is bool [ids], see
+    :meth:`Stage.rows_where`. Targets are class numbers
+    int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for several, float32 [rows] for a
+    regression. What is returned is all that is held, but for a constant. Raises LabelError, naming the row,
+    for a label that is none of the task's.
     """
-    read = {SINGLE_LABEL.name: _numbers, MULTI_LABEL.name: _flags, REGRESSION.name: _values}[task.name]
-    locations, targets = read(stage, shards, labels, condition)
-    return np.ascontiguousarray(locations, np.int64), targets
+    read, shape, dtype = {
+        SINGLE_LABEL.name: (_numbers, (), np.int64),
+        MULTI_LABEL.name: (_flags, (len(labels),), np.float32),
+        REGRESSION.name: (_values, (), np.float32),
+    }[task.name]
+    rows = int(np.count_nonzero(chosen & stage.rows_where("label IS NOT NULL")))
+    found, targets, start, last = np.empty(rows, np.int64), np.empty((rows, *shape), dtype), 0, -1
+    for all_ids, all_values in read(stage, labels):
+        ids, values = all_ids[chosen[all_ids]], all_values[chosen[all_ids]]
+        if not (np.diff(ids, prepend=last) > 0).all():
+            raise RuntimeError(f"the rows of stage {stage.name} are not in order")
+        part = slice(start, start + len(ids))
+        found[part], targets[part] = locations[ids], values
+        start, last = part.stop, int(all_ids[-1])
+    return found, targets
 
 
-def _numbers(
-    stage: Stage, shards: list[str], labels: Labels, condition: str
-) -> tuple[np.ndarray, np.ndarray]:
-    labels.write_ids(stage, f"{stage.name}_ids")
-    rows = stage.con.sql(plan.labelled_sql(stage.name, shards, f"{stage.name}_ids", condition)).fetchnumpy()
-    return rows["location"], np.ascontiguousarray(rows["label"], dtype=np.int64)
+Batches = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Ids int64 [n] of a stage's rows, and their targets."""
 
 
-def _values(stage: Stage, shards: list[str], _: Labels, condition: str) -> tuple[np.ndarray, np.ndarray]:
+def _numbers(stage: Stage, labels: Labels) -> Batches:
+    texts, numbers = labels.numbers_in(stage)
+    known = pa.array(texts, pa.string())
+    for batch in _labelled(stage, "label"):
+        positions = pc.index_in(batch.column("target"), value_set=known)  # type: ignore[attr-defined]
+        yield batch.column("id").to_numpy(), numbers[positions.to_numpy()]
+
+
+def _values(stage: Stage, _: Labels) -> Batches:
     refuse_rows(
         stage,
         "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)",
         "is no number that a regression can learn",
     )
-    rows = stage.con.sql(plan.targets_sql(stage.name, shards, _NUMBER, condition)).fetchnumpy()
-    return rows["location"], np.ascontiguousarray(rows["target"], dtype=np.float32)
+    for batch in _labelled(stage, _NUMBER):
+        yield batch.column("id").to_numpy(), batch.column("target").to_numpy()
 
 
-def _flags(stage: Stage, shards: list[str], labels: Labels, condition: str) -> tuple[np.ndarray, np.ndarray]:
+def _flags(stage: Stage, labels: Labels) -> Batches:
     _require_lists(stage)
-    rows = stage.con.sql(plan.targets_sql(stage.name, shards, LABELS_SQL, condition)).to_arrow_table()
-    lists = pa.chunked_array(rows["target"]).combine_chunks()
-    if isinstance(lists, pa.ChunkedArray):  # of no chunks
-        lists = pa.array([], rows["target"].type)
+    for batch in _labelled(stage, LABELS_SQL):
+        yield batch.column("id").to_numpy(), _flags_of(stage, labels, batch.column("target"))
+
+
+def _flags_of(stage: Stage, labels: Labels, lists: pa.ListArray) -> np.ndarray:
+    """0 and 1 as float32 [rows, classes]."""
     parents, raw = pc.list_parent_indices(lists).to_numpy(), lists.flatten().dictionary_encode()  # type: ignore[attr-defined]
     texts, indices = raw.dictionary.to_pylist(), raw.indices
     if len(stage.label_columns) > 1:
-        targets = _columns_of_flags(stage, texts, indices.to_numpy().reshape(len(rows), len(labels)))
-    else:
-        known = indices.is_valid().to_numpy(zero_copy_only=False)
-        targets = np.zeros((len(rows), len(labels)), np.float32)
-        targets[parents[known], _class_numbers(stage, texts, labels)[indices.drop_null().to_numpy()]] = 1
-    return rows["location"].to_numpy(), targets
+        return _columns_of_flags(stage, texts, indices.to_numpy().reshape(len(lists), len(labels)))
+    known = indices.is_valid().to_numpy(zero_copy_only=False)
+    flags = np.zeros((len(lists), len(labels)), np.float32)
+    flags[parents[known], _class_numbers(stage, texts, labels)[indices.drop_null().to_numpy()]] = 1
+    return flags
+
+
+def _labelled(stage: Stage, target: str) -> Iterator[pa.RecordBatch]:
+    """``id`` and ``target``, an expression over the label, of labelled rows, in the source's order."""
+    rows = plan.rows_sql(stage.name, f"id, {target} AS target", "label IS NOT NULL")
+    with stage.con.cursor() as cursor:
+        for batch in cursor.sql(rows).to_arrow_reader(_READ_ROWS):
+            if batch.num_rows:
+                yield batch
 
 
 def _require_lists(stage: Stage) -> None:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from ...store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
 from ...store.batches import PlannedFeatures
-from ...store.duck import count, workspace
+from ...store.duck import workspace
+from ...store.lookup import Lookup, look_up
 from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
 from ..heads.targets import detect_task, labels_of, read_targets
@@ -135,22 +136,27 @@ def load_examples(
         kind = detect_task(staged, task)
         labels = labels_of(staged, kind)
 
-        def examples(stage: Stage, name: str, condition: str) -> Examples:
-            return _examples(stage, table, kind, labels, name, condition, use=use, batches=batches)
+        def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
+            locations = found[stage.name].locations
+            return _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
 
         stages = [staged]
         if isinstance(valid, Source):
             stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
-        require_features(table, *stages)
+        found = {stage.name: look_up(stage, table.shards) for stage in stages}
+        require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
-            train_rows, valid_rows = examples(staged, "train", "true"), examples(stages[1], "valid", "true")
+            train_rows = examples(staged, "train", staged.rows_where("true"))
+            valid_rows = examples(stages[1], "valid", stages[1].rows_where("true"))
         elif isinstance(valid, Fraction):
-            held_out = plan.held_out_sql(valid.share, seed)
-            train_rows = examples(staged, "train", f"NOT ({held_out})")
+            held_out = staged.rows_where(plan.held_out_sql(valid.share, seed))
+            train_rows = examples(staged, "train", staged.rows_where("true") & ~held_out)
             valid_rows = examples(staged, "valid", held_out)
         else:
-            places = con.sql(plan.source_rows_sql("train")).to_arrow_table()
-            train_rows = valid_rows = replace(examples(staged, "train", "true"), source_rows=places)
+            places = staged.labelled_rows()
+            train_rows = valid_rows = replace(
+                examples(staged, "train", staged.rows_where("true")), source_rows=places
+            )
         return TrainData(
             task=kind,
             labels=labels,
@@ -171,21 +177,16 @@ def load_examples(
         )
 
 
-def require_features(table: FeatureTable, *stages: Stage) -> None:
+def require_features(table: FeatureTable, found: Sequence[tuple[Stage, Lookup]]) -> None:
     """Raise MissingFeatures, with the command that mends it, if a staged text is not in the table."""
     absent, sources = 0, []
-    for stage in {stage.source: stage for stage in stages}.values():
-        missing = count(
-            stage.con, f"({plan.missing_sql(f'({plan.first_rows_sql(stage.name)})', table.shards)})"
-        )
-        if missing:
-            absent += missing
+    for stage, lookup in {stage.source: (stage, lookup) for stage, lookup in found}.values():
+        if lookup.missing:
+            absent += lookup.missing
             sources.append(stage)
     if not absent:
         return
-    files = " ".join(
-        stage.source.title if stage.source.paths else f'--query "{stage.source.query}"' for stage in sources
-    )
+    files = " ".join(stage.source.arguments for stage in sources)
     pair = f" --pair-column {sources[0].pair_column}" if sources[0].pair_column else ""
     texts = "1 text" if absent == 1 else f"{absent} texts"
     raise MissingFeatures(
@@ -198,18 +199,19 @@ def require_features(table: FeatureTable, *stages: Stage) -> None:
 def _examples(
     stage: Stage,
     table: FeatureTable,
+    locations: np.ndarray,
     task: Task,
     labels: Labels,
     name: str,
-    condition: str,
+    chosen: np.ndarray,
     *,
     use: FeatureSpec | None,
     batches: str | None,
 ) -> Examples:
-    locations, targets = read_targets(stage, table.shards, task, labels, condition)
+    locations, targets = read_targets(stage, locations, task, labels, chosen)
     if not len(targets):
         raise SourceError(f"no row is left for the {name} set of {stage.source.title}")
-    unlabelled = count(stage.con, f"{stage.name} WHERE key IS NOT NULL AND label IS NULL AND {condition}")
+    unlabelled = int(np.count_nonzero(chosen & stage.rows_where("label IS NULL")))
     counts, span = _counts(targets, labels), None
     if task is REGRESSION:
         span = float(targets.min()), float(targets.max())

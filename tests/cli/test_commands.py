@@ -90,6 +90,7 @@ def test_build_from_a_query_and_a_filter(enc, reviews, built):
     query = f"SELECT sentence || '!' AS body FROM read_csv('{reviews}', delim='\t') WHERE label = 1"
     result = enc(
         "build-features",
+        reviews,
         "--query",
         query,
         "--text-column",
@@ -252,7 +253,7 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
             "has another setting (max_length: 32, not 9)",
         ),
         (("build-features", "nowhere.tsv", "--store", "{store}"), "no file 'nowhere.tsv'"),
-        (("build-features", "--store", "{store}"), "give either files or a query"),
+        (("build-features", "--store", "{store}"), "which rows? name files as SOURCE…, or give a query"),
         (
             ("build-features", "{reviews}", "--store", "{store}", "--model", "no/such-model"),
             "a local folder or 'minilm' will do",

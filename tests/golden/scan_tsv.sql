@@ -1,1 +1,1 @@
-SELECT *, row_number() OVER () AS enc_row FROM read_csv('it''s.tsv', delim='\t', quote='', escape='', header=true, all_varchar=true, ignore_errors=true, store_rejects=true, rejects_limit=0, rejects_table='enc_errors', rejects_scan='enc_scans')
+SELECT * FROM read_csv('/it''s.tsv', delim='\t', quote='', escape='', header=true, columns={'a': 'VARCHAR', 'b': 'VARCHAR'}, new_line='\n', auto_detect=false, hive_partitioning=false, max_line_size=2000000, ignore_errors=true, store_rejects=true, rejects_limit=0, rejects_table='enc_errors', rejects_scan='enc_scans')

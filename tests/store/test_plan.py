@@ -1,7 +1,6 @@
 import hashlib
 
 import duckdb
-import pytest
 from enc.store import plan
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -37,37 +36,6 @@ def test_keys_are_what_other_tools_can_compute():
     assert key("好", "text") == hashlib.sha256("p3:好text".encode()).digest()
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("a", None),
-        (" \t", "text is empty"),
-        ("", "text is empty"),
-        ("\u3000\u00a0", "text is empty"),
-        (None, "text is null"),
-        ("\u3000好", None),
-    ],
-)
-def test_reasons(text, reason):
-    sql = f"SELECT {plan.reason_sql('t', None, 'false')} FROM (SELECT ?::VARCHAR AS t)"
-    assert CON.execute(sql, [text]).fetchall() == [(reason,)]
-
-
-@pytest.mark.parametrize(
-    ("pair", "reason"),
-    [
-        (("a", "b"), None),
-        (("a", ""), None),
-        (("", "b"), None),
-        (("", " "), "text is empty"),
-        (("a", None), "text is null"),
-    ],
-)
-def test_one_side_of_a_pair_may_be_empty(pair, reason):
-    sql = f"SELECT {plan.reason_sql('t', 'p', 'false')} FROM (SELECT ?::VARCHAR AS t, ?::VARCHAR AS p)"
-    assert CON.execute(sql, list(pair)).fetchall() == [(reason,)]
-
-
 def test_held_out_share_is_about_right_and_changes_with_the_seed():
     def held_out(fraction, seed):
         keys = f"SELECT {plan.key_sql('i::VARCHAR')} AS key FROM range(10000) t(i)"
@@ -89,11 +57,10 @@ def test_sql_of_names_with_quotes():
     assert plan.literal("it's") == "'it''s'"
 
 
+def test_a_path_is_a_glob_of_itself_alone():
+    assert plan.exact_path("/a/it's [1]*?.tsv") == "'/a/it''s [[]1][*][?].tsv'"
+
+
 def test_sql_is_what_it_was(golden):
-    golden("scan_tsv.sql", plan.scan_sql("it's.tsv", "tsv", "enc"))
-    golden(
-        "rows_pair.sql",
-        plan.rows_sql("SELECT * FROM s", ["a", "b"], plan.label_sql(["label"]), ["b"], "x > 1"),
-    )
-    golden("missing.sql", plan.missing_sql("first", ["p1.parquet", "p2.parquet"]))
-    golden("labelled.sql", plan.labelled_sql("stage", ["p1.parquet"], "ids", "true"))
+    golden("shard_keys.sql", plan.shard_keys_sql(["/s/p1.parquet", "/s/p2.parquet"]))
+    golden("rows.sql", plan.rows_sql("stage", "id, label", "x > 1"))

@@ -31,8 +31,12 @@ def test_format_asked_for_wins():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: Source(), "give either files or a query"),
-        (lambda p: Source("a.tsv", query="SELECT 1"), "give either files or a query"),
+        (lambda p: Source(), "which rows\\? name files as SOURCE…, or give a query"),
+        (lambda p: Source("a.tsv", pair_column="b"), "with --pair-column b, name the first text, too"),
+        (
+            lambda p: Source("a.tsv", text_column="b", pair_column="b"),
+            "'b' cannot be both texts of a pair",
+        ),
         (lambda p: Source("a.tsv", format="xls"), "unknown format 'xls'"),
         (lambda p: Source(p / "no.tsv").files(), r"no file '.*no\.tsv'"),
         (lambda p: Source(p / "*.csv").files(), "no file"),

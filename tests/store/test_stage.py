@@ -3,8 +3,9 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import Source, SourceError, plan
+from enc.store import Source, SourceError
 from enc.store.duck import workspace
+from enc.store.lookup import NOWHERE, look_up
 from enc.store.stage import rejects_path, stage_source
 
 
@@ -169,4 +170,4 @@ def test_rejects_lie_beside_the_store(tmp_path):
 
 def test_located_rows_are_in_source_order(con, write):
     stage = stage_source(con, Source(write("x.tsv", "text\nb\n\na\n")))
-    assert con.sql(plan.located_sql(stage.name, [])).fetchall() == [(None,)] * stage.rows
+    assert look_up(stage, []).locations.tolist() == [NOWHERE] * stage.rows

@@ -248,10 +248,10 @@ def test_what_cannot_be_trained(labelled, label, changes, options, message):
 def test_sets_that_teach_nothing(labelled):
     source, encoded = labelled
     table, path = encoded(), source.files()[0]
-    constant = Source(query=f"SELECT text, 1.5 AS words FROM '{path}'")
+    constant = Source(query=f"SELECT text, 1.5 AS words FROM '{path}'", allowed_paths=[path])
     with pytest.raises(LabelError, match=r"all training rows of the query have the label 1\.5"):
         train_head(constant, table, valid=source, label_column="words", task="regression")
-    one_class = Source(query=f"SELECT text, long FROM '{path}' WHERE long")
+    one_class = Source(query=f"SELECT text, long FROM '{path}' WHERE long", allowed_paths=[path])
     with pytest.raises(SourceError, match="metric 'auc' is undefined on the validation rows; pass another"):
         train_head(
             source,
@@ -260,6 +260,6 @@ def test_sets_that_teach_nothing(labelled):
             label_column="long",
             config=dataclasses.replace(CONFIG, epochs=1, metric="auc"),
         )
-    unused = Source(query=f"SELECT text, long, false AS never FROM '{path}'")
+    unused = Source(query=f"SELECT text, long, false AS never FROM '{path}'", allowed_paths=[path])
     with pytest.raises(LabelError, match="no training row is left with label never"):
         train_head(unused, table, valid=Fraction(0.5), label_column=["long", "never"])

@@ -1,0 +1,216 @@
+"""Reading one file of a source, or its query, into a stage."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from .confined import confined
+from .duck import count, first_line, is_out_of_space, with_memory
+from .errors import SourceError
+from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
+from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
+from .plan import literal
+from .reading import (
+    Scan,
+    fingerprint_of_file,
+    forget,
+    scan_of,
+    strings_as_binary,
+    tolerant,
+    with_text_columns,
+)
+from .scan import FILTERED, keyed_sql, label_sql, rows_sql
+from .source import Source, pick_columns, require_column
+
+_STREAM = "enc_stream"
+_STREAM_ROWS = 8192
+_NUMBERED_STREAM = f"SELECT row, row_number() OVER (ORDER BY row) AS nth FROM {_STREAM}"
+_REASON = (
+    f"CASE WHEN reason IN ({literal(INVALID_UTF8)}, {literal(LINE_IS_EMPTY)}) THEN reason "
+    "ELSE 'line ' || line || ' is malformed: ' || reason END"
+)
+
+
+@dataclass(frozen=True)
+class Staging:
+    """One file on its way into the tables of a stage."""
+
+    con: duckdb.DuckDBPyConnection
+    stage: str
+    number: int
+    """Of the file among those of the source."""
+    file: str
+    source: Source
+    label_columns: Sequence[str]
+    keep_text: bool
+    first_id: int
+    """Of the file's rows; the others have the numbers behind it."""
+
+    def run(self) -> Scan:
+        """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
+        with errors_of_source(self.file):
+            before = None if self.source.query else fingerprint_of_file(self.file)
+            scan = with_memory(self.con, self._attempt)
+            if before and before != fingerprint_of_file(self.file):
+                raise SourceError(
+                    f"{self.file} changed while it was read; run this again when it is complete"
+                )
+        return scan
+
+    def _attempt(self, memory_bytes: int) -> Scan:
+        for table in (self.stage, f"{self.stage}_rejects"):
+            self.con.execute(f"DELETE FROM {table} WHERE source = {self.number}")
+        with reading_connection(self.con, self.source, self.file, memory_bytes) as reading:
+            forget(reading)
+            scan = scan_of(reading, self.source, self.file)
+            scan = with_text_columns(scan, self._text_columns(scan))
+            self._read(reading, scan)
+        forget(self.con)
+        self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number} AND reason = ?", [FILTERED])
+        self.con.execute(
+            f"INSERT INTO {self.stage}_rejects SELECT source, row, reason FROM {self.stage} "
+            f"WHERE source = {self.number} AND reason IS NOT NULL"
+        )
+        return scan
+
+    def _read(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+        if scan.is_delimited:
+            self._read_lines(reading, scan)
+            return
+        blobs = [column for column in self._text_columns(scan) if scan.columns[column] == "BLOB"]
+        try:
+            self._insert(reading, scan, blobs)
+        except duckdb.InvalidInputException as error:
+            if scan.format != "parquet" or "encoding" not in str(error):
+                raise
+            binary, strings = strings_as_binary(reading, scan)
+            self._insert(reading, binary, [*strings, *(blob for blob in blobs if blob not in strings)])
+        if scan.counts_lines and not holds_all_lines(scan, self._count()):
+            raise SourceError(
+                f"{self.file} has {scan.facts.lines:,} lines, but {self._count():,} rows were found in it; "
+                "is it JSON lines, one object on each line?"
+            )
+
+    def _read_lines(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+        """Read TSV or CSV by DuckDB and, where that does not account for every line, by our own reader."""
+        if may_be_read_by_duckdb(scan):
+            try:
+                self._insert(reading, scan, ())
+                bad = bad_lines(reading, scan, self._count())
+            except duckdb.InvalidInputException as error:
+                if "CSV" not in str(error):
+                    raise
+                bad = None
+            if bad is not None:
+                self._add_bad_lines(bad)
+                return
+            self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number}")
+        rejects = Rejects()
+        self._insert(reading, tolerant(reading, scan, rejects), ())
+        self._insert_arrow(f"{self.stage}_rejects", f"{self.number}, row, {_REASON}", rejects.table())
+
+    def _insert(self, reading: duckdb.DuckDBPyConnection, scan: Scan, blobs: Sequence[str]) -> None:
+        texts = {column: scan.columns[column] for column in self._text_columns(scan)}
+        labels = {column: scan.columns[column] for column in self.label_columns}
+        rows = rows_sql(
+            scan.sql,
+            scan.number,
+            scan.columns,
+            texts,
+            label_sql(labels) if labels else None,
+            blobs,
+            self.source.where,
+            keep_filtered=scan.is_delimited or scan.counts_lines,
+            null_rows_are_bad=scan.format == "jsonl",  # DuckDB reads what is not JSON as nulls
+        )
+        keyed = keyed_sql(rows, self.number, self.first_id, paired=len(texts) > 1, keep_text=self.keep_text)
+        if reading is self.con:
+            self.con.execute(f"INSERT INTO {self.stage} {keyed}")
+            return
+        rows_read = reading.sql(keyed).to_arrow_reader(_STREAM_ROWS)
+        try:
+            self._insert_arrow(self.stage, "*", rows_read)
+        except duckdb.InvalidInputException as error:
+            if "Out of Memory Error" in str(error):  # in the other connection
+                raise duckdb.OutOfMemoryException(first_line(error)) from error
+            raise
+        finally:
+            rows_read.close()  # else nothing else can be asked of that connection
+
+    def _insert_arrow(self, table: str, columns: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+        self.con.register(_STREAM, rows)
+        try:
+            self.con.execute(f"INSERT INTO {table} SELECT {columns} FROM {_STREAM}")
+        finally:
+            self.con.unregister(_STREAM)
+
+    def _add_bad_lines(self, bad: pa.Table) -> None:
+        """Add lines to the rejects, and count them into the numbers of the rows behind them."""
+        if not bad.num_rows:
+            return
+        self._insert_arrow(f"{self.stage}_rejects", f"{self.number}, row, {_REASON}", bad)
+        self.con.register(_STREAM, bad)
+        # The nth bad line has row - n good rows before it.
+        before = f"SELECT row - nth AS rows, max(nth) AS nth FROM ({_NUMBERED_STREAM}) GROUP BY 1"
+        moved = (
+            f"SELECT s.rowid AS id, s.row + b.nth AS row FROM {self.stage} s "
+            f"ASOF JOIN ({before}) b ON s.row > b.rows WHERE s.source = {self.number}"
+        )
+        try:
+            self.con.execute(
+                f"UPDATE {self.stage} SET row = moved.row FROM ({moved}) moved "
+                f"WHERE {self.stage}.rowid = moved.id"
+            )
+        finally:
+            self.con.unregister(_STREAM)
+
+    def _count(self) -> int:
+        return count(self.con, f"{self.stage} WHERE source = {self.number}")
+
+    def _text_columns(self, scan: Scan) -> list[str]:
+        for column in self.label_columns:
+            require_column(column, self.source, list(scan.columns), self.file, "--label-column")
+        text, pair = pick_columns(self.source, list(scan.columns), self.file)
+        return [text] if pair is None else [text, pair]
+
+
+@contextmanager
+def reading_connection(
+    con: duckdb.DuckDBPyConnection, source: Source, file: str, memory_bytes: int
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The connection in which a file is read: ``con`` itself, or a confined one where a user's SQL runs."""
+    if not source.query and not source.where:
+        yield con
+        return
+    paths = [*(source.files() if source.query else [file]), *map(str, source.allowed_paths)]
+    with (
+        tempfile.TemporaryDirectory(prefix="enc-", ignore_cleanup_errors=True) as folder,
+        confined(paths, temporary=folder, memory_bytes=memory_bytes) as reading,
+    ):
+        yield reading
+
+
+@contextmanager
+def errors_of_source(file: str) -> Iterator[None]:
+    """During a block, what DuckDB and Arrow say of a source is raised as a SourceError."""
+    try:
+        yield
+    except duckdb.PermissionException as error:
+        refused = re.search(r'Cannot access \w+ "(.*?)"', str(error))
+        if not refused:
+            raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
+        raise SourceError(
+            f"{file}: SQL must not read '{refused[1]}'; name it among SOURCE…, "
+            f"or pass --allow-path {refused[1]}"
+        ) from error
+    except duckdb.Error as error:
+        if is_out_of_space(error):
+            raise
+        raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
+    except pa.ArrowException as error:
+        raise SourceError(f"{file} cannot be read: {str(error).partition(chr(10))[0]}") from error

@@ -1,1 +1,0 @@
-SELECT i.location, l.id AS label FROM (SELECT * FROM stage WHERE key IS NOT NULL AND true) s JOIN ids l ON s.label = l.label LEFT JOIN (SELECT key, min((file_index::BIGINT << 40) | file_row_number::BIGINT) AS location FROM read_parquet(['p1.parquet']) SEMI JOIN stage USING (key) GROUP BY key) i USING (key) ORDER BY s.source, s.row
