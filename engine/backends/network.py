@@ -62,20 +62,23 @@ def network_of(checkpoint: Checkpoint) -> Featurizer:
     return _LOADED[checkpoint]
 
 
-def load_network(checkpoint: Checkpoint, *, attention: str = "sdpa") -> Featurizer:
+def load_network(checkpoint: Checkpoint, *, attention: str | None = None) -> Featurizer:
     """The network in float32 with the setting's layers and pooling, on the CPU, in evaluation mode.
 
-    Raises ModelError for a folder without sound weights, and for a quantized model, which is a graph only.
+    ``attention`` is transformers' name of an implementation; torch's own, where the architecture has it,
+    unless given. Raises ModelError for a folder without sound weights, and for a quantized model, which is a
+    graph only.
     """
     model, spec = checkpoint.model, checkpoint.spec
     if spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized, for backend openvino; it has no weights for torch")
     options: dict[str, Any] = {
-        "attn_implementation": attention,
         "dtype": torch.float32,
         "use_safetensors": True,
         "trust_remote_code": False,
     }
+    if attention is not None:
+        options["attn_implementation"] = attention
     try:
         with quiet():  # an unused pooler or classifier is no news here
             network, report = transformers.AutoModel.from_pretrained(

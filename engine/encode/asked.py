@@ -85,9 +85,11 @@ class AskedOfModel:
         ``digest_of`` gives the SHA-256 of a file of the recipe. Raises ModelError for a recipe that does
         not fit the network, and SpecError for layers or a prompt that there are not.
         """
-        values: dict[str, Any] = {"pooling": ("mean",), "layers": "last", "max_length": MAX_LENGTH}
+        longest = min(MAX_LENGTH, facts.longest_input)
+        values: dict[str, Any] = {"pooling": ("mean",), "layers": "last", "max_length": longest}
         if self.takes_recipe and self.recipe is not None:
             values |= self._recipe_values(self.recipe, facts, digest_of)
+            values["max_length"] = min(longest, self.recipe.max_length or longest)
         values |= self.given
         if self.prompt is not None:
             values["prefix"] = self.prompts.named_prompt(self.prompt, self.model)
@@ -117,7 +119,6 @@ class AskedOfModel:
             "pooling": recipe.pooling,
             "after_pooling": recipe.steps(digest_of),
             "lowercase": recipe.lowercase,
-            "max_length": min(MAX_LENGTH, recipe.max_length or MAX_LENGTH, facts.longest_input),
             "prefix": self.prompts.default_text,
         }
 

@@ -56,11 +56,10 @@ class Checkpoint:
         )
         if made_for is not None:
             self._require_same_graph(made_for)
-        if self.spec.max_length > facts.longest_input:
+        if self.spec.max_length > facts.positions:
             raise ModelError(
-                f"max_length is {self.spec.max_length}, but model '{model}' takes "
-                f"{facts.longest_input} tokens; "
-                f"pass --max-length {facts.longest_input}"
+                f"max_length is {self.spec.max_length}, but model '{model}' takes {facts.positions} tokens; "
+                f"pass --max-length {facts.positions}"
             )
         if made_for is None:
             self._require_layers()

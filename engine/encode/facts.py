@@ -34,7 +34,9 @@ class ModelFacts:
     layer_count: int
     hidden_size: int
     longest_input: int
-    """Tokens of the longest input that the model takes."""
+    """Tokens of the longest input that the model takes, and that its tokenizer's files allow."""
+    positions: int
+    """Tokens of the longest input that the model takes, whatever its tokenizer's files say."""
     pad_id: int
     kind: str
     """``encoder``, or for people ``a decoder`` or ``an encoder with a decoder``."""
@@ -103,6 +105,7 @@ class KnownModel:
                 layer_count=config.num_hidden_layers,
                 hidden_size=config.hidden_size,
                 longest_input=longest_input(config, tokenizer),
+                positions=_positions(config, tokenizer),
                 pad_id=tokenizer.pad_token_id or 0,
                 kind=_kind(config),
             )
@@ -128,11 +131,15 @@ class KnownModel:
 
 
 def longest_input(config: Any, tokenizer: Any) -> int:
-    """How many tokens a model of this configuration takes."""
+    """How many tokens a model of this configuration takes, and its tokenizer allows."""
+    return min(_positions(config, tokenizer), int(tokenizer.model_max_length))
+
+
+def _positions(config: Any, tokenizer: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     if config.model_type in _OFFSET_POSITIONS:
         positions -= (config.pad_token_id or 0) + 1  # their position ids begin after the padding id
-    return int(min(positions, tokenizer.model_max_length))
+    return int(positions)
 
 
 def _kind(config: Any) -> str:
