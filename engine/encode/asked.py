@@ -1,6 +1,7 @@
 """From what a user asked of a model to a whole setting: what is left unsaid comes from the model's recipe."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,15 @@ class AskedOfModel:
         try:
             if found.takes_recipe or any(map(dense_step, given.get("after_pooling", ()))):
                 found.recipe = read_recipe(folder)
-            if prompt is not None or "prefix" not in given:
+            if found.takes_recipe and "prefix" not in given:
                 found.prompts = read_prompts(folder)
         except ModelError as error:
             raise not_followed(model, str(error)) from error
+        if prompt is not None:
+            found.prompts = read_prompts(folder)
+        elif "prefix" not in given:
+            with suppress(ModelError):  # prompts are only told of, then
+                found.prompts = read_prompts(folder)
         return found
 
     def values(self, facts: ModelFacts, digest_of: Callable[[str], str]) -> dict[str, Any]:

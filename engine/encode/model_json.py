@@ -27,11 +27,11 @@ def read_json(path: Path, shown: str) -> Any:
 
 
 def inner_path(path: Any, shown: str) -> PurePosixPath:
-    """A path inside the model's folder. Raises ModelError for one that leaves it."""
+    """A path inside the model's folder. Raises ModelError for one that leaves it, or that is a pattern."""
     if not isinstance(path, str):
         raise ModelError(f"{shown} has the path {path!r}, which is no text")
     parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts or any(mark in path for mark in "\\:\0"):
+    if parts.is_absolute() or ".." in parts.parts or any(mark in path for mark in "\\:*?[\0"):
         raise ModelError(f"{shown} has the path {path!r}, which leaves the model's folder")
     return parts
 

@@ -92,7 +92,7 @@ def read_prompts(folder: Path) -> Prompts:
         raise ModelError(f"{MODEL_CONFIG} has prompts that are no texts by name")
     default = config.get("default_prompt_name")
     texts = {name: text or "" for name, text in named.items()}
-    if default is not None and default not in texts:
+    if default is not None and (not isinstance(default, str) or default not in texts):
         raise ModelError(f"{MODEL_CONFIG} names the default prompt {default!r}, but no such prompt")
     return Prompts(texts, default)
 

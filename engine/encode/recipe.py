@@ -26,6 +26,8 @@ TRANSFORMER_CONFIGS = tuple(
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 """Of the Transformer, in the order in which sentence-transformers looks for them."""
+RECIPE_FILES = (MODULES, MODEL_CONFIG, *TRANSFORMER_CONFIGS)
+"""Files of a recipe that lie beside the weights; see :func:`inner_files` for the others."""
 DENSE_WEIGHTS = "model.safetensors"
 MODULE_CONFIG = "config.json"
 _TYPE = re.compile(
@@ -145,6 +147,17 @@ def module_paths(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
+def inner_files(folder: Path) -> dict[str, bool]:
+    """Paths of the files of the modules that have folders of their own, and whether a recipe needs them."""
+    found = {}
+    for name, path in module_paths(folder):
+        if path:
+            found[f"{path}/{MODULE_CONFIG}"] = name != "Normalize"
+        if path and name == "Dense":
+            found[f"{path}/{DENSE_WEIGHTS}"] = True
+    return found
+
+
 def _require_plain_vectors(folder: Path) -> None:
     """Raise ModelError where the whole model's configuration asks for more than the modules do."""
     path = folder / MODEL_CONFIG
@@ -250,12 +263,10 @@ def _require_shapes(folder: Path, file: str, expected: dict[str, list[int]]) -> 
     """Raise ModelError unless a safetensors file holds tensors of just these names and shapes."""
     path = folder / file
     if not path.is_file():
-        if path.with_name("pytorch_model.bin").is_file():
-            raise ModelError(
-                f"{file} is missing: there is only pytorch_model.bin, a pickle, which enc does not read; "
-                "SentenceTransformer(…).save(…) writes safetensors"
-            )
-        raise ModelError(f"{file} is missing")
+        raise ModelError(
+            f"{file} is missing; a pytorch_model.bin in its place is a pickle, which enc does not read, and "
+            "SentenceTransformer(…).save(…) writes it as safetensors"
+        )
     try:
         with safe_open(path, framework="numpy") as tensors:
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
