@@ -21,8 +21,8 @@ class _Outputs(torch.nn.Module):
         if len(self.shape) == 2:  # the head takes tokens padded to max_length, as they are stored
             padding = features.new_zeros(features.shape[0], *self.shape)
             features = torch.cat([features, padding], 1)[:, : self.shape[0]]
-        outputs = self.task.activation(self.head(features))
-        return outputs if self.task.has_classes else self.task.decide(outputs)
+        outputs = self.task.torch.activation(self.head(features))
+        return outputs if self.task.has_classes else self.task.torch.decide(outputs)
 
 
 def export_onnx(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from ..store import (
     FeatureSpec,
@@ -252,7 +251,7 @@ def _columns(head: Head, outputs: np.ndarray, wanted: int) -> list[pa.Array]:
     """Prediction, score and probabilities of outputs, as many of these columns as are wanted."""
     predictions = head.decided(outputs)
     if head.task is MULTI_LABEL:
-        chosen = head.task.decide(torch.from_numpy(outputs)).numpy() > 0
+        chosen = head.task.decide(outputs) > 0
         score = pa.ListArray.from_arrays(predictions.offsets, pa.array(outputs[chosen]))
     else:
         score = pa.array(outputs.max(1, initial=0))
@@ -261,7 +260,7 @@ def _columns(head: Head, outputs: np.ndarray, wanted: int) -> list[pa.Array]:
 
 def _counts(head: Head, outputs: np.ndarray) -> np.ndarray:
     """Rows by predicted label, int64 [labels]."""
-    decided = head.task.decide(torch.from_numpy(outputs)).numpy()
+    decided = head.task.decide(outputs)
     if head.task is MULTI_LABEL:
         return decided.sum(0, dtype=np.float64).astype(np.int64)
     return (

@@ -9,10 +9,10 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from ...store import FeatureSpec, ModelError
 from ..encode.facts import quiet
 from ..heads.head import Head
+from .begin import begin_as, class_names
 from .classes import Classes
 from .option_fields import ModelOptions
 from .trainer import freeze, not_finite
-from .tuned import begin_as, class_names
 
 _NEW_PARTS = ("classifier", "pre_classifier", "pooler")
 """Parts that begin with random weights where a model has none, because they are the task's."""
@@ -32,7 +32,7 @@ def load_model(
 
     ``spec`` is that of the model's cls features. Raises ModelError for a model whose weights are not
     those that its configuration asks for, or are not finite, and for one without a classifier where
-    nothing is trained; and what :func:`engine.finetune.tuned.begin_as` raises.
+    nothing is trained; and what :func:`engine.finetune.begin.begin_as` raises.
     """
     names, title = classes.names, options.model_name_or_path or ""
     config.num_labels = len(names) or 1

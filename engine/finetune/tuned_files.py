@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ...store import HeadError, ModelError
+from ..heads.weight_files import read_weights
 
 RECORD = "enc.json"
 """In a fine-tuned model's folder: what its configuration does not say of how it is used."""
@@ -50,30 +51,15 @@ LAYOUTS = {
 
 
 @dataclass(frozen=True)
-class HeadWeights:
-    """The head of a fine-tuned model, float32: dense layer, activation and classifier on a row's features."""
-
-    dense_weight: np.ndarray
-    """[hidden, hidden], as torch has it: outputs first."""
-    dense_bias: np.ndarray
-    """[hidden]"""
-    activation: str
-    classifier_weight: np.ndarray
-    """[outputs, hidden]"""
-    classifier_bias: np.ndarray
-    """[outputs]"""
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Logits float32 [rows, outputs] of the first token's features [rows, hidden]."""
-        dense = features.astype(np.float32) @ self.dense_weight.T + self.dense_bias
-        return activated(dense, self.activation) @ self.classifier_weight.T + self.classifier_bias
-
-
-@dataclass(frozen=True)
 class TunedFiles:
     """What a fine-tuned model's folder says of its use."""
 
-    weights: HeadWeights
+    weights: dict[str, np.ndarray]
+    """Of its head, float32: dense.weight [hidden, hidden], dense.bias, classifier.weight [outputs, hidden],
+    classifier.bias.
+    """
+    activation: str
+    """Between the two layers; see :func:`engine.heads.dense.activated`."""
     task: str
     """``single-label``, ``multi-label`` or ``regression``."""
     names: tuple[str, ...]
@@ -104,14 +90,14 @@ def read_tuned(folder: Path) -> TunedFiles:
             f"'{folder}' holds an encoder without a classifier; `enc train-head` or `enc fine-tune` make one"
         )
     weights = _read_weights(folder, layout)
-    names = _names(config, len(weights.classifier_weight), folder)
+    names = _names(config, len(weights["classifier.weight"]), folder)
     default = "regression" if len(names) == 1 else "single-label"
     task = _TASKS.get(config.get("problem_type") or "", default)
     record = _read_json(folder / RECORD, HeadError) if (folder / RECORD).is_file() else {}
     labels = tuple(record.get("labels", names)) if task != "regression" else ()
     if task != "regression" and len(labels) != len(names):
         raise HeadError(f"'{folder / RECORD}' is damaged: {len(labels)} labels for {len(names)} outputs")
-    return TunedFiles(weights, task, names, labels, record.get("max_length", 128), record)
+    return TunedFiles(weights, layout.activation, task, names, labels, record.get("max_length", 128), record)
 
 
 def layout_of(model_type: str | None) -> HeadLayout:
@@ -124,17 +110,6 @@ def layout_of(model_type: str | None) -> HeadLayout:
     return LAYOUTS[model_type]
 
 
-def activated(values: np.ndarray, activation: str) -> np.ndarray:
-    """An activation's values, float32 of any shape."""
-    if activation == "tanh":
-        return np.tanh(values)
-    if activation == "relu":
-        return np.maximum(values, 0)
-    from scipy.special import erf
-
-    return 0.5 * values * (1 + erf(values * np.float32(0.5**0.5)))
-
-
 def _names(config: dict[str, Any], outputs: int, folder: Path) -> tuple[str, ...]:
     by_number = config.get("id2label") or {str(number): f"LABEL_{number}" for number in range(outputs)}
     names = tuple(by_number[number] for number in sorted(by_number, key=int))
@@ -145,14 +120,15 @@ def _names(config: dict[str, Any], outputs: int, folder: Path) -> tuple[str, ...
     return names
 
 
-def _read_weights(folder: Path, layout: HeadLayout) -> HeadWeights:
+def _read_weights(folder: Path, layout: HeadLayout) -> dict[str, np.ndarray]:
     wanted = [
         f"{module}.{kind}" for module in (layout.dense, layout.classifier) for kind in ("weight", "bias")
     ]
     found: dict[str, np.ndarray] = {}
     try:
         for path in sorted(folder.glob("model*.safetensors")):
-            found |= _tensors(path, wanted)
+            read = read_weights(path, wanted)
+            found |= {name: one.astype(np.float32, copy=False) for name, one in read.items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"the weights in '{folder}' are damaged: {str(error).splitlines()[0]}") from error
     missing = [name for name in wanted if name not in found]
@@ -166,17 +142,12 @@ def _read_weights(folder: Path, layout: HeadLayout) -> HeadWeights:
     shapes = (dense_weight.shape, dense_bias.shape, bias.shape)
     if shapes != ((hidden, hidden), (hidden,), weight.shape[:1]):
         raise ModelError(f"the weights in '{folder}' are damaged: the shapes of its head do not fit")
-    return HeadWeights(dense_weight, dense_bias, layout.activation, weight, bias)
-
-
-def _tensors(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """The tensors of these names that a file has, as float32."""
-    with safe_open(path, framework="numpy") as file:
-        there = [name for name in names if name in file.keys()]  # noqa: SIM118
-        if all(file.get_slice(name).get_dtype() != "BF16" for name in there):
-            return {name: file.get_tensor(name).astype(np.float32) for name in there}
-    with safe_open(path, framework="pt") as file:  # NumPy has no bf16, torch has
-        return {name: file.get_tensor(name).float().numpy() for name in there}
+    return {
+        "dense.weight": dense_weight,
+        "dense.bias": dense_bias,
+        "classifier.weight": weight,
+        "classifier.bias": bias,
+    }
 
 
 def _read_json(path: Path, kind: type[HeadError] | type[ModelError]) -> dict[str, Any]:

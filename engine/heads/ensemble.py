@@ -17,7 +17,7 @@ class Ensemble(nn.Module):
     def __init__(self, members: Sequence[nn.Module], task: Task):
         super().__init__()
         self.members = nn.ModuleList(members)
-        self._task = task
+        self._task = task.torch
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Logits of the averages."""

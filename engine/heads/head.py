@@ -5,24 +5,30 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import save_file
 
-from ...store import FeatureSpec, HeadError, SpecError
+from ...store import FeatureSpec, HeadError, LabelError, SpecError
 from ...store.files import replaced_folder
 from ...store.files import require_replaceable as require_folder
-from .ensemble import Ensemble
+from .dense import DenseHead, dense_members, mean_outputs
 from .labels import Labels
-from .networks import Standardized, make_head
 from .tasks import SINGLE_LABEL, TASKS, Task
+from .weight_files import read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .ensemble import Ensemble
+    from .networks import Standardized
 
 FORMAT = 2
 """Of head.json. 1, which is still read, knew the linear head and single labels alone."""
@@ -39,11 +45,12 @@ class Head:
     """
 
     kind: str
-    """One of :data:`engine.heads.kinds.HEADS`, or ``module:Class``."""
+    """One of :data:`engine.heads.kinds.HEADS`, ``fine-tuned``, or ``module:Class``."""
     labels: Labels
     spec: FeatureSpec
     """Setting of the features that the network takes; of the parts alone, where training used parts."""
-    network: Standardized | Ensemble
+    weights: Mapping[str, np.ndarray]
+    """By their names in the state_dict of :attr:`network`."""
     feature_set: str
     text_column: str
     pair_column: str | None = None
@@ -51,31 +58,97 @@ class Head:
     arguments: dict[str, Any] = field(default_factory=dict)
     """Of the head's class."""
     members: int = 1
-    """With more than one, the network is an ensemble of so many."""
+    """With more than one, the head is an ensemble of so many."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
     history: list[dict[str, Any]] = field(default_factory=list)
     """One row an epoch: epoch, train and validation loss and metric, learning rate, seconds."""
     record: dict[str, Any] = field(default_factory=dict)
     """How it came about: configuration, sources, versions, Delta version; not needed to use it."""
+    folder: Path | None = None
+    """Where the head was read from; no code in this folder is run."""
 
-    @torch.inference_mode()
+    @classmethod
+    def of_network(cls, network: "Standardized | Ensemble", **fields: Any) -> "Head":
+        """A head with a network that was trained; ``fields`` are all others but the weights."""
+        from .making import weights_of
+
+        head = cls(weights=weights_of(network), **fields)
+        head.__dict__["network"] = network
+        return head
+
+    @cached_property
+    def network(self) -> "Standardized | Ensemble":
+        """The head as a torch module, in evaluation mode. Raises HeadError where it cannot be made."""
+        import torch
+
+        from .ensemble import Ensemble
+        from .making import make_head
+
+        several = self.members > 1
+        networks = [
+            make_head(
+                self.kind,
+                self.spec.shape,
+                self.outputs_count,
+                self.arguments,
+                scaling_shape=self.weights["members.0.mean" if several else "mean"].shape,
+                targets=not self.task.has_classes,
+                head_folder=self.folder,
+            )
+            for _ in range(self.members)
+        ]
+        network = Ensemble(networks, self.task) if several else networks[0]
+        network.load_state_dict({name: torch.tensor(one) for name, one in self.weights.items()})
+        for one in networks:
+            one.skip_idle_scaling()
+        return network.eval()
+
+    @property
+    def outputs_count(self) -> int:
+        """Labels, or 1 of a regression."""
+        return len(self.labels) or 1
+
+    @cached_property
+    def _dense(self) -> list[DenseHead] | None:
+        """The members as NumPy does them; None for a head of more than dense layers."""
+        return dense_members(
+            self.kind, self.weights, self.members, self.spec.shape, self.outputs_count, self.arguments
+        )
+
     def outputs(self, features: np.ndarray) -> np.ndarray:
         """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values
         [rows, 1].
+
+        Raises HeadError for features of another shape, or of which the head makes no finite numbers.
         """
         if features.shape[1:] != self.spec.shape:
             raise HeadError(
                 f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}"
             )
+        if not len(features):
+            return np.empty((0, self.outputs_count), np.float32)
+        members = self._dense
+        if members is None:
+            found = self._outputs_by_network(features)
+        else:
+            found = mean_outputs(members, features, self.task.activation)
+        if not np.isfinite(found).all():
+            raise HeadError("the features hold a value that is not finite; encode their texts again")
+        return found
+
+    def _outputs_by_network(self, features: np.ndarray) -> np.ndarray:
+        import torch
+
+        def outputs(block: np.ndarray) -> "Tensor":
+            return self.task.torch.activation(self.network(torch.from_numpy(block).float()))
+
         step = rows_per_block(self.spec)
-        blocks = [
-            self.task.activation(
-                self.network(torch.from_numpy(features[start : start + step]).float())
-            ).numpy()
-            for start in range(0, len(features), step)
-        ]
-        return np.concatenate(blocks) if blocks else np.empty((0, len(self.labels) or 1), np.float32)
+        with torch.inference_mode():
+            blocks = [
+                outputs(features[start : start + step]).numpy() for start in range(0, len(features), step)
+            ]
+        return np.concatenate(blocks)
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
         """Probabilities of the labels, float32 [rows, labels], of features [rows, *spec.shape]."""
@@ -91,7 +164,7 @@ class Head:
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
         """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""
-        decisions = self.task.decide(torch.from_numpy(outputs)).numpy()
+        decisions = self.task.decide(outputs)
         if not self.task.has_classes:
             return pa.array(decisions, pa.float32())
         if decisions.ndim == 1:
@@ -137,13 +210,8 @@ class Head:
             },
         }
         with replaced_folder(folder) as part:
-            weights = {
-                name: one.clone(memory_format=torch.contiguous_format)
-                for name, one in self.network.state_dict().items()
-            }
-            save_file(
-                weights, part / "head.safetensors"
-            )  # copies: it takes no weights that share their memory
+            contiguous = {name: np.asarray(one, order="C") for name, one in self.weights.items()}
+            save_file(contiguous, part / "head.safetensors")
             (part / "head.json").write_text(
                 json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
@@ -176,46 +244,29 @@ class Head:
             arguments = saved.get("arguments", {})
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
-            weights = load_file(folder / "head.safetensors")
-            members = saved.get("members", 1)
-            scaling_shape = tuple(weights["mean" if members == 1 else "members.0.mean"].shape)
-            if scaling_shape not in (spec.shape, spec.shape[-1:]):
-                raise ValueError(f"its scaling has shape {list(scaling_shape)}")
-            networks = [
-                make_head(
-                    saved["kind"],
-                    spec.shape,
-                    len(labels) if task.has_classes else 1,
-                    arguments,
-                    scaling_shape=scaling_shape,
-                    targets=not task.has_classes,
-                    head_folder=folder,
-                )
-                for _ in range(members)
-            ]
-            network = networks[0] if members == 1 else Ensemble(networks, task)
-            network.load_state_dict(weights)
-            for one in networks:
-                one.skip_idle_scaling()
-            return cls(
+            head = cls(
                 kind=saved["kind"],
                 labels=labels,
                 spec=spec,
-                network=network.eval(),
+                weights=read_weights(folder / "head.safetensors"),
                 feature_set=saved["features"]["name"],
                 text_column=saved["text_column"],
                 pair_column=saved["pair_column"],
                 task=task,
                 arguments=arguments,
-                members=members,
+                members=saved.get("members", 1),
                 metrics=saved["metrics"],
                 history=pq.read_table(folder / "history.parquet").to_pylist(),
                 record=saved["record"],
+                folder=folder,
             )
+            head._require_usable()
+            return head
         except (
             KeyError,
             TypeError,
             ValueError,
+            LabelError,
             OSError,
             RuntimeError,
             SafetensorError,
@@ -224,6 +275,20 @@ class Head:
             raise HeadError(
                 f"the head in '{folder}' is damaged: {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
+
+    def _require_usable(self) -> None:
+        """Raise ValueError, KeyError, RuntimeError or HeadError where the parts do not fit each other."""
+        for name, one in self.weights.items():
+            if one.dtype.kind == "f" and not np.isfinite(one).all():
+                raise ValueError(f"its weights {name} are not finite")
+        several = self.members > 1
+        scaling_shape = self.weights["members.0.mean" if several else "mean"].shape
+        if scaling_shape not in (self.spec.shape, self.spec.shape[-1:]):
+            raise ValueError(f"its scaling has shape {list(scaling_shape)}")
+        if self.task.has_classes != bool(len(self.labels)):
+            raise ValueError(f"it has {len(self.labels)} labels")
+        if self._dense is None:
+            _ = self.network
 
     def replace(self, **changes: Any) -> "Head":
         """A copy with some fields changed."""

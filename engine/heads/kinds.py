@@ -31,4 +31,6 @@ HEADS = {
     "lstm": HeadKind("LSTM", needs_tokens=True),
     "attention": HeadKind("Attention", needs_tokens=True),
 }
-"""Head kinds by name; any other is ``module:Class``, see :mod:`engine.heads.custom`."""
+"""Head kinds that are trained, by name; any other is ``module:Class``, see :mod:`engine.heads.custom`."""
+TUNED = "fine-tuned"
+"""The kind of a fine-tuned model's own head, :class:`engine.heads.networks.SequenceHead`."""

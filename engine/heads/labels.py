@@ -35,6 +35,14 @@ class Labels:
 
     values: tuple[int, ...] | tuple[bool, ...] | tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Raise LabelError for values of several kinds, or one that is there twice."""
+        kinds = {type(value) for value in self.values}
+        if len(kinds) > 1 or not kinds <= {int, bool, str} or len(set(self.values)) < len(self.values):
+            raise LabelError(
+                f"labels must be texts, whole numbers or booleans, each once: {list(self.values)}"
+            )
+
     def __len__(self) -> int:
         return len(self.values)
 

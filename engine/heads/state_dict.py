@@ -11,7 +11,8 @@ from ...store.files import replaced_file
 from .ensemble import Ensemble
 from .head import Head
 from .labels import Labels
-from .networks import Standardized, make_head
+from .making import make_head
+from .networks import Standardized
 
 
 def export_state_dict(head: Head, path: str | Path) -> list[str]:
@@ -65,12 +66,12 @@ def import_state_dict(
             f"has {_listing(expected)}"
         )
     network.head.load_state_dict({name: value.float() for name, value in state.items()})
-    return Head(
+    return Head.of_network(
+        network.eval(),
         kind=kind,
         arguments=dict(arguments or {}),
         labels=labels,
         spec=spec,
-        network=network.eval(),
         feature_set=feature_set,
         text_column=text_column,
         record={"imported": Path(path).name},

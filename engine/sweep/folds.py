@@ -50,8 +50,8 @@ def out_of_fold(
         found = [evaluate(member, held_out, task, loss, outputs=True).outputs for member in members]
         outputs[rows] = np.mean([values for values in found if values is not None], axis=0)
         averages = torch.from_numpy(outputs[rows])
-        mean_loss = float(loss(task.logits(averages), torch.from_numpy(held_out.targets)).mean())
-        decided = task.decide(averages).numpy()
+        mean_loss = float(loss(task.torch.logits(averages), torch.from_numpy(held_out.targets)).mean())
+        decided = task.decide(outputs[rows])
         figures.append(
             compute(names, Predicted(task, data.outputs, mean_loss, held_out.targets, decided, outputs[rows]))
         )

@@ -223,7 +223,7 @@ class _Stack:
                 else np.flatnonzero(self._fold_of_rows.numpy() == run.fold)
             )
             values = outputs[number, rows]
-            decided = task.decide(torch.from_numpy(values)).numpy()
+            decided = task.decide(values)
             loss = float(losses[number, rows].mean(dtype=np.float64))
             yield compute(names, Predicted(task, self._data.outputs, loss, targets[rows], decided, values))
 
@@ -240,6 +240,6 @@ class _Stack:
             stop = start + len(block)
             logits = self._heads.logits(torch.from_numpy(block).float(), state)
             losses[:, start:stop] = self._loss_of(logits, examples.targets[start:stop]).numpy()
-            outputs[:, start:stop] = self._data.task.activation(logits.transpose(1, 2)).numpy()
+            outputs[:, start:stop] = self._data.task.torch.activation(logits.transpose(1, 2)).numpy()
             start = stop
         return losses, outputs

@@ -14,8 +14,9 @@ import torch
 
 from ...store import DivergedError, FeatureTable, HeadError, Source, SourceError
 from ..heads.head import Head
+from ..heads.making import head_class, make_head
 from ..heads.metrics import METRICS, Predicted, compute, require_metric
-from ..heads.networks import Standardized, head_class, make_head
+from ..heads.networks import Standardized
 from .best import BestEpoch, undefined_metric
 from .config import TrainConfig
 from .examples import RowOptions, SetSummary, TrainData, load_examples
@@ -131,7 +132,7 @@ def fit(
                 optimizer.step(rate)
                 step += 1
                 loss_sum += batch_loss.item() * len(positions)
-                predictions[positions] = task.decide_logits(logits.detach().contiguous()).numpy()
+                predictions[positions] = task.torch.decide_logits(logits.detach().contiguous()).numpy()
             trained = Predicted(
                 task, data.outputs, loss_sum / len(examples.targets), examples.targets, predictions
             )

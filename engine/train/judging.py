@@ -10,9 +10,10 @@ import torch
 from ...store import SourceError
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head, rows_per_block
+from ..heads.losses import loss_weights
 from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
 from ..heads.networks import Standardized
-from ..heads.tasks import Task, loss_weights
+from ..heads.tasks import Task
 from .config import TrainConfig
 from .examples import Examples, TrainData
 from .solve_config import SolveConfig
@@ -34,7 +35,8 @@ def make_loss(data: TrainData, config: TrainConfig | SolveConfig) -> Loss:
     if config.label_smoothing and not data.task.has_classes:
         raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
     weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
-    return lambda logits, target: data.task.loss(logits, target, weights, config.label_smoothing)
+    row_loss = data.task.torch.loss
+    return lambda logits, target: row_loss(logits, target, weights, config.label_smoothing)
 
 
 @torch.inference_mode()
@@ -49,9 +51,9 @@ def evaluate(
     loss_sum, predicted, kept, classes = 0.0, [], [], 1
     for target, logits in _logits(network, examples):
         loss_sum += loss(logits, target).sum().item()
-        values = task.activation(logits)
+        values = task.torch.activation(logits)
         classes = values.shape[1]
-        predicted.append(task.decide(values).numpy())
+        predicted.append(task.torch.decide(values).numpy())
         if outputs:
             kept.append(values.numpy())
     targets = examples.targets
@@ -95,13 +97,13 @@ def finished_head(
         "valid_rows": valid.rows,
         "parameters": network.parameters_count,
     }
-    return Head(
+    return Head.of_network(
+        network,
         kind=config.head,
         arguments=dict(config.head_args),
         task=data.task,
         labels=data.labels,
         spec=data.spec,
-        network=network,
         feature_set=data.feature_set,
         text_column=data.text_column,
         pair_column=data.pair_column,

@@ -15,7 +15,8 @@ from threadpoolctl import threadpool_limits
 from torch.nn.functional import softplus
 
 from ...store.duck import available_memory
-from ..heads.networks import Standardized, linear_of_few_outputs, make_head, token_mask
+from ..heads.making import make_head
+from ..heads.networks import Standardized, linear_of_few_outputs, token_mask
 from .examples import TrainData
 from .threads import in_shares
 

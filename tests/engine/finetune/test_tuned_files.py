@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from enc.engine.finetune.tuned_files import LAYOUTS, activated, is_tuned, read_tuned
+from enc.engine.finetune.tuned_files import LAYOUTS, is_tuned, read_tuned
+from enc.engine.heads.dense import DenseHead
 from enc.store import HeadError, ModelError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -39,21 +40,15 @@ def test_logits_are_transformers_own(tmp_path, model_type):
     with torch.inference_mode():
         expected = model(input_ids=ids).logits.numpy()
         features = model.base_model(input_ids=ids).last_hidden_state[:, 0].numpy()
-    found = read_tuned(tmp_path).weights.logits(features)
+    read = read_tuned(tmp_path)
+    weights, biases = (
+        tuple(read.weights[f"{layer}.{kind}"] for layer in ("dense", "classifier"))
+        for kind in ("weight", "bias")
+    )
+    found = DenseHead(weights, biases, read.activation).logits(features)
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.5
     np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max(), rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "function"),
-    [("tanh", torch.tanh), ("relu", torch.relu), ("gelu", torch.nn.functional.gelu)],
-)
-def test_activations(name, function):
-    values = np.linspace(-6, 6, 1001, dtype=np.float32)
-    found = activated(values, name)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, function(torch.from_numpy(values)).numpy(), atol=1e-6)
 
 
 def test_what_a_folder_says(tmp_path):
@@ -81,7 +76,7 @@ def test_what_a_folder_says(tmp_path):
 def test_weights_of_half_precision(tmp_path, kind):
     model = classifier("bert", tmp_path)
     model.to(kind).save_pretrained(tmp_path)
-    found = read_tuned(tmp_path).weights.classifier_weight
+    found = read_tuned(tmp_path).weights["classifier.weight"]
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, model.classifier.weight.detach().float().numpy())
 
@@ -92,7 +87,7 @@ def test_weights_in_several_files(tmp_path):
     model.save_pretrained(tmp_path, max_shard_size="4KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
     weight = model.classifier.out_proj.weight.detach().numpy()
-    np.testing.assert_array_equal(read_tuned(tmp_path).weights.classifier_weight, weight)
+    np.testing.assert_array_equal(read_tuned(tmp_path).weights["classifier.weight"], weight)
 
 
 def change_weights(folder, change):

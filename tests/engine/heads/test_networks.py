@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from enc.engine.heads.kinds import HEADS
-from enc.engine.heads.networks import Standardized, head_class, make_head, token_mask
+from enc.engine.heads.making import head_class, make_head
+from enc.engine.heads.networks import Standardized, token_mask
 from enc.store import HeadError
 from hypothesis import given, settings
 from hypothesis import strategies as st

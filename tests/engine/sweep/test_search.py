@@ -53,7 +53,8 @@ def test_an_ensemble_averages_its_seeds(source, table, tmp_path, options):
     head = found.head
     with torch.inference_mode():
         members = [
-            head.task.activation(r.network(torch.from_numpy(features))) for r in found.compared[0].results
+            head.task.torch.activation(r.network(torch.from_numpy(features)))
+            for r in found.compared[0].results
         ]
     np.testing.assert_allclose(
         head.outputs(features), torch.stack(members).mean(0).numpy(), rtol=1e-4, atol=1e-6

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+import torch
+from enc.engine.heads.weight_files import read_weights
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+
+def test_tensors_by_name(tmp_path):
+    tensors = {
+        "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+        "whole": torch.tensor([3, 4]),
+        "single": torch.tensor(0.1),
+    }
+    save_file(tensors, tmp_path / "x.safetensors")
+    found = read_weights(tmp_path / "x.safetensors")
+    assert {name: one.tolist() for name, one in found.items()} == {
+        "half": [1.5, -2.0],
+        "whole": [3, 4],
+        "single": pytest.approx(0.1),
+    }
+    assert found["half"].dtype == np.float32
+    assert list(read_weights(tmp_path / "x.safetensors", ["whole", "other"])) == ["whole"]
+
+
+def test_a_file_that_is_none(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"12345678901234567890")
+    with pytest.raises(SafetensorError):
+        read_weights(tmp_path / "x.safetensors")
