@@ -43,7 +43,7 @@ setting_options = options(
         "--pooling",
         metavar="LIST",
         help="mean, cls, max, mean_sqrt_len_tokens, weightedmean, lasttoken, several of them, or tokens; or "
-        "model: the model's own recipe, with the layers after it.  [default: model, or mean where it has none]",
+        "model: what the model's makers do, layers after it included.  [default: model; mean if unknown]",
     ),
     click.option(
         "--normalize",
