@@ -250,3 +250,21 @@ def test_windows_of_a_normalized_vector_are_normalized(saved):
     np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-6)
     short = [0, 1, 2, 4, 5]
     np.testing.assert_allclose(features[short[1:3]], model.encode(TEXTS)[short[1:3]], atol=1e-5)
+
+
+@pytest.mark.skipif(not find_spec("nncf"), reason="NNCF is an extra")
+def test_a_quantized_model_has_the_whole_recipe(saved, tmp_path):
+    from enc.engine.backends.int8 import RECIPES, quantize
+
+    folder, model = saved(pooling("cls", "mean"), dense(2 * HIDDEN, 6), models.Normalize())
+    checkpoint = checkpoint_of(str(folder))
+    quantize(checkpoint, checkpoint.tokenize(TEXTS * 10), RECIPES[0], tmp_path / "int8")
+    small = load_encoder(str(tmp_path / "int8"), dtype="float32")
+    assert (small.spec.after_pooling, small.spec.shape) == (checkpoint.spec.after_pooling, (6,))
+    features, expected = encode_texts(small, TEXTS), model.encode(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(features, axis=1), 1, atol=1e-2)
+    assert (features * expected).sum(1).min() > 0.95
+    with pytest.raises(ModelError, match="was quantized for pooling cls,mean"):
+        load_encoder(str(tmp_path / "int8"), pooling="mean")
+    with pytest.raises(ModelError, match="was quantized for after_pooling dense"):
+        load_encoder(str(tmp_path / "int8"), after_pooling=())
