@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import encode_texts, load_encoder
+from enc.engine.backends.graph_cache import openvino_path
+from enc.engine.backends.memory import ChoiceMemory
 from enc.engine.backends.onnx_file import INPUTS
+from enc.engine.backends.pooling import pool
+from enc.engine.backends.steps import Dense
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.engine.export import export_onnx
 from enc.store import ModelError
@@ -268,3 +272,40 @@ def test_a_quantized_model_has_the_whole_recipe(saved, tmp_path):
         load_encoder(str(tmp_path / "int8"), pooling="mean")
     with pytest.raises(ModelError, match="was quantized for after_pooling dense"):
         load_encoder(str(tmp_path / "int8"), after_pooling=())
+
+
+def test_a_changed_layer_is_another_graph(saved):
+    folder, _ = saved(pooling("mean"), dense(HIDDEN, 6))
+    plain = openvino_path(checkpoint_of(str(folder), pooling="mean"))
+    first = openvino_path(checkpoint_of(str(folder)))
+    layer = dense(HIDDEN, 6)
+    layer.linear.bias.data += 1
+    layer.save(str(folder / "2_Dense"))
+    second = openvino_path(checkpoint_of(str(folder)))
+    assert len({plain, first, second}) == 3
+    assert openvino_path(checkpoint_of(str(folder), pooling="mean")) == plain
+    keys = [ChoiceMemory(checkpoint_of(str(folder), pooling=p), None, "cpu")._key for p in ("mean", "model")]
+    assert keys[0] != keys[1]
+
+
+def test_a_layer_is_computed_in_float32_in_a_network_that_is_not():
+    torch.manual_seed(0)
+    layer = Dense(torch.randn(6, HIDDEN), torch.randn(6), torch.nn.Tanh())
+    vectors = torch.randn(5, HIDDEN)
+    with torch.autocast("cpu", torch.bfloat16):
+        computed = layer(vectors)
+    assert computed.dtype == torch.float32
+    assert torch.equal(computed, layer(vectors))
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_padding_on_either_side_is_not_pooled(name):
+    hidden = torch.randn(2, 7, 4)
+    right = torch.tensor([[1, 1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1, 1]])
+    changed = hidden.clone()
+    changed[0, 5:] = 9.0
+    pooled = pool(hidden, right, name)
+    assert torch.equal(pool(changed, right, name), pooled)
+    if name != "cls":  # which is the first token, and its place is known where texts are padded on the right
+        shifted = torch.cat([hidden[:1, 5:], hidden[:1, :5]], 1)
+        torch.testing.assert_close(pool(shifted, right[:1].flip(1), name), pooled[:1])
