@@ -50,7 +50,7 @@ def run(
     """
     sample = _sample(source, texts)
     ours = {
-        f"enc {name}": load_encoder(model, max_length=max_length, **options)
+        f"enc {name}": load_encoder(model, pooling="mean", max_length=max_length, **options)
         for name, options in _OURS.items()
         if _available(options)
     }
@@ -70,7 +70,7 @@ def run(
         return measurement
 
     reference = encode_texts(
-        load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample
+        load_encoder(model, pooling="mean", max_length=max_length, backend="torch", dtype="float32"), sample
     )
     mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
     for name, encoder in ours.items():

@@ -9,6 +9,7 @@ import click
 
 from .errors import EncCommand
 from .options import json_option, setting_options, verify_option
+from .progress import note
 from .values import find_local_modules, setting_values
 
 
@@ -71,7 +72,7 @@ def command(
                 f"model '{spec.model}' is not the one the head was trained with; its weights have changed"
             )
     else:
-        checkpoint = checkpoint_of(model, verify_model=verify_model, **setting_values(values))
+        checkpoint = checkpoint_of(model, verify_model=verify_model, say=note, **setting_values(values))
     target = target or ("cuda" if precision == "fp16" else "any")
     export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
     size = Path(output).stat().st_size

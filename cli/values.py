@@ -12,7 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from ..engine import Head
-    from ..store import Setting, Source
+    from ..engine.encode.asked import AskedSetting
+    from ..store import Source
 
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
@@ -36,12 +37,13 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
     return Source(files, **{name: values[name] for name in names} | changes)
 
 
-def setting_values(values: dict[str, Any]) -> "Setting":
+def setting_values(values: dict[str, Any]) -> "AskedSetting":
     """The values of `setting_options` that were given, as load_encoder takes them."""
     from ..store import RECIPES, Setting
 
-    given = {name: values[name] for name in Setting.__annotations__ if values.get(name) is not None}
-    return cast("Setting", {**(RECIPES[values["recipe"]] if values["recipe"] else {}), **given})
+    names = (*Setting.__annotations__, "prompt", "normalize")
+    given = {name: values[name] for name in names if values.get(name) is not None}
+    return cast("AskedSetting", {**(RECIPES[values["recipe"]] if values["recipe"] else {}), **given})
 
 
 def backend_values(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Unpack
 
 import torch
 
-from ..store import Setting
 from .backends.onnx_file import Export, OnTop, export_graph
+from .encode.asked import AskedSetting
 from .encode.checkpoint import Checkpoint, checkpoint_of
 from .heads.head import Head
 
@@ -34,7 +34,7 @@ def export_onnx(
     head: Head | None = None,
     precision: str = "fp32",
     target: str = "any",
-    **setting: Unpack[Setting],
+    **setting: Unpack[AskedSetting],
 ) -> Export:
     """Write an encoder, or with ``head`` a head and its encoder, as one graph.
 
@@ -49,7 +49,8 @@ def export_onnx(
     if isinstance(model, Checkpoint):
         checkpoint = model
     else:
-        checkpoint = checkpoint_of(model, **(setting or (head.spec.setting if head else {})))
+        asked = setting if setting or head is None else AskedSetting(**head.spec.setting)
+        checkpoint = checkpoint_of(model, **asked)
     if head is not None:
         head.require(checkpoint.spec)
         on_top = OnTop(

@@ -17,7 +17,7 @@ def told(tiny_bert, fresh_memory):
 
     def open_model():
         said = []
-        checkpoint = checkpoint_of(str(tiny_bert), max_length=16, say=said.append)
+        checkpoint = checkpoint_of(str(tiny_bert), pooling="mean", max_length=16, say=said.append)
         return said, checkpoint.layer_count, checkpoint.tokenize(TEXTS)
 
     return open_model
