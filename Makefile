@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format rooms golden clean
+.PHONY: help demo test slow faults lint types format rooms golden clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,6 +13,12 @@ demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 
 test: lint types  ## everything that must hold: lint, types and all tests
 	$(BIN)/python -m pytest -q
+
+faults: $(INSTALLED)  ## kill commands and flip bits for half an hour: 550 kills, 3,000 flips, see docs/reliability.md
+	ENC_FAULTS=550 ENC_FLIPS=3000 $(BIN)/python -m pytest -q tests/faults
+
+slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored
+	$(BIN)/python -m pytest -q -m slow
 
 lint: $(INSTALLED)  ## rules and format of the code
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ def run(
     """
     sample = sample_texts(source, texts)
     ours = {
-        f"enc {name}": load_encoder(model, max_length=max_length, **options)
+        f"enc {name}": load_encoder(model, pooling="mean", max_length=max_length, **options)
         for name, options in _OURS.items()
         if _available(options)
     }
@@ -70,7 +70,7 @@ def run(
         return measurement
 
     reference = encode_texts(
-        load_encoder(model, max_length=max_length, backend="torch", dtype="float32"), sample
+        load_encoder(model, pooling="mean", max_length=max_length, backend="torch", dtype="float32"), sample
     )
     mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
     for name, encoder in ours.items():
@@ -143,6 +143,7 @@ def _available(options: dict[str, str]) -> bool:
 
 
 def sample_texts(source: Source, texts: int) -> list[str]:
+    """A random sample of a source's distinct texts, the same one every time. Raises SourceError for none."""
     with workspace() as con:
         stage = stage_source(con, source)
         distinct = f"SELECT DISTINCT text FROM {stage.name} WHERE key IS NOT NULL"

@@ -9,11 +9,12 @@ their longest text; and the same with run_glue.py's default, every text padded t
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from ..engine import Fraction, SolveConfig, build_features, load_encoder
@@ -192,8 +193,7 @@ def _read_rows(options: FineTuneOptions) -> _Rows:
 def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, float]:
     """Encode once, choose layers and regularisation on held-out training rows, and train on all of them."""
     path, data = model_folder(options.model.model_name_or_path or ""), read[1]
-    sources = [_source(data, name) for name in ("train", "validation")]
-    label = data.sets["train"].stage.label_columns[0]
+    sources = [_source(read, name, folder) for name in ("train", "validation")]
     kind = "single-label" if data.classes.names else "regression"
     encoder = load_encoder(
         str(path), layers="all", max_length=options.data.max_seq_length, pooling="mean,cls"
@@ -210,28 +210,24 @@ def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, fl
     tried: list[tuple[float, float, Any]] = []
     for part in parts:
         use = select_parts(table.spec, part)
-        held = load_examples(
-            sources[0], table, valid=Fraction(_HELD_OUT), label_column=label, task=kind, use=use
-        )
+        held = load_examples(sources[0], table, valid=Fraction(_HELD_OUT), task=kind, use=use)
         head = solve(held, SolveConfig())
         tried.append((float(head.metrics["loss"]), float(head.record["l2"]), use))
     _, l2, use = min(tried, key=lambda one: one[0])
-    full = load_examples(sources[0], table, valid=sources[1], label_column=label, task=kind, use=use)
+    full = load_examples(sources[0], table, valid=sources[1], task=kind, use=use)
     head = solve(full, SolveConfig(l2=[l2]))
     outputs = np.concatenate([head.outputs(block) for block in full.valid.features.blocks(4096)])
     targets = full.valid.targets
     if data.classes.names:  # the head has numbered its labels in its own order
-        order = np.array([data.classes.number(str(value)) for value in head.labels.values])
+        order = np.array(head.labels.values)
         targets, outputs = order[targets], outputs[:, np.argsort(order)]
     return data.classes.computed(outputs, targets)
 
 
-def _source(data: FineTuneData, name: str) -> Source:
-    rows = data.sets[name]
-    source = rows.stage.source
-    last = int(rows.rows.max())
-    return (
-        replace(source, where=None)
-        if last >= rows.stage.rows
-        else replace(source, where=f"enc_row <= {last}")
-    )
+def _source(read: _Rows, name: str, folder: Path) -> Source:
+    """A file of a set's rows, those and no others, whose labels are the numbers of the classes."""
+    texts, data = read
+    columns = dict(zip(("text", "pair"), texts[name], strict=False))
+    path = folder / f"{name}.parquet"
+    pq.write_table(pa.table({**columns, "label": data.sets[name].targets}), path)
+    return Source(path, text_column="text", pair_column="pair" if data.pair_column else None)

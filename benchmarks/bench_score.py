@@ -53,13 +53,19 @@ def run_known(*, rows: int, repetitions: int, say: Callable[[str], None]) -> Res
                 raise AssertionError(f"scored {summary.scored:,}, encoded {summary.encoded:,}")
             return seconds
 
-        copy(), score()  # the files are in the page cache from here on
+        copy()
+        score()  # the files are in the page cache from here on
         contenders = [
             (Measurement(COPY, "s"), copy),
             (Measurement("enc score", "s", remarks={"target": "3x"}), score),
         ]
         in_turn(contenders, repetitions, say)
-    settings = {"rows": rows, "features": f"{HIDDEN} float16", "head": "linear, 2 labels", "repetitions": repetitions}
+    settings = {
+        "rows": rows,
+        "features": f"{HIDDEN} float16",
+        "head": "linear, 2 labels",
+        "repetitions": repetitions,
+    }
     measurements = [measurement for measurement, _ in contenders]
     return Results("score, known texts", COPY, settings, measurements, machine(), less_is_better=True)
 
@@ -133,7 +139,9 @@ def run_new(
         peer = "sentence-transformers and scikit-learn"
         parts: dict[str, Any] = {}
         contend(peer, lambda: _sklearn(model_folder(model), folder, max_length, parts), peer)
-        contend("enc score, the same head", lambda: _enc(_head(model, max_length, parts), model, folder), peer)
+        contend(
+            "enc score, the same head", lambda: _enc(_head(model, max_length, parts), model, folder), peer
+        )
         in_turn(contenders, repetitions, say)
     settings = {
         "model": Path(model).name, "texts": len(sample), "max_length": max_length, "repetitions": repetitions,

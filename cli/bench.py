@@ -248,6 +248,27 @@ def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
     _report(run(model=model, repetitions=repetitions, say=note), output, as_json)
 
 
+@command.command("scale", cls=EncCommand, short_help="Time and memory by number of rows.")
+@click.option(
+    "--rows",
+    type=click.IntRange(1000),
+    multiple=True,
+    metavar="NUMBER",
+    help="May be given several times.  [default: 100000 and 1000000]",
+)
+@_repetitions(1)
+@_report_options
+def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -> None:
+    """Time and memory of building, planning, training and scoring, by number of rows.
+
+    The encoder costs nothing, so that the rest is measured. Ten million rows take about ten minutes and
+    10 GB of disk in the temporary folder.
+    """
+    from ..benchmarks.bench_scale import ROWS, run
+
+    _report(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
+
+
 def _report(results: "Results", output: str, as_json: bool) -> None:
     from ..benchmarks.results import write_report
 

@@ -87,7 +87,12 @@ def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
         asked["model"] = values["model"]
     if name and has_log(Path(store, name)):
         spec = FeatureTable(Path(store, name)).spec
-        asked = {"model": spec.model, **spec.setting} | asked
+        known: dict[str, Any] = {"model": spec.model, **spec.setting}
+        if "prompt" in asked:
+            del known["prefix"]
+        if "pooling" in asked:
+            del known["after_pooling"]
+        asked = known | asked
     return load_encoder(**asked, **backend_values(values), say=note)
 
 

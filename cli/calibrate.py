@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import device_option, json_option, setting_options, source_options
+from .options import device_option, json_option, setting_options, source_options, verify_option
 from .progress import note
 from .values import setting_values, source_of
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     "--precision", type=click.Choice(["fp32", "bf16", "fp16", "int8"]), help="Measure this precision only."
 )
 @device_option
+@verify_option
 @click.option("--label-column", metavar="NAME", help="For int8: column of the label.")
 @click.option(
     "--valid", multiple=True, metavar="FILE", help="For int8: validation rows; may be given several times."
@@ -59,7 +60,7 @@ def command(ctx: click.Context, model: str, sources: tuple[str, ...], as_json: b
     from ..engine.encode.checkpoint import checkpoint_of
     from ..store import ModelError
 
-    checkpoint = checkpoint_of(model, say=note, **setting_values(values))
+    checkpoint = checkpoint_of(model, verify_model=values["verify_model"], say=note, **setting_values(values))
     if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized; there is only one way to run it")
     sample = sample_of(checkpoint, source)
@@ -96,6 +97,7 @@ def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
         values["output"],
         valid=valid,
         label_column=values["label_column"],
+        verify_model=values["verify_model"],
         say=note,
         **setting_values(values),
     )

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from .errors import EncCommand
-from .options import json_option, setting_options
+from .options import json_option, setting_options, verify_option
+from .progress import note
 from .values import find_local_modules, setting_values
 
 
@@ -35,12 +36,14 @@ from .values import find_local_modules, setting_values
     help="Fuse operators for ONNX Runtime there; any: plain ONNX, for other runtimes too.  "
     "[default: any; cuda for fp16]",
 )
+@verify_option
 @json_option
 def command(
     names: tuple[str, ...],
     head_folder: str | None,
     precision: str,
     target: str | None,
+    verify_model: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -60,16 +63,16 @@ def command(
 
     model, output = names[0], names[-1]
     find_local_modules()
-    head = load_classifier(head_folder) if head_folder else None
+    head = load_classifier(head_folder, verify_model=verify_model) if head_folder else None
     if head is not None:
         spec = head.spec
-        checkpoint = checkpoint_of(spec.model, **spec.setting)
+        checkpoint = checkpoint_of(spec.model, verify_model=verify_model, **spec.setting)
         if checkpoint.spec.weights != spec.weights:
             raise ModelError(
                 f"model '{spec.model}' is not the one the head was trained with; its weights have changed"
             )
     else:
-        checkpoint = checkpoint_of(model, **setting_values(values))
+        checkpoint = checkpoint_of(model, verify_model=verify_model, say=note, **setting_values(values))
     target = target or ("cuda" if precision == "fp16" else "any")
     export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
     size = Path(output).stat().st_size

@@ -58,13 +58,29 @@ setting_options = options(
         help="A setting with a name; what is given beside it goes first.",
     ),
     click.option(
-        "--pooling", metavar="LIST", help="mean, cls, max, several of them, or tokens.  [default: mean]"
+        "--pooling",
+        metavar="LIST",
+        help="mean, cls, max, mean_sqrt_len_tokens, weightedmean, lasttoken, several of them, or tokens; or "
+        "model: what the model's makers do, layers after it included.  [default: model; mean if unknown]",
+    ),
+    click.option(
+        "--normalize",
+        is_flag=True,
+        default=None,
+        help="Scale vectors to length 1.  [default: as the model's recipe says; not with a --pooling]",
     ),
     click.option(
         "--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"
     ),
     click.option(
-        "--max-length", type=int, help="Tokens kept of a text, special tokens included.  [default: 128]"
+        "--max-length",
+        type=int,
+        help="Tokens kept of a text, special tokens included.  [default: the model's, up to 128]",
+    ),
+    click.option(
+        "--prompt",
+        metavar="NAME",
+        help="Put the model's prompt of this name before every text.  [default: the model's default prompt]",
     ),
     click.option("--prefix", metavar="TEXT", help="Put before every text, such as 'query: ' for E5 models."),
     click.option(
@@ -88,6 +104,11 @@ store_option = click.option(
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
 )
+verify_option = click.option(
+    "--verify-model",
+    is_flag=True,
+    help="Read all of the model's files again, rather than trust their sizes and times.",
+)
 backend_options = options(
     click.option(
         "--backend",
@@ -103,6 +124,7 @@ backend_options = options(
         "[default: by backend]",
     ),
     device_option,
+    verify_option,
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."

@@ -65,7 +65,9 @@ def command(
     if pairs or tokens_too:
         from ..engine.encode.checkpoint import checkpoint_of
 
-        checkpoint = checkpoint_of(model or head.spec.model, **head.spec.setting)
+        checkpoint = checkpoint_of(
+            model or head.spec.model, verify_model=values["verify_model"], **head.spec.setting
+        )
         read = checkpoint.token_texts(checkpoint.tokenize(firsts, seconds))
     for number, prediction in enumerate(predictions):
         tokens, segment_ids = read[number] if read else ([], [])

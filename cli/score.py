@@ -89,6 +89,10 @@ def command(
 
     source = source_of(inputs, values)
     heads, model = load_classifiers(values, column_prefix)
+    load = encoder_loader(values, model)
+    if values["verify_model"]:
+        for head in heads.values():
+            load(head.spec)  # also where every text is known, and nothing needs the model
     with progress_reports("encoding", as_json=as_json) as progress:
         summary = score_parquet(
             source,
@@ -102,7 +106,7 @@ def command(
             label_column=label_columns or None,
             cache=not no_cache,
             overwrite=overwrite,
-            load=encoder_loader(values, model),
+            load=load,
             progress=progress,
         )
     click.echo(

@@ -1,34 +1,60 @@
 """`enc store`"""
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import EncCommand
 from .options import json_option
+from .progress import note
 from .text import size_text, table_text
 
 if TYPE_CHECKING:
     from ..store import FeatureTable
+    from ..store.delete import DeleteSummary
+
+store_argument = click.argument("store", type=click.Path())
+name_argument = click.argument("name", required=False)
 
 
 @click.group("store")
 def command() -> None:
-    """Look into a store."""
+    """Look into a store, verify it, and keep it small."""
 
 
 @command.command("ls", cls=EncCommand)
-@click.argument("store", type=click.Path())
+@store_argument
 @json_option
 def list_sets(store: str, as_json: bool) -> None:
-    """List the feature sets of STORE: rows, size, version, shape, dtype and model."""
-    from ..store import Store
+    """List the feature sets of STORE: rows, size, version, shape, dtype and model.
 
-    tables = [Store(store).open(name) for name in Store(store).feature_sets()]
+    A feature set that is damaged is named after the others.
+    """
+    from ..store import Store
+    from ..store.errors import StoreError
+
+    tables: list[FeatureTable] = []
+    problems: list[StoreError] = []
+    for name in Store(store).feature_sets():
+        try:
+            tables.append(Store(store).open(name))
+            tables[-1].require_files()
+        except StoreError as error:
+            problems.append(error)
     if as_json:
         click.echo(json.dumps([_summary(table) for table in tables]))
-        return
+    elif tables:
+        _print_table(tables)
+    for problem in problems[:-1]:
+        note(f"error: {problem}")
+    if problems:
+        raise problems[-1]
+
+
+def _print_table(tables: "list[FeatureTable]") -> None:
     titles = ("name", "rows", "size", "version", "shape", "dtype", "model")
     rows = [
         (
@@ -46,24 +72,210 @@ def list_sets(store: str, as_json: bool) -> None:
 
 
 @command.command("show", cls=EncCommand)
-@click.argument("store", type=click.Path())
-@click.argument("name", required=False)
+@store_argument
+@name_argument
 @json_option
 def show(store: str, name: str | None, as_json: bool) -> None:
     """Show the setting of every feature set of STORE, or of the one called NAME."""
-    from ..store import Store
-
-    for table in [Store(store).open(n) for n in ([name] if name else Store(store).feature_sets())]:
+    for table in _tables(store, name):
         setting = json.loads(table.spec.to_json())
         if as_json:
             click.echo(json.dumps(_summary(table) | {"spec": setting}))
             continue
-        size, shards = size_text(table.bytes), len(table.shards)
+        size, shards = size_text(table.bytes), len(table.logged)
         click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards} shards, version {table.version}")
         width = max(map(len, setting))
         for key, value in setting.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             click.echo(f"  {key:<{width}}  {shown}".rstrip())
+
+
+@command.command("verify", cls=EncCommand)
+@store_argument
+@name_argument
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Drop what is broken, so that build-features encodes it again; make a log that cannot be read anew.",
+)
+@json_option
+def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
+    """Look at all of the feature sets of STORE, or at the one called NAME.
+
+    Every shard is read: its file, footer, rows, keys, checksums, and whether its features are finite. Ends
+    with exit code 2 where something is damaged and not repaired.
+    """
+    from ..store import Store
+    from ..store.errors import StoreError
+    from ..store.verify import verify as verify_set
+
+    is_sound = True
+    for one in [name] if name else Store(store).feature_sets():
+        found = verify_set(store, one, repair=repair)
+        is_sound = is_sound and found.is_sound
+        if as_json:
+            click.echo(json.dumps(asdict(found)))
+            continue
+        for line in [*found.damaged, *found.unreadable]:
+            note(line)
+        state = "damaged" if found.damaged else "not all of it can be read" if found.unreadable else "sound"
+        if found.saved is not None:
+            state = f"repaired: {found.saved:,} rows of damaged shards kept, {found.lost or 0:,} dropped"
+        if found.doubles:
+            state += f"; {found.doubles:,} doubles, which `enc store compact` removes"
+        if found.unchecked:
+            state += f"; {found.unchecked} shards have no checksums, and `enc store compact` adds them"
+        click.echo(f"{one}: {found.rows:,} rows in {found.shards} shards, version {found.version}: {state}")
+    if not is_sound:
+        raise StoreError(f"'{store}' is damaged; run `enc store verify '{store}' --repair`")
+
+
+@command.command("compact", cls=EncCommand)
+@store_argument
+@name_argument
+@json_option
+def compact(store: str, name: str | None, as_json: bool) -> None:
+    """Write small shards into large ones, in all feature sets of STORE or in the one called NAME.
+
+    A text that two builders encoded at once is kept once, and shards that other tools have rewritten get
+    their layout back. Disk space is free again after `enc store vacuum`.
+    """
+    from ..store.compact import compact as compact_set
+
+    for table in _tables(store, name):
+        done = compact_set(table)
+        if as_json:
+            click.echo(json.dumps(asdict(done)))
+        else:
+            click.echo(
+                f"{done.feature_set}: {done.shards_before} shards are now {done.shards_after}, {done.rows:,} "
+                f"rows, {done.doubles:,} doubles removed, version {done.version}"
+            )
+
+
+@command.command("vacuum", cls=EncCommand)
+@store_argument
+@name_argument
+@click.option(
+    "--retain",
+    type=click.FloatRange(0, 1e6),
+    default=168,
+    show_default=True,
+    metavar="HOURS",
+    help="Keep the files of versions that were replaced later than this.",
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@json_option
+def vacuum(store: str, name: str | None, retain: float, dry_run: bool, as_json: bool) -> None:
+    """Remove files of old versions, and what killed processes left, from STORE or from feature set NAME.
+
+    Nothing is removed that a living process reads or writes.
+    """
+    from ..store.vacuum import vacuum as vacuum_set
+
+    for table in _tables(store, name):
+        done = vacuum_set(table, retain_hours=retain, dry_run=dry_run)
+        if as_json:
+            click.echo(json.dumps(asdict(done)))
+            continue
+        verb = "would be removed" if dry_run else "removed"
+        line = f"{done.feature_set}: {len(done.removed)} files, {size_text(done.bytes)}, {verb}"
+        if done.retained:
+            line += f"; {done.retained} of old versions kept"
+        if done.held:
+            line += f", because running processes read version {', '.join(map(str, done.held))}"
+        click.echo(line)
+
+
+@command.command("delete", cls=EncCommand)
+@store_argument
+@name_argument
+@click.option("--keys-from", multiple=True, metavar="FILE", help="Delete the texts of these files, or globs.")
+@click.option("--text-column", metavar="NAME", help="Column of the text in --keys-from.")
+@click.option("--pair-column", metavar="NAME", help="Column of the second text, for pairs.")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Which rows of --keys-from; alone, which rows of the store, by key, n_tokens and truncated.",
+)
+@json_option
+def delete(
+    store: str,
+    name: str | None,
+    keys_from: tuple[str, ...],
+    text_column: str | None,
+    pair_column: str | None,
+    where: str | None,
+    as_json: bool,
+) -> None:
+    """Delete texts from all feature sets of STORE, or from the one called NAME.
+
+    They are gone from current data at once. Older versions still have them until
+    `enc store vacuum STORE --retain 0` removes these from the disk.
+    """
+    from ..store import Source
+    from ..store.delete import delete as delete_from
+
+    if not keys_from and not where:
+        raise click.UsageError("say what to delete: --keys-from FILE, or --where SQL")
+    if not keys_from and (text_column or pair_column):
+        raise click.UsageError("--text-column and --pair-column are of --keys-from FILE")
+    texts = None
+    if keys_from:
+        texts = Source(keys_from, text_column=text_column, pair_column=pair_column, where=where)
+    for table in _tables(store, name):
+        done = delete_from(table, texts=texts, where=None if texts else where)
+        click.echo(json.dumps(asdict(done)) if as_json else _deleted_text(store, done))
+
+
+def _deleted_text(store: str, done: "DeleteSummary") -> str:
+    line = (
+        f"{done.feature_set}: {done.deleted:,} rows deleted for {done.asked:,} distinct texts, "
+        f"{done.unknown:,} of them unknown, version {done.version}"
+    )
+    if not done.files:
+        return f"{line}; no older version has them"
+    runs = [str(first) if first == last else f"{first} to {last}" for first, last in done.still_in]
+    where = f"version {', '.join(runs)}" if runs else "no version"
+    return (
+        f"{line}\n  they still stand on the disk, in {len(done.files)} files of {where}; "
+        f"`enc store vacuum '{store}' --retain 0` removes them"
+    )
+
+
+@command.command("diff", cls=EncCommand)
+@store_argument
+@click.argument("first")
+@click.argument("second")
+@click.option(
+    "--other", type=click.Path(), metavar="STORE", help="The store of SECOND, if it is another one."
+)
+@json_option
+def diff(store: str, first: str, second: str, other: str | None, as_json: bool) -> None:
+    """Compare the features that sets FIRST and SECOND of STORE have of the same texts, by their cosines."""
+    from ..store import Store
+    from ..store.compare import compare
+
+    found = compare(Store(store).open(first), Store(other or store).open(second))
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    click.echo(
+        f"{found.rows:,} texts in both; {found.only_first:,} only in {found.first}, "
+        f"{found.only_second:,} only in {found.second}"
+    )
+    click.echo(f"  cosine: mean {found.mean:.6f}")
+    for percent, cosine in found.percentiles.items():
+        click.echo(f"  {percent:>3}% of the texts at most {cosine:.6f}")
+    click.echo(f"  largest difference of two values: {found.max_difference:.6g}")
+
+
+def _tables(store: str, name: str | None) -> "Iterator[FeatureTable]":
+    """The feature set of a name, or all of a store."""
+    from ..store import Store
+
+    for one in [name] if name else Store(store).feature_sets():
+        yield Store(store).open(one)
 
 
 def _summary(table: "FeatureTable") -> dict[str, Any]:

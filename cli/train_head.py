@@ -16,6 +16,7 @@ from .train_options import config_of, grid_of, training_rows
 from .values import backend_values, find_local_modules
 
 if TYPE_CHECKING:
+    from ..engine import Encoder
     from ..store import FeatureSpec, FeatureTable, Source
 
 
@@ -194,6 +195,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     if build:
         _build(table, sources, values)
         table.refresh()
+    elif values["verify_model"]:
+        _encoder(table, values)
     options: dict[str, Any] = {
         "valid": valid,
         "label_column": values["label_columns"],
@@ -235,11 +238,18 @@ def _use(table: "FeatureTable", parts: str | None) -> "FeatureSpec | None":
 
 
 def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any]) -> None:
-    from ..engine import build_features, load_encoder_of
+    from ..engine import build_features
     from .build_features import summary_text
 
-    encoder = load_encoder_of(table.spec, **backend_values(values), say=note)
+    encoder = _encoder(table, values)
     for source in sources:
         with progress_bar("encoding") as progress:
             summary = build_features(source, values["store"], encoder, name=table.name, progress=progress)
         note(summary_text(summary, values["store"]))
+
+
+def _encoder(table: "FeatureTable", values: dict[str, Any]) -> "Encoder":
+    """The encoder of the features. Raises ModelError where its model is another one now."""
+    from ..engine import load_encoder_of
+
+    return load_encoder_of(table.spec, **backend_values(values), say=note)

@@ -14,7 +14,8 @@ from .progress import note
 
 if TYPE_CHECKING:
     from ..engine import Encoder, Head
-    from ..store import FeatureSpec, Setting, Source
+    from ..engine.encode.asked import AskedSetting
+    from ..store import FeatureSpec, Source
 
 
 def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
@@ -26,7 +27,8 @@ def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
     from ..engine.classifier import load_classifier as load
 
     find_local_modules()
-    return load(values["head"] or values["model"]), values["model"] if values["head"] else None
+    head = load(values["head"] or values["model"], verify_model=values["verify_model"])
+    return head, values["model"] if values["head"] else None
 
 
 def load_classifiers(values: dict[str, Any], column_prefix: str) -> "tuple[dict[str, Head], str | None]":
@@ -49,7 +51,7 @@ def load_classifiers(values: dict[str, Any], column_prefix: str) -> "tuple[dict[
         prefix = f"{column_prefix}{name}_" if len(folders) > 1 else column_prefix
         if prefix in found:
             raise SourceError(f"two heads are called '{name}'; name them: --head a={folder}")
-        found[prefix] = load(folder)
+        found[prefix] = load(folder, verify_model=values["verify_model"])
     return found, values["models"][0] if values["heads"] and values["models"] else None
 
 
@@ -94,17 +96,18 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
     return Source(files, **{name: values[name] for name in names} | changes)
 
 
-def setting_values(values: dict[str, Any]) -> "Setting":
+def setting_values(values: dict[str, Any]) -> "AskedSetting":
     """The values of `setting_options` that were given, as load_encoder takes them."""
     from ..store import RECIPES, Setting
 
-    given = {name: values[name] for name in Setting.__annotations__ if values.get(name) is not None}
-    return cast("Setting", {**(RECIPES[values["recipe"]] if values["recipe"] else {}), **given})
+    names = (*Setting.__annotations__, "prompt", "normalize")
+    given = {name: values[name] for name in names if values.get(name) is not None}
+    return cast("AskedSetting", {**(RECIPES[values["recipe"]] if values["recipe"] else {}), **given})
 
 
 def backend_values(values: dict[str, Any]) -> dict[str, Any]:
     """The values of `backend_options`, as load_encoder takes them."""
-    return {name: values[name] for name in ("backend", "precision", "device")}
+    return {name: values[name] for name in ("backend", "precision", "device", "verify_model")}
 
 
 def find_local_modules() -> None:

@@ -6,10 +6,14 @@ from .finetune.tuned_files import is_tuned
 from .heads.head import Head
 
 
-def load_classifier(folder: str | Path) -> Head:
-    """Read a head, or a fine-tuned model as a head. Raises HeadError or ModelError for what is neither."""
+def load_classifier(folder: str | Path, *, verify_model: bool = False) -> Head:
+    """Read a head, or a fine-tuned model as a head.
+
+    ``verify_model`` computes the digests of a fine-tuned model's files anew. Raises HeadError or
+    ModelError for what is neither a head nor a model.
+    """
     if not is_tuned(folder):
         return Head.load(folder)
     from .finetune.tuned import tuned_head
 
-    return tuned_head(Path(folder))
+    return tuned_head(Path(folder), verify_model=verify_model)

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
 from .backends.onnx_file import Export, OnTop, export_graph
-from .encode.checkpoint import Checkpoint
+from .encode.asked import AskedSetting
+from .encode.checkpoint import Checkpoint, checkpoint_of
 from .heads.head import Head
 
 
@@ -26,21 +28,29 @@ class _Outputs(torch.nn.Module):
 
 
 def export_onnx(
-    checkpoint: Checkpoint,
+    model: Checkpoint | str | Path,
     path: str | Path,
     *,
     head: Head | None = None,
     precision: str = "fp32",
     target: str = "any",
+    **setting: Unpack[AskedSetting],
 ) -> Export:
     """Write an encoder, or with ``head`` a head and its encoder, as one graph.
 
-    For the inputs, ``precision`` and ``target`` see :func:`engine.backends.onnx_file.export_graph`. The
-    output of a head is ``probabilities`` float32 [rows, labels], in the order of the labels in the file's
-    metadata, or a regression's ``predictions`` float32 [rows]. Raises SpecError where the head takes other
-    features than the checkpoint gives, and ModelError as ``export_graph`` does.
+    ``model`` is a checkpoint, or a name or folder as :func:`engine.backends.load.load_encoder` takes it, with
+    ``setting``. With a head, the setting is that of the head's features unless it is given. For the inputs,
+    ``precision`` and ``target`` see :func:`engine.backends.onnx_file.export_graph`. The output of a head is
+    ``probabilities`` float32 [rows, labels], in the order of the labels in the file's metadata, or a
+    regression's ``predictions`` float32 [rows]. Raises SpecError where the head takes other features than
+    the checkpoint gives, and ModelError as ``export_graph`` does.
     """
     on_top = None
+    if isinstance(model, Checkpoint):
+        checkpoint = model
+    else:
+        asked = setting if setting or head is None else AskedSetting(**head.spec.setting)
+        checkpoint = checkpoint_of(model, **asked)
     if head is not None:
         head.require(checkpoint.spec)
         on_top = OnTop(

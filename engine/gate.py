@@ -9,13 +9,14 @@ from typing import Unpack
 
 import numpy as np
 
-from ..store import ModelError, Setting, Source, Store
+from ..store import ModelError, Source, Store
 from ..store.files import replaced_folder, require_replaceable
 from .backends.candidates import Candidate
 from .backends.choice import measure_all
 from .backends.int8 import RECIPES, Recipe, quantize, require_packages
 from .backends.load import encoder_of
 from .backends.measure import measure_int8, sample_of
+from .encode.asked import AskedSetting
 from .encode.build import build_features
 from .encode.checkpoint import checkpoint_of
 from .encode.encoder import Encoder
@@ -69,19 +70,21 @@ def judge_int8(
     label_column: str = "label",
     config: TrainConfig | None = None,
     recipes: Sequence[Recipe] = RECIPES,
+    verify_model: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    **setting: Unpack[Setting],
+    **setting: Unpack[AskedSetting],
 ) -> Judged:
     """Quantize ``model`` on texts of ``train``, and keep it in ``output`` if a head on its features is as
     good.
 
     Recipes are tried in order until one passes; ``output`` is not touched if none does. All texts
-    are encoded once in full precision and once for each recipe, in a temporary store. Raises
-    ModelError where NNCF or OpenVINO is missing.
+    are encoded once in full precision and once for each recipe, in a temporary store.
+    ``verify_model`` computes the digests of the model's files anew. Raises ModelError where NNCF or
+    OpenVINO is missing.
     """
     require_replaceable(Path(output), INT8_RECORD, ModelError, "an int8 model")
     require_packages()
-    checkpoint = checkpoint_of(model, **setting)
+    checkpoint = checkpoint_of(model, verify_model=verify_model, say=say, **setting)
     if checkpoint.spec.precision == "int8":
         raise ModelError(f"model '{model}' is quantized already")
     sample = sample_of(checkpoint, train)
@@ -106,7 +109,7 @@ def judge_int8(
             say(f"quantizing: {recipe.name} …")
             folder = Path(work, "model")
             quantize(checkpoint, sample, recipe, folder)
-            quantized = checkpoint_of(str(folder), **setting)
+            quantized = checkpoint_of(str(folder), **checkpoint.spec.setting)
             figures = measure_int8(quantized, checkpoint, sample)
             say("encoding in int8 …")
             judgements.append(Judgement(recipe.name, accuracy_full, accuracy(encoder_of(quantized)), figures))

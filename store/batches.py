@@ -19,7 +19,7 @@ import numpy as np
 from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
-from .orders import block_shuffle, epoch_order, rank_share
+from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
 from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
@@ -54,7 +54,7 @@ class PlannedFeatures:
         self.spec, self.rows = use or spec, len(locations)
         self.mode = batches or _mode_for(self.rows * self.spec.row_bytes)
         self._shards, self._locations = MappedFeatures(shards, spec, use), locations
-        self._arguments = list(shards), spec, locations
+        self._arguments = shards, spec, locations
         self._asked = batches
         self._block_rows = max(1, BLOCK_BYTES // self.spec.row_bytes)
         self._buffer_rows = max(1, BUFFER_BYTES // 2 // self.spec.row_bytes)
@@ -213,12 +213,11 @@ class PlannedFeatures:
 
     def _by_place(self) -> np.ndarray:
         """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
-        return np.argsort(self._locations, kind="stable").astype(
-            np.uint32 if self.rows < 1 << 32 else np.int64
-        )
+        return sorted_positions(self._locations)
 
     def _load(self) -> np.ndarray:
         held, stored = self._shards.empty(self.rows), self._by_place()
+        self._shards.verify(self._locations)
         for start in range(0, self.rows, self._block_rows):
             positions = stored[start : start + self._block_rows]
             held[positions] = self._read(self._locations[positions])

@@ -6,7 +6,7 @@ from pathlib import Path
 from .errors import StoreError
 from .naming import require_name
 from .spec import FeatureSpec
-from .table import LOG_FOLDER, FeatureTable, has_log, other_files
+from .table import FeatureTable, has_log, has_remains, other_files
 
 
 class Store(os.PathLike[str]):
@@ -57,6 +57,8 @@ class Store(os.PathLike[str]):
         there = f"(it has: {', '.join(names)}); pass one of them with --features"
         if name is None:
             raise StoreError(f"'{self}' has several feature sets {there}")
+        if name not in names and (self.path / name).is_dir():
+            return FeatureTable(self.path / name)  # which says what it is instead
         if name not in names:
             raise StoreError(f"there is no feature set '{name}' in '{self}' {there}")
         return FeatureTable(self.path / name)
@@ -83,8 +85,8 @@ class Store(os.PathLike[str]):
             raise StoreError(
                 f"there is no store at '{self}'; `enc build-features … --store {self}` makes one"
             )
-        folders = (log.parent for log in self.path.glob(f"*/{LOG_FOLDER}"))
-        return sorted(folder.name for folder in folders if has_log(folder) or other_files(folder))
+        folders = [folder for folder in self.path.iterdir() if folder.is_dir()]
+        return sorted(folder.name for folder in folders if has_log(folder) or has_remains(folder))
 
 
 def _is_foreign(entry: Path) -> bool:

@@ -7,7 +7,6 @@ does not fit into it. So the limit begins small, and is raised where DuckDB asks
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from .errors import WorkspaceError
+from .scratch import scratch_folder
 
 T = TypeVar("T")
 BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
@@ -31,7 +31,7 @@ def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
     """
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="enc-", ignore_cleanup_errors=True) as folder,
+            scratch_folder() as folder,
             duckdb.connect(f"{folder}/stage.duckdb") as con,
         ):
             con.execute("SET enable_progress_bar=false")

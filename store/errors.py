@@ -3,6 +3,8 @@
     EncError                 anything a user can mend; the message is one line and names the way out
     ├── SourceError          a file, column, format, filter or query that cannot be read as asked
     ├── StoreError           a folder that is no store, or a feature set that is not there
+    │   ├── DamagedLog       a feature set whose log is missing, or cannot be read
+    │   ├── DamagedShard     a shard that is missing, or is not what was written
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
     ├── WorkspaceError       the memory or the temporary files of a run do not fit where they should
@@ -15,6 +17,8 @@ Exceptions of DuckDB, Delta, Arrow and transformers are translated into these wh
 into enc, with ``from``, so that ``--debug`` still shows where they began.
 """
 
+from pathlib import Path
+
 
 class EncError(Exception):
     """Base of all errors that a user can mend."""
@@ -26,6 +30,25 @@ class SourceError(EncError):
 
 class StoreError(EncError):
     """A folder that is no store, or a feature set that is not in it."""
+
+
+class DamagedLog(StoreError):
+    """A feature set whose log is missing, or cannot be read."""
+
+
+class DamagedShard(StoreError):
+    """A shard that is missing, or is not what was written: the ``problem`` is a verb and its object."""
+
+    def __init__(self, path: str, problem: str):
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        store = Path(self.path).parent.parent
+        return (
+            f"shard {self.path} {self.problem}; run `enc store verify '{store}' --repair`, "
+            "and then enc build-features again"
+        )
 
 
 class SpecError(StoreError):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import EncError
+from .locks import exclusive_lock
 
 
 @contextmanager
@@ -25,14 +27,15 @@ def replaced_file(path: str | Path) -> Iterator[Path]:
     new = _beside(path)
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield new
-            sync(new)
-            new.replace(path)
-            sync(path.parent)
-        finally:
-            with suppress(OSError):
-                new.unlink(missing_ok=True)
+        with _owned(new, path):
+            try:
+                yield new
+                sync(new)
+                new.replace(path)
+                sync(path.parent)
+            finally:
+                with suppress(OSError):
+                    new.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -45,16 +48,17 @@ def replaced_folder(folder: str | Path) -> Iterator[Path]:
     folder = Path(folder)
     new = _beside(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new.mkdir()
-    try:
-        yield new
-        for path in sorted(new.rglob("*")):
-            sync(path)
-        _move_in_place(new, folder)
-        sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
+    with _owned(new, folder):
+        new.mkdir()
+        try:
+            yield new
+            for path in sorted(new.rglob("*")):
+                sync(path)
+            _move_in_place(new, folder)
+            sync(folder.parent)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -102,9 +106,58 @@ def require_writable(folder: str | Path, error: type[EncError]) -> None:
         raise error(f"'{folder}' cannot be written ({reason}); choose another folder") from problem
 
 
+@contextmanager
+def _owned(new: Path, path: Path) -> Iterator[None]:
+    """During a block, a lock beside a new file or folder tells that its owner lives.
+
+    What killed processes left of ``path`` is removed first.
+    """
+    _clear_left(path)
+    lock_file, lock = _lock_file(new), None
+    try:
+        # Where there are no locks, nothing is cleared; where nothing can be written, the block will say so.
+        with suppress(OSError):
+            lock = exclusive_lock(lock_file, create=True)
+        yield
+    finally:
+        with suppress(OSError):
+            lock_file.unlink(missing_ok=True)
+        if lock:
+            lock.release()
+
+
+def _clear_left(path: Path) -> None:
+    """Remove what killed processes left that were about to replace a file or folder."""
+    name = f"{re.escape(_stem(path))}-[0-9a-f]{{32}}{re.escape(_suffix(path))}"
+    pattern = re.compile(rf"\.{name}\.lock")
+    with os.scandir(path.parent) as entries:
+        left = [path.with_name(entry.name) for entry in entries if pattern.fullmatch(entry.name)]
+    for lock_file in left:
+        try:
+            lock = exclusive_lock(lock_file)
+            if lock:
+                _remove(lock_file.with_name(lock_file.name.removesuffix(".lock")))
+                lock_file.unlink(missing_ok=True)
+                lock.release()
+        except OSError:  # it is gone, or nothing can be removed here
+            continue
+
+
+def _lock_file(new: Path) -> Path:
+    return new.with_name(f"{new.name}.lock")
+
+
+def _stem(path: Path) -> str:
+    return path.stem[:32]
+
+
+def _suffix(path: Path) -> str:
+    return path.suffix[:16]
+
+
 def _beside(path: Path) -> Path:
     """A name in the same folder that no other thread, process or machine uses, and that is not too long."""
-    return path.with_name(f".{path.stem[:32]}-{uuid.uuid4().hex}{path.suffix[:16]}")
+    return path.with_name(f".{_stem(path)}-{uuid.uuid4().hex}{_suffix(path)}")
 
 
 def _move_in_place(new: Path, folder: Path) -> None:

@@ -31,9 +31,10 @@ def bad_lines(con: duckdb.DuckDBPyConnection, scan: Scan, rows: int) -> pa.Table
         is_all = not bad.num_rows and rows + _line_ends_in_fields(con, scan) == lines
         return bad if is_all else None
     if len(scan.columns) > 1:  # else a line with nothing on it is a row, of a null
-        blank = [line for line in facts.blank_lines if line > scan.header_lines]
-        empty = [{"row": line - scan.header_lines, "line": line, "reason": LINE_IS_EMPTY} for line in blank]
-        bad = pa.concat_tables([bad, pa.Table.from_pylist(empty, _BAD_LINES)]).sort_by("line")
+        blank = facts.blank_lines[facts.blank_lines > scan.header_lines]
+        reasons = pa.repeat(LINE_IS_EMPTY, len(blank))
+        empty = pa.table([pa.array(blank - scan.header_lines), pa.array(blank), reasons], schema=_BAD_LINES)
+        bad = pa.concat_tables([bad, empty]).sort_by("line")
         lines -= facts.blank_at_end
     return bad if rows + bad.num_rows == lines else None
 

@@ -1,12 +1,15 @@
 """Which rows of a stage have features, where these are, and which texts have none.
 
 One join of all keys would need 50 to 70 bytes a row. So keys are put into ranges, and compared range by
-range: memory is about 50 MB for any number of rows and stored features, and 9 bytes a row for what is found.
+range: memory is about 50 MB for any number of rows and stored features, and a byte a row. The locations that
+are found take up 8 bytes a row of a file.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -29,7 +32,10 @@ class Lookup:
     """What the shards hold of a stage's texts. Arrays are by the rows' ``id``, from 0."""
 
     locations: np.ndarray
-    """int64 [ids]: where each row's features are; NOWHERE if there are none, or the row cannot be used."""
+    """int64 [ids]: where each row's features are; NOWHERE if there are none, or the row cannot be used.
+
+    The array is in a file of the workspace, which the system may put out of memory at any time.
+    """
     is_first_missing: np.ndarray
     """bool [ids]: whether the row is the first with a text that has no features."""
     distinct: int
@@ -45,19 +51,23 @@ class Lookup:
             stop = start + _CHUNK_IDS
             if not self.is_first_missing[start:stop].any():
                 continue
-            for batch in con.sql(plan.texts_sql(stage.name, start, stop)).to_arrow_reader(rows):
+            for batch in con.sql(_texts_sql(stage, start, stop)).to_arrow_reader(rows):
                 yield batch.filter(pa.array(self.is_first_missing[batch.column("id").to_numpy()]))
+
+
+def _texts_sql(stage: Stage, start: int, stop: int) -> str:
+    return plan.rows_sql(stage.name, "id, key, text, pair", f"id >= {start} AND id < {stop}")
 
 
 def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
     """Look for the features of a stage's texts in the shards of a feature table."""
     stored = count(stage.con, f"({plan.shard_keys_sql(shards)})") if shards else 0
-    found = Lookup(np.full(stage.ids, NOWHERE, np.int64), np.zeros(stage.ids, np.bool_), 0, 0)
-    distinct = missing = 0
     folder, keys = folder_of(stage.con), stage.rows + stored
+    found = Lookup(_nowhere(folder, stage.ids), np.zeros(stage.ids, np.bool_), 0, 0)
+    distinct = missing = 0
     with closing(KeyRanges(folder, keys)) as wanted, closing(KeyRanges(folder, keys)) as known:
         sieve = _Sieve(stage.rows)
-        for words, ids in _keys(stage.con, plan.stage_keys_sql(stage.name)):
+        for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
             wanted.add(words, ids)
             sieve.add(words)
         if shards:
@@ -68,6 +78,16 @@ def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
             texts, absent = _match(wanted.range(number), known.range(number), found)
             distinct, missing = distinct + texts, missing + absent
     return Lookup(found.locations, found.is_first_missing, distinct, missing)
+
+
+def _nowhere(folder: Path, ids: int) -> np.ndarray:
+    """An array in a file, int64 [ids], of nothing but NOWHERE."""
+    if not ids:
+        return np.empty(0, np.int64)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        places = np.memmap(file, np.int64, "w+", shape=(ids,))
+    places[:] = NOWHERE
+    return places
 
 
 def _keys(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:

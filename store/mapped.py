@@ -2,7 +2,9 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -13,16 +15,19 @@ from .locations import ROW_BITS, ROW_MASK
 from .shard import Shard, at_every_byte, row_pieces
 from .spec import FeatureSpec
 
+_THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
+
 
 class MappedFeatures:
     """Random access to the feature rows of a list of shards, opened when first touched.
 
-    ``use`` is a part of the stored setting: features have its shape, and only its bytes are touched.
+    A row group is verified (:meth:`Shard.verify`) before a row of it is first served. ``use`` is a part of
+    the stored setting: features have its shape, and only its bytes are served.
     """
 
     def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
         self.spec = use or spec
-        self._paths, self._stored = list(shards), spec
+        self._paths, self._stored = shards, spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
         if len(self.spec.shape) == 2 and len(self._pieces) == 1:
@@ -33,6 +38,8 @@ class MappedFeatures:
         self._shards: dict[int, Shard] = {}
         self._maps: dict[int, pa.Buffer] = {}
         self._is_mapped = np.zeros(len(self._paths), bool)
+        self._groups: list[tuple[Shard, int]] = []
+        self._all_sound = False
 
     def take(self, locations: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
@@ -54,6 +61,10 @@ class MappedFeatures:
             raise StoreError(
                 "the plan has rows that the shards have not; make it anew from the table's shards"
             )
+        if not self._all_sound:
+            touched = np.zeros(len(self._groups), bool)
+            touched[group] = True
+            self._verify(np.flatnonzero(touched).tolist())
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
 
     def gather(self, offsets: np.ndarray) -> np.ndarray:
@@ -73,9 +84,26 @@ class MappedFeatures:
         """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
         numbers = locations >> ROW_BITS
         pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
-        for begin, end in pairwise([0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]):
-            if begin < end:
-                self._shard(int(numbers[begin])).read(locations[begin:end] & ROW_MASK, pieces[begin:end])
+        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+        runs = [
+            (self._shard(int(numbers[begin])), locations[begin:end] & ROW_MASK, pieces[begin:end])
+            for begin, end in pairwise(bounds)
+            if begin < end
+        ]
+        verify_groups((shard, np.unique(shard.groups_of(rows))) for shard, rows, _ in runs)
+        for shard, rows, target in runs:
+            shard.read(rows, target)
+
+    def verify(self, locations: np.ndarray) -> None:
+        """Verify the row groups of all locations now, several at a time."""
+        numbers = locations >> ROW_BITS
+        order = np.argsort(numbers, kind="stable")
+        found, begins = np.unique(numbers[order], return_index=True)
+        rows = np.split(locations[order] & ROW_MASK, begins[1:])
+        shards = [self._shard(number) for number in found.tolist()]
+        verify_groups(
+            (shard, np.unique(shard.groups_of(some))) for shard, some in zip(shards, rows, strict=False)
+        )
 
     def empty(self, rows: int) -> np.ndarray:
         """Room for features of so many rows."""
@@ -106,3 +134,23 @@ class MappedFeatures:
         )
         self._bytes = np.concatenate([data.address - base + shard.first_bytes for _, shard, data in maps])
         self._is_mapped[numbers] = True
+        self._groups = [(shard, group) for _, shard, _ in maps for group in range(len(shard.first_rows))]
+        self._all_sound = all(shard.sound.all() for _, shard, _ in maps)
+
+    def _verify(self, groups: list[int]) -> None:
+        """Verify row groups, numbered over all mapped shards."""
+        chosen = [self._groups[group] for group in groups]
+        verify_groups((shard, np.array([group])) for shard, group in chosen)
+        self._all_sound = all(shard.sound.all() for shard in self._shards.values())
+
+
+def verify_groups(groups: Iterable[tuple[Shard, np.ndarray]]) -> None:
+    """Verify row groups of shards, several at a time; those that are verified cost nothing."""
+    waiting = [(shard, g) for shard, some in groups for g in some[~shard.sound[some]].tolist()]
+    if len(waiting) < 2:
+        for shard, group in waiting:
+            shard.verify(group)
+        return
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "enc-verify") as threads:
+        for _ in threads.map(lambda one: one[0].verify(one[1]), waiting):
+            pass

@@ -25,7 +25,8 @@ def default_name(spec: FeatureSpec, model_layers: int) -> str:
     if recipe := _recipe(spec):
         parts = [model, recipe, *layers]
     else:
-        parts = [model, *spec.pooling, *layers, str(spec.max_length), *_unusual(spec)]
+        steps = [step.partition(":")[0] for step in spec.after_pooling]
+        parts = [model, *spec.pooling, *steps, *layers, str(spec.max_length), *_unusual(spec)]
     if spec.prefix:
         parts.append(re.sub(r"\W+", "", spec.prefix) or "prefix")
     if spec.precision != "full":
@@ -49,6 +50,7 @@ def _unusual(spec: FeatureSpec) -> list[str]:
         "bare": not spec.special_tokens,
         "left": spec.padding_side == "left",
         "unmasked": not spec.attention_mask,
+        "lowercase": spec.lowercase,
     }
     return [name for name, unusual in parts.items() if unusual]
 

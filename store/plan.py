@@ -6,6 +6,8 @@ from pathlib import Path
 
 from .locations import ROW_BITS
 
+_LOCATION = f"((file_index::BIGINT << {ROW_BITS}) | file_row_number::BIGINT)"
+
 
 def quoted(name: str) -> str:
     """A SQL identifier."""
@@ -27,14 +29,35 @@ def escaped(path: str) -> str:
     return re.sub(r"[*?[]", r"[\g<0>]", path)
 
 
+def shards_sql(shards: Sequence[str]) -> str:
+    """All rows of the shards, with the position of the file and the row in it."""
+    # A folder called key=1 would otherwise add a column, or replace one.
+    return f"read_parquet([{', '.join(map(exact_path, shards))}], hive_partitioning=false)"
+
+
 def shard_keys_sql(shards: Sequence[str]) -> str:
     """``key, location`` of all features in the shards."""
-    location = f"(file_index::BIGINT << {ROW_BITS}) | file_row_number::BIGINT AS location"
-    # A folder called key=1 would otherwise add a column, or replace one.
-    return (
-        f"SELECT key, {location} FROM read_parquet([{', '.join(map(exact_path, shards))}], "
-        "hive_partitioning=false)"
-    )
+    return f"SELECT key, {_LOCATION} AS location FROM {shards_sql(shards)}"
+
+
+def doubles_sql(shards: Sequence[str], condition: str = "true") -> str:
+    """``location`` of the rows, of those for which a condition holds, whose key an earlier row has."""
+    rows = f"SELECT key, {_LOCATION} AS location FROM {shards_sql(shards)} WHERE {condition}"
+    firsts = f"SELECT key, min(location) AS first FROM ({rows}) GROUP BY key HAVING count(*) > 1"
+    return f"SELECT location FROM ({rows}) JOIN ({firsts}) USING (key) WHERE location > first"
+
+
+def locations_sql(shards: Sequence[str], condition: str = "true") -> str:
+    """``key, location`` of the keys for which a condition holds, one row per key."""
+    if not shards:
+        return "SELECT NULL::BLOB AS key, NULL::BIGINT AS location WHERE false"
+    rows = f"FROM {shards_sql(shards)} WHERE {condition}"
+    return f"SELECT key, min({_LOCATION}) AS location {rows} GROUP BY key"
+
+
+def holding_sql(shards: Sequence[str], keys: str) -> str:
+    """``location`` of the rows whose key is in a table of keys."""
+    return f"SELECT {_LOCATION} AS location FROM {shards_sql(shards)} SEMI JOIN {keys} USING (key)"
 
 
 def key_sql(text: str, pair: str | None = None) -> str:
@@ -48,22 +71,12 @@ def key_sql(text: str, pair: str | None = None) -> str:
     return f"unhex(sha256('p' || strlen({text}) || ':' || {text} || {pair}))"
 
 
-def stage_keys_sql(stage: str) -> str:
-    """``key, id`` of a stage's usable rows, in the source's order."""
-    return f"SELECT key, id FROM {stage} WHERE key IS NOT NULL"
-
-
-def texts_sql(stage: str, start: int, stop: int) -> str:
-    """``id, key, text, pair`` of a stage's usable rows with ids from ``start`` to before ``stop``."""
-    return f"SELECT id, key, text, pair FROM {stage} WHERE key IS NOT NULL AND id >= {start} AND id < {stop}"
-
-
-def labelled_sql(stage: str, columns: str, condition: str = "true") -> str:
-    """Columns of a stage's usable rows with a label for which a condition holds, in the source's order.
+def rows_sql(stage: str, columns: str, condition: str) -> str:
+    """Columns of a stage's usable rows for which a condition holds, in the source's order.
 
     A table that is read alone is read in the order in which it was filled, and needs no sorting.
     """
-    return f"SELECT {columns} FROM {stage} WHERE key IS NOT NULL AND label IS NOT NULL AND ({condition})"
+    return f"SELECT {columns} FROM {stage} WHERE key IS NOT NULL AND ({condition})"
 
 
 def fingerprint_sql(stage: str) -> str:

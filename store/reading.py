@@ -47,6 +47,8 @@ class Scan:
     header_lines: int = 0
     text_file: TextFile | None = None
     """Facts of a file of lines."""
+    is_tolerant: bool = False
+    """Whether our own reader had to read it: DuckDB's did not account for every line."""
 
     @property
     def is_delimited(self) -> bool:

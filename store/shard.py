@@ -7,8 +7,10 @@ reader opens the file.
 Source: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
+import errno
 import math
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -17,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import StoreError
+from .errors import DamagedShard, StoreError, WorkspaceError
 from .files import named_errors, sync
+from .pages import Page, checksum_of, only_page
+from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
 
 KEY_BYTES = 32
@@ -26,7 +30,10 @@ ROW_GROUP_BYTES = 8 << 20  # small enough to buffer while writing, large enough 
 ROW_GROUP_ROWS = 16384  # of narrow features, whose keys would weigh more
 READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
 GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
+COLUMNS = ("key", "n_tokens", "truncated", "features")
 _ONE_PAGE = (1 << 31) - 1  # page limits that no row group reaches
+_SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
+"""Which row groups of a file this process has verified, by the file's name and identity."""
 
 
 def shard_schema(spec: FeatureSpec) -> pa.Schema:
@@ -77,6 +84,8 @@ class ShardWriter:
                 f"features have shape {features.shape}, the setting wants {(rows, *self._spec.shape)}"
             )
         block = np.ascontiguousarray(features, dtype=self._spec.numpy_dtype)
+        if not is_finite(block):
+            raise StoreError(f"features for '{self.path}' are not finite; nothing of them is stored")
         columns = [
             keys.cast(pa.binary(KEY_BYTES)),
             pa.array(n_tokens, pa.int32()),
@@ -125,38 +134,85 @@ class Shard:
     ``use`` is a setting with some of the stored layers or poolings: a row is then several equal
     ``pieces`` of the file, by offset in the row, else one. A file that another tool has rewritten
     (compressed, split into pages) is first decoded, once, to an unnamed file in the temporary
-    folder: slower, the same answer.
+    folder: slower, the same answer. Raises DamagedShard for a file that is not what was written; what
+    lies in its row groups is looked at by :meth:`verify`.
     """
 
     def __init__(self, path: str | Path, spec: FeatureSpec, use: FeatureSpec | None = None):
-        self.path, self._width = str(path), spec.row_bytes
+        self.path, self._width, self._number_type = str(path), spec.row_bytes, spec.numpy_dtype
         self.pieces, self._piece_type = row_pieces(spec, use or spec)
-        try:
-            metadata = pq.read_metadata(self.path)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"shard {self.path} cannot be read: {error}") from error
-        groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-        sizes = np.array([g.num_rows for g in groups], dtype=np.int64)
-        self.rows = int(sizes.sum())
-        column = metadata.schema.to_arrow_schema().get_field_index("features")
-        if column < 0:
-            raise StoreError(f"shard {self.path} has no column 'features'")
-        pages = (
-            _plain_pages(self.path, [g.column(column) for g in groups], sizes * self._width)
-            if self.rows
-            else None
-        )
-        self.plain = pages is not None
-        if pages is None:
-            self._decoded = _decode(self.path, self._width)
-            self._data, pages, sizes = (
-                f"/dev/fd/{self._decoded.fileno()}",
-                np.zeros(1, np.int64),
-                np.array([self.rows]),
-            )
-        else:
-            self._data = self.path
-        self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, pages
+        with opened(self.path) as descriptor:
+            metadata = read_footer(self.path, descriptor)
+            groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
+            sizes = np.array([g.num_rows for g in groups], dtype=np.int64)
+            self.rows = int(sizes.sum())
+            columns = [metadata.schema.to_arrow_schema().get_field_index(name) for name in COLUMNS]
+            if columns[-1] < 0:
+                raise DamagedShard(self.path, "has no column 'features'")
+            self._pages = [
+                [only_page(descriptor, group.column(c)) for c in columns if c >= 0] for group in groups
+            ]
+            is_fixed = all(g.column(columns[-1]).physical_type == "FIXED_LEN_BYTE_ARRAY" for g in groups)
+            self._identity = (self.path, *identity(descriptor))
+        blocks = [pages[-1] for pages in self._pages]
+        starts = [
+            block.start
+            for block, rows in zip(blocks, sizes.tolist(), strict=True)
+            if is_fixed and block is not None and block.size == rows * self._width
+        ]
+        self.plain = len(starts) == len(groups) and self.rows > 0
+        self._data = self.path
+        if self.rows and is_finished_name(Path(self.path).name) and not self.has_checksums:
+            raise DamagedShard(self.path, "is damaged: its pages are not what was written")
+        if not self.plain:
+            self._decoded = _decode(self.path, spec, self.rows)
+            self._data, self._pages = f"/dev/fd/{self._decoded.fileno()}", []
+            starts, sizes = [0], np.array([self.rows])
+        self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, np.array(starts, np.int64)
+        self._sound = _SOUND.setdefault(self._identity, np.full(len(starts), not self.plain))
+
+    @property
+    def sound(self) -> np.ndarray:
+        """Which row groups this process has verified, bool [row groups]."""
+        return self._sound
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether all of the shard's pages can be compared with checksums here."""
+        pages = [page for group in self._pages for page in group]
+        return self.plain and all(p is not None and p.checksum is not None and p.is_own for p in pages)
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray:
+        """Row groups int64 [n] of rows int64 [n]."""
+        return np.searchsorted(self.first_rows, rows, side="right") - 1
+
+    def verify(self, group: int) -> None:
+        """Compare a row group's bytes with their checksums, and look for features that are not finite.
+
+        Files of tools that write no checksums have nothing to compare with. Raises DamagedShard. A row
+        group is read once in a process.
+        """
+        if self._sound[group]:
+            return
+        with opened(self.path) as descriptor:
+            *others, features = self._pages[group]
+            for page in others:
+                if page is not None and page.checksum is not None:
+                    self._compare(descriptor, page, group, None)
+            if features is not None:
+                self._compare(descriptor, features, group, self._require_finite)
+        self._sound[group] = True
+
+    def _compare(
+        self, descriptor: int, page: Page, group: int, look: Callable[[memoryview], None] | None
+    ) -> None:
+        found = checksum_of(descriptor, page.start, page.size, self.path, look)
+        if page.checksum not in (None, found):
+            raise DamagedShard(self.path, f"is damaged: row group {group} is not what was written")
+
+    def _require_finite(self, part: memoryview) -> None:
+        if not is_finite(np.frombuffer(part, self._number_type)):
+            raise DamagedShard(self.path, "has features that are not finite")
 
     def map(self) -> pa.Buffer:
         """The file as memory. It keeps no file descriptor, so that a table may have any number of shards."""
@@ -170,7 +226,7 @@ class Shard:
         """
         if not len(rows):
             return
-        group = np.searchsorted(self.first_rows, rows, side="right") - 1
+        group = self.groups_of(rows)
         row_bytes = self.first_bytes[group] + (rows - self.first_rows[group]) * self._width
         offsets, out = (row_bytes[:, None] + self.pieces).reshape(-1), out.reshape(-1)
         width = self._piece_type.itemsize
@@ -190,16 +246,13 @@ class Shard:
                     target = out[begin:end] if whole else np.empty(stop - start, np.uint8)
                     file.seek(start)
                     if file.readinto(target.view(np.uint8).data) < stop - start:
-                        raise StoreError(
-                            f"shard {self.path} ends before its rows do; "
-                            "restore it, or build the features again"
-                        )
+                        raise DamagedShard(self.path, "ends before its rows do")
                     if not whole:
                         out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[
                             offsets[begin:end] - start
                         ]
         except OSError as error:
-            raise StoreError(f"shard {self.path} cannot be read: {error}") from error
+            raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error
 
 
 def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
@@ -216,61 +269,44 @@ def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtyp
     return (vectors[:, None] + in_vector).reshape(-1) * item, np.dtype((np.void, width * item))
 
 
+def is_finite(numbers: np.ndarray) -> bool:
+    """Whether all float16 or float32 numbers are finite."""
+    # A number is not finite when its exponent has all bits set; float16 has no instructions of its own.
+    bits, exponent = (np.uint16, 0x7C00) if numbers.dtype.itemsize == 2 else (np.uint32, 0x7F800000)
+    return not bool(((numbers.view(bits) & bits(exponent)) == exponent).any())
+
+
 def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
     """Overlapping values, one at every byte offset: one gather serves rows anywhere in a buffer."""
     return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
 
 
-def _plain_pages(path: str, chunks: list[Any], sizes: np.ndarray) -> np.ndarray | None:
-    """Byte offsets int64 [row groups] of the values in the file; None if they do not lie there as such."""
-    if not all(_is_plain(chunk) for chunk in chunks):
-        return None
-    headers = np.array([chunk.data_page_offset for chunk in chunks], dtype=np.int64)
-    pages = headers + [chunk.total_compressed_size for chunk in chunks] - sizes
-    with open(path, "rb") as file:
-        for header, page, size in zip(headers.tolist(), pages.tolist(), sizes.tolist(), strict=True):
-            file.seek(header)
-            if page <= header or _page_size(file.read(min(page - header, 64))) != size:
-                return None
-    return pages
-
-
-def _is_plain(chunk: Any) -> bool:
-    return (
-        chunk.physical_type == "FIXED_LEN_BYTE_ARRAY"
-        and chunk.compression == "UNCOMPRESSED"
-        and not chunk.has_dictionary_page
-        and set(chunk.encodings) <= {"PLAIN", "RLE"}
-    )
-
-
-def _page_size(header: bytes) -> int:
-    """Size in bytes of a page: the second i32 field of its Thrift compact header; -1 if there is none."""
-    position, values = 0, []
-    for _ in range(2):
-        if position >= len(header) or header[position] != 0x15:  # next field, type i32
-            return -1
-        position, value, shift = position + 1, 0, 0
-        while position < len(header):
-            byte = header[position]
-            position, value, shift = position + 1, value | (byte & 0x7F) << shift, shift + 7
-            if byte < 0x80:
-                break
-        values.append((value >> 1) ^ -(value & 1))  # zigzag
-    return values[1]
-
-
-def _decode(path: str, width: int) -> IO[bytes]:
+def _decode(path: str, spec: FeatureSpec, rows: int) -> IO[bytes]:
     """The features of a shard of any layout, as plain rows in an unnamed temporary file."""
+    width = spec.row_bytes
     file = tempfile.TemporaryFile(prefix="enc-")  # noqa: SIM115 - lives as long as the shard
     try:
-        with pq.ParquetFile(path) as shard:
+        with pq.ParquetFile(path, page_checksum_verification=True) as shard:
             for batch in shard.iter_batches(batch_size=max(1, READ_BYTES // width), columns=["features"]):
-                rows = batch.column(0).cast(pa.binary(width))
-                if len(rows):
-                    file.write(rows.buffers()[1][rows.offset * width : (rows.offset + len(rows)) * width])
+                column = batch.column(0).cast(pa.binary(width))
+                if len(column):
+                    begin, end = column.offset * width, (column.offset + len(column)) * width
+                    block = column.buffers()[1][begin:end]
+                    if not is_finite(np.frombuffer(block, spec.numpy_dtype)):
+                        raise DamagedShard(path, "has features that are not finite")
+                    file.write(block)
         file.flush()
+        if file.tell() != rows * width:
+            raise DamagedShard(path, f"is damaged: it has not the {rows:,} rows of its footer")
     except pa.ArrowInvalid as error:
         file.close()
-        raise StoreError(f"shard {path} has features of another width than {width} bytes") from error
+        raise DamagedShard(path, f"has features of another width than {width} bytes") from error
+    except (OSError, pa.ArrowException) as error:
+        file.close()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise WorkspaceError(
+                "a shard of another tool's layout is decoded to the temporary folder, which is full; free "
+                "some space, set TMPDIR to another folder, or run enc store compact"
+            ) from error
+        raise DamagedShard(path, f"is damaged: {reason(error)}") from error
     return file

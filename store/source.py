@@ -64,16 +64,17 @@ class Source:
     @property
     def title(self) -> str:
         """How messages name this source."""
-        return "the query" if self.query else " ".join(map(str, self._names))
+        return "the query" if self.query else " ".join(map(str, self.names))
 
     @property
     def arguments(self) -> str:
         """How a command line names this source."""
         query = [f'--query "{self.query}"'] if self.query else []
-        return " ".join([*self._names, *query])
+        return " ".join([*self.names, *query])
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
+        """Files or globs, as they were given."""
         return tuple(map(str, self.paths)) if not isinstance(self.paths, (str, Path)) else (str(self.paths),)
 
     def files(self) -> list[str]:
@@ -82,7 +83,7 @@ class Source:
         Raises SourceError for one that is not there.
         """
         found: dict[str, None] = {}
-        for name in self._names:
+        for name in self.names:
             path = Path(name)
             if path.is_dir():
                 raise SourceError(f"'{name}' is a folder; name its files, for example '{path / '*.parquet'}'")

@@ -3,16 +3,19 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .errors import SpecError
+from .steps import width_after
 
 if TYPE_CHECKING:
     import numpy as np
 
-POOLINGS = ("cls", "mean", "max", "tokens")
+POOLINGS = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "tokens")
+"""Names of sentence-transformers, and ``tokens`` for features that are not pooled."""
 DTYPES = {"float16": 2, "float32": 4}
 """Stored element types, and their bytes."""
 PRECISIONS = ("full", "int8")
@@ -34,6 +37,8 @@ class Setting(TypedDict, total=False):
     special_tokens: bool
     padding_side: str
     attention_mask: bool
+    after_pooling: Sequence[str]
+    lowercase: bool
 
 
 RECIPES: dict[str, Setting] = {
@@ -71,7 +76,7 @@ class FeatureSpec:
     layers: tuple[int, ...]
     """Encoder layers, 1 the first, in the order in which they are concatenated."""
     pooling: tuple[str, ...]
-    """Any of cls, mean and max, in order of concatenation; or tokens alone."""
+    """Any of POOLINGS but tokens, in order of concatenation; or tokens alone."""
     max_length: int
     """Tokens kept of a text or pair, special tokens included."""
     prefix: str = ""
@@ -96,9 +101,13 @@ class FeatureSpec:
     """``left``: padded on the left to max_length, and cut on the left."""
     attention_mask: bool = True
     """Whether padding is masked. If not, every text is padded to max_length, with token id 0."""
+    after_pooling: tuple[str, ...] = ()
+    """What becomes of the pooled vector, in order: see :mod:`store.steps`."""
+    lowercase: bool = False
+    """Whether texts are put in lower case before the model's own tokenizer reads them."""
 
     def __post_init__(self) -> None:
-        for name in ("layers", "pooling"):
+        for name in ("layers", "pooling", "after_pooling"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for pooling in self.pooling:
             if pooling not in POOLINGS:
@@ -125,6 +134,9 @@ class FeatureSpec:
                 f"max_length is {self.max_length}; it must leave room for special tokens and text"
             )
         self._check_windows()
+        if self.after_pooling and self.pooling == ("tokens",):
+            raise SpecError("normalizing and linear layers follow a pooling; pooling 'tokens' has none")
+        width_after(self.after_pooling, self.hidden_size)
 
     def _check_windows(self) -> None:
         if self.long_text == "truncate":
@@ -146,14 +158,19 @@ class FeatureSpec:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of a row's features: ``[parts * hidden]``; for tokens ``[max_length, layers * hidden]``."""
+        """Shape of a row's features: ``[parts * hidden]``, or what the steps after pooling make of it; for
+        tokens ``[max_length, layers * hidden]``.
+        """
         if self.pooling == ("tokens",):
             return (self.max_length, len(self.layers) * self.hidden_size)
-        return (len(self.parts) * self.hidden_size,)
+        return (width_after(self.after_pooling, len(self.parts) * self.hidden_size),)
 
     @property
     def parts(self) -> tuple[tuple[int, str], ...]:
-        """(layer, pooling) of each ``hidden``-wide slice of the last axis, in stored order."""
+        """(layer, pooling) of each ``hidden``-wide slice of the last axis, in stored order.
+
+        Where steps follow the pooling, it is the order of the slices before these steps.
+        """
         return tuple((layer, pooling) for layer in self.layers for pooling in self.pooling)
 
     def select(
@@ -161,7 +178,8 @@ class FeatureSpec:
     ) -> "FeatureSpec":
         """The setting with only these of its layers and poolings, in the given order; None stands for all.
 
-        Raises SpecError, naming what is not stored and what is.
+        Raises SpecError, naming what is not stored and what is, and for parts of a vector that was
+        normalized or went through a linear layer as a whole.
         """
         wanted = {
             "layer": self.layers if layers is None else tuple(layers),
@@ -175,6 +193,12 @@ class FeatureSpec:
                     f"(they have {_show(tuple(stored))}); "
                     "choose from these, or build a feature set that has it"
                 )
+        if self.after_pooling and (wanted["layer"], wanted["pooling"]) != (self.layers, self.pooling):
+            raise SpecError(
+                "the stored features are whole vectors that were normalized or went through linear layers "
+                f"({_show(self.after_pooling)}), and have no parts; build a feature set with --pooling "
+                f"{_show(self.pooling)}"
+            )
         return replace(self, layers=wanted["layer"], pooling=wanted["pooling"])
 
     def slices(self, use: "FeatureSpec") -> list[slice]:
@@ -187,6 +211,8 @@ class FeatureSpec:
             raise SpecError(
                 f"the setting asked for is not a part of the stored one ({'; '.join(differences)})"
             )
+        if self.after_pooling:
+            return [slice(0, self.shape[-1])]
         slices: list[slice] = []
         for part in use.parts:
             start = self.parts.index(part) * self.hidden_size
@@ -225,6 +251,8 @@ class FeatureSpec:
 
     def covers(self, other: "FeatureSpec") -> bool:
         """Whether the features of another setting are parts of this one's."""
+        if self.after_pooling:
+            return self.digest == other.digest
         return all(part in self.parts for part in other.parts) and not self.select(
             other.layers, other.pooling
         ).differences(other)
@@ -263,6 +291,8 @@ class FeatureSpec:
 
 def _show(value: Any) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(_show, value)) or "none"
     text = str(value)
-    return f"{text[:12]}…" if len(text) == 64 else repr(value) if text == "" else text
+    if not text:
+        return repr(value)
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1…", text)

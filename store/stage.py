@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from . import plan
@@ -18,9 +19,11 @@ from .catalog import Store
 from .confined import require_condition
 from .duck import count
 from .files import replaced_file
-from .reading import scan_of
+from .reading import Scan, scan_of
 from .source import Source, pick_columns
 from .staging import Staging, errors_of_source, reading_connection
+
+_READ_ROWS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ class Stage:
     rejected: int
     ids: int
     """All ids are below this number."""
+    has_texts: bool
+    """Whether the columns ``text`` and ``pair`` are filled."""
+    scans: tuple[Scan, ...]
+    """How each file was read."""
+    first_ids: tuple[int, ...]
+    """Of each file: the id of its row n is this number + n - 1, where n counts the rows that parse."""
+
+    def kept_ids(self) -> np.ndarray:
+        """bool [ids]: whether the row of an id is in the stage; the condition may have left it out."""
+        kept = np.zeros(self.ids, np.bool_)
+        with self.con.cursor() as cursor:
+            for batch in cursor.sql(f"SELECT id FROM {self.name}").to_arrow_reader(_READ_ROWS):
+                kept[batch.column(0).to_numpy()] = True
+        return kept
 
     def write_rejects(self, path: Path) -> Path | None:
         """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
@@ -77,11 +94,19 @@ class Stage:
         ).fetchall()
         return "".join(f"{file}, row {row}: {reason}" for file, row, reason in rows)
 
+    def rows_where(self, condition: str) -> np.ndarray:
+        """Whether each row is usable and a SQL condition holds for it, bool [ids], by the row's id."""
+        holds = np.zeros(self.ids, np.bool_)
+        with self.con.cursor() as cursor:
+            for batch in cursor.sql(plan.rows_sql(self.name, "id", condition)).to_arrow_reader(1 << 16):
+                holds[batch.column(0).to_numpy()] = True
+        return holds
+
     def labelled_rows(self) -> pa.Table:
         """``source`` (the file's name) and ``row`` of the usable rows with a label, in the source's order."""
         names = self.con.sql(f"SELECT name FROM {self.name}_files ORDER BY id").fetchall()
         files = pa.array([name for (name,) in names], pa.string())
-        table = self.con.sql(plan.labelled_sql(self.name, "source, row")).to_arrow_table()
+        table = self.con.sql(plan.rows_sql(self.name, "source, row", "label IS NOT NULL")).to_arrow_table()
         columns = [
             pa.DictionaryArray.from_arrays(chunk, files) for chunk in table.column("source").iterchunks()
         ]
@@ -121,18 +146,24 @@ def stage_source(
     )
     files = ["the query"] if source.query else source.files()
     labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
-    scan, label_type, typed, ids = None, None, bool(source.query), 0
+    label_type, typed, ids = None, bool(source.query), 0
+    scans: list[Scan] = []
+    first_ids: list[int] = []
     for number, file in enumerate(files):
         con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
         staging = Staging(con, name, number, file, source, labels, keep_text, ids)
-        scan = staging.run()
+        scans.append(staging.run())
+        first_ids.append(ids)
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]
-        label_type = scan.columns[labels[0]] if len(labels) == 1 else None
-    text, pair = pick_columns(source, list(scan.columns) if scan else [], files[-1])
+        label_type = scans[-1].columns[labels[0]] if len(labels) == 1 else None
+    text, pair = pick_columns(source, list(scans[-1].columns) if scans else [], files[-1])
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
     rows = usable + rejected
-    return Stage(con, name, source, text, pair, labels, label_type, typed, rows, rejected, ids)
+    return Stage(
+        con, name, source, text, pair, labels, label_type, typed, rows, rejected, ids, keep_text,
+        tuple(scans), tuple(first_ids),
+    )  # fmt: skip
 
 
 def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:

@@ -4,7 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
@@ -69,7 +69,7 @@ class Staging:
             forget(reading)
             scan = scan_of(reading, self.source, self.file)
             scan = with_text_columns(scan, self._text_columns(scan))
-            self._read(reading, scan)
+            scan = replace(scan, is_tolerant=self._read(reading, scan))
         forget(self.con)
         self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number} AND reason = ?", [FILTERED])
         self.con.execute(
@@ -78,10 +78,10 @@ class Staging:
         )
         return scan
 
-    def _read(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+    def _read(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> bool:
+        """Returns whether our own reader had to read it."""
         if scan.is_delimited:
-            self._read_lines(reading, scan)
-            return
+            return self._read_lines(reading, scan)
         blobs = [column for column in self._text_columns(scan) if scan.columns[column] == "BLOB"]
         try:
             self._insert(reading, scan, blobs)
@@ -95,8 +95,9 @@ class Staging:
                 f"{self.file} has {scan.facts.lines:,} lines, but {self._count():,} rows were found in it; "
                 "is it JSON lines, one object on each line?"
             )
+        return False
 
-    def _read_lines(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+    def _read_lines(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> bool:
         """Read TSV or CSV by DuckDB and, where that does not account for every line, by our own reader."""
         if may_be_read_by_duckdb(scan):
             try:
@@ -108,11 +109,12 @@ class Staging:
                 bad = None
             if bad is not None:
                 self._add_bad_lines(bad)
-                return
+                return False
             self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number}")
         rejects = Rejects()
         self._insert(reading, tolerant(reading, scan, rejects), ())
         self._insert_arrow(f"{self.stage}_rejects", f"{self.number}, row, {_REASON}", rejects.table())
+        return True
 
     def _insert(self, reading: duckdb.DuckDBPyConnection, scan: Scan, blobs: Sequence[str]) -> None:
         texts = {column: scan.columns[column] for column in self._text_columns(scan)}

@@ -1,26 +1,32 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
 import json
+import os
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deltalake import CommitProperties, DeltaTable, Field, Schema
 from deltalake.exceptions import DeltaError
 from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
-from .errors import SpecError, StoreError
+from .errors import DamagedLog, DamagedShard, SpecError, StoreError
 from .files import replaced_file
+from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
     from .writer import TableWriter
 
-LOG_FOLDER = "_delta_log"
 SPEC_FILE = "spec.json"
 _SPEC_KEY = "enc.spec"
+_UNREAD_FEATURES = {
+    "deletionVectors",
+    "columnMapping",
+}  # with which a shard's rows are not all there is to know
 # Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
 _DELTA_SCHEMA = Schema(
     [
@@ -30,6 +36,15 @@ _DELTA_SCHEMA = Schema(
         Field("features", PrimitiveType("binary"), nullable=False),
     ]
 )
+
+
+class LoggedShard(NamedTuple):
+    """What a table's log says of a shard."""
+
+    path: str
+    bytes: int
+    rows: int | None
+    """None where another tool wrote the shard, and did not say."""
 
 
 class FeatureTable:
@@ -43,21 +58,38 @@ class FeatureTable:
         """Open an existing table. Raises StoreError if the folder holds none, or a damaged one."""
         self.path = Path(path)
         self.name = self.path.name
+        self._lock: Lock | None = None
+        self._looked_at = -1  # the version whose shards were looked at
         self._folder = self.path.absolute()  # a later change of the current folder does not matter
         _require_plain(self._folder)
-        if not (self._folder / LOG_FOLDER).is_dir():
-            raise StoreError(f"'{path}' is not a feature set")
+        if has_remains(self._folder):
+            raise DamagedLog(
+                f"the log of feature set '{path}' is missing, and its shards are there; restore the log "
+                f"from a copy, or run `enc store verify '{self.path.parent}' --repair`"
+            )
+        if not has_log(self._folder):
+            raise StoreError(
+                f"'{path}' is not a feature set: it has no log; `enc build-features … --store "
+                f"{self.path.parent} --name {self.name}` makes one"
+            )
         try:
             self._delta = DeltaTable(self._folder)
         except (DeltaError, OSError, ValueError) as error:
-            raise StoreError(
-                f"the log of feature set '{path}' cannot be read ({_first_line(error)}); "
-                f"restore '{self.path / LOG_FOLDER}' from a copy, or build the features in another store"
-            ) from error
+            raise self._unreadable(error) from error
+        self._hold()
         setting = self._delta.metadata().configuration.get(_SPEC_KEY)
         if setting is None:
             raise StoreError(f"'{path}' is a Delta table, but not one of enc's feature sets")
-        self.spec = FeatureSpec.from_json(setting)
+        unknown = {*(self._delta.protocol().reader_features or [])} & _UNREAD_FEATURES
+        if unknown:
+            raise StoreError(
+                f"another tool has turned on {', '.join(sorted(unknown))} in feature set '{path}', which enc "
+                "does not read; turn this off there, or build the features in another store"
+            )
+        try:
+            self.spec = FeatureSpec.from_json(setting)
+        except (ValueError, TypeError) as error:
+            raise self._unreadable(error) from error
 
     def __repr__(self) -> str:
         return f"FeatureTable({str(self.path)!r}, version={self.version}, rows={self.rows})"
@@ -77,7 +109,7 @@ class FeatureTable:
         path = Path(path)
         _require_plain(path.absolute())
         try:
-            if not has_log(path):
+            if not has_log(path) and not has_remains(path):
                 _create(path, spec)
         except (DeltaError, OSError) as error:
             if not has_log(path):  # else another process was quicker
@@ -97,13 +129,32 @@ class FeatureTable:
 
     def refresh(self) -> "FeatureTable":
         """See what other writers have committed since."""
+        version = self.version
+        self._update()
+        if self.version != version:
+            self._hold()
+        return self
+
+    def _update(self) -> None:
         try:
             self._delta.update_incremental()
-        except (DeltaError, OSError) as error:
-            raise StoreError(
-                f"the log of feature set '{self.path}' cannot be read: {_first_line(error)}"
-            ) from error
-        return self
+        except (DeltaError, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+
+    def _hold(self) -> None:
+        """Hold the newest version, so that a vacuum leaves its shards."""
+        while True:
+            self._lock = version_lock(self._folder, self.version)
+            if not commit_file(self._folder, self.version + 1).exists():
+                return
+            self._update()
+
+    def _unreadable(self, error: Exception) -> StoreError:
+        denied = isinstance(error, PermissionError) or "ermission denied" in str(error)
+        return (StoreError if denied else DamagedLog)(
+            f"the log of feature set '{self.path}' cannot be read ({_first_line(error)}); restore "
+            f"'{self.path / LOG_FOLDER}' from a copy, or run `enc store verify '{self.path.parent}' --repair`"
+        )
 
     @property
     def version(self) -> int:
@@ -112,21 +163,54 @@ class FeatureTable:
 
     @property
     def shards(self) -> list[str]:
-        """Paths of the committed shards, sorted, so that one version always gives one order."""
-        return sorted(str(self._folder / name) for name in self._actions("path"))
+        """Paths of the committed shards, sorted, so that one version always gives one order.
+
+        A handle looks at their size, footers and keys when it is first asked at a version. Raises
+        DamagedShard for a shard that is missing, or is not what was written. A vacuum leaves these shards as
+        long as the list is held.
+        """
+        from .shard_file import require_readable  # which loads pyarrow
+
+        logged = self.logged
+        if self._looked_at != self.version:
+            require_readable((shard.path, shard.bytes, shard.rows) for shard in logged)
+            self._looked_at = self.version
+        return ShardPaths((shard.path for shard in logged), self._lock)
+
+    def require_files(self) -> None:
+        """Look whether the committed shards are there, and as large as the log says. Raises DamagedShard."""
+        for shard in self.logged:
+            try:
+                found = Path(shard.path).stat().st_size
+            except OSError as error:
+                raise DamagedShard(shard.path, "is missing") from error
+            if found != shard.bytes:
+                said = f"it has {found:,} bytes, and the log says {shard.bytes:,}"
+                raise DamagedShard(shard.path, f"is damaged: {said}")
+
+    @property
+    def logged(self) -> list[LoggedShard]:
+        """What the log says of the committed shards, sorted by path, whether they are there or not."""
+        columns = ("path", "size_bytes", "num_records")
+        actions = self._delta.get_add_actions(flatten=True)
+        rows = zip(*(self._values(actions, column) for column in columns), strict=True)
+        return sorted(LoggedShard(str(self._folder / name), size, rows) for name, size, rows in rows)
 
     @property
     def rows(self) -> int:
         """Committed rows; a text that two writers encoded at once counts twice."""
-        return sum(self._actions("num_records"))
+        return sum(_rows_of(shard) for shard in self.logged)
 
     @property
     def bytes(self) -> int:
         """Size of the committed shards in bytes."""
-        return sum(self._actions("size_bytes"))
+        return sum(shard.bytes for shard in self.logged)
 
-    def _actions(self, column: str) -> list[Any]:
-        return list(self._delta.get_add_actions(flatten=True).column(column).to_pylist())
+    @staticmethod
+    def _values(actions: Any, column: str) -> list[Any]:
+        if column not in actions.schema.names:  # no shard has this statistic
+            return [None] * actions.num_rows
+        return actions.column(column).to_pylist()
 
     def writer(self) -> "TableWriter":
         """A context manager that appends rows and commits them shard by shard."""
@@ -134,21 +218,45 @@ class FeatureTable:
 
         return TableWriter(self)
 
-    def commit(self, shard: Path, rows: int) -> None:
-        """Make a finished shard part of the table. Appends never conflict, whoever else appends."""
-        size = shard.stat().st_size
-        statistics = json.dumps({"numRecords": rows})
-        action = AddAction(shard.name, size, {}, int(time.time() * 1000), True, statistics)
+    def commit(
+        self,
+        added: Sequence[tuple[Path, int]] = (),
+        removed: Sequence[LoggedShard] = (),
+        *,
+        rows_change: bool = True,
+    ) -> None:
+        """Take finished shards, with their number of rows, into the table, and others out, in one commit.
+
+        Commits that only add never conflict, whoever else adds. ``rows_change`` tells readers of changes
+        whether rows came or went. Raises StoreError where another process has removed one of the shards.
+        """
+        now = int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            RemoveAction(self._name_in_log(shard.path), rows_change, now, shard.bytes, {})
+            for shard in removed
+        ]
+        for shard, rows in added:
+            statistics = json.dumps({"numRecords": rows})
+            actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
         try:
-            self._delta.create_write_transaction([action], mode="append", schema=_DELTA_SCHEMA)
+            self._delta.create_write_transaction(actions, mode="append", schema=_DELTA_SCHEMA)
         except (DeltaError, OSError) as error:
             raise StoreError(f"cannot commit to feature set '{self.path}': {_first_line(error)}") from error
         self.refresh()  # a transaction leaves its own handle at the version before
+
+    def _name_in_log(self, path: str) -> str:
+        return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
 
 
 def has_log(path: Path) -> bool:
     """Whether a folder holds a Delta log with at least one commit or checkpoint."""
     return any((path / LOG_FOLDER).glob("[0-9]*"))
+
+
+def has_remains(path: Path) -> bool:
+    """Whether a folder has no log, and files that only a feature set has: its log is lost."""
+    remains = any(path.glob("part-*.parquet")) or ((path / LOG_FOLDER).is_dir() and bool(other_files(path)))
+    return remains and not has_log(path)  # which another process may have made in the meantime
 
 
 def other_files(path: Path) -> set[str]:
@@ -162,6 +270,13 @@ def _create(path: Path, spec: FeatureSpec) -> None:
     if path.exists() and other_files(path):
         raise StoreError(f"'{path}' holds other files; choose another store or another --name")
     path.mkdir(parents=True, exist_ok=True)
+    create_log(path, spec)
+    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
+        part.write_text(spec.to_json() + "\n", encoding="utf-8")
+
+
+def create_log(path: Path, spec: FeatureSpec) -> None:
+    """Begin the log of a table."""
     # One commit carries setting and schema. Without retries, a process that comes second fails here, and
     # does not commit its setting once more after the first one's: appends to the table would then fail.
     DeltaTable.create(
@@ -174,8 +289,6 @@ def _create(path: Path, spec: FeatureSpec) -> None:
         configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
         raise_if_key_not_exists=False,
     )
-    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
-        part.write_text(spec.to_json() + "\n", encoding="utf-8")
 
 
 def _require_plain(path: Path) -> None:
@@ -187,5 +300,16 @@ def _require_plain(path: Path) -> None:
         )
 
 
+def _rows_of(shard: LoggedShard) -> int:
+    if shard.rows is not None:
+        return shard.rows
+    from .shard_file import opened, read_footer  # which loads pyarrow
+
+    with opened(shard.path) as descriptor:
+        return read_footer(shard.path, descriptor).num_rows
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    """What is wrong, in one line: the system's own word for it, where there is one."""
+    system = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(system[1])) if system else str(error).strip().partition("\n")[0]

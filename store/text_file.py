@@ -28,8 +28,8 @@ class TextFile:
     r"""``\n``, ``\r\n`` or ``\r``, if all lines end with it; None if several do."""
     lines: int
     """Lines that end with a line feed (without any, with a carriage return), and an unended last one."""
-    blank_lines: tuple[int, ...]
-    """Numbers, from 1, of lines with nothing on them, but for those at the end of the file."""
+    blank_lines: np.ndarray
+    """Numbers, int64, from 1, of lines with nothing on them, but for those at the end of the file."""
     blank_at_end: int
     """Lines with nothing on them at the end of the file."""
     longest: int
@@ -97,7 +97,7 @@ class _Counts:
         self.file = file
         self.feeds = self.returns = self.pairs = 0
         self.size = self.longest = self.unended = 0
-        self.blank: list[int] = []
+        self.blank: list[np.ndarray] = []
         self.has_quotes = self.has_mark = False
         self.first = b""
         self.last = b"\n\n"  # two bytes before a block; before the file, lines end
@@ -119,7 +119,7 @@ class _Counts:
             self.pairs += int(np.count_nonzero(ended))
         if is_blank.any():
             ends = np.cumsum(is_feed[2:])
-            self.blank += (ends[is_blank] + self.feeds).tolist()
+            self.blank.append(ends[is_blank] + self.feeds)
         if feeds:
             head, tail = block.index(b"\n") + 1, len(block) - block.rindex(b"\n") - 1
             inner = len(block) if feeds > 1 else 0
@@ -157,13 +157,14 @@ class _Counts:
         lines, end = (self.returns, b"\r") if newline == "\r" else (self.feeds, b"\n")
         if self.size and not self.last.endswith(end):
             lines += 1
-        blank, at_end = self.blank, 0
-        while blank and blank[-1] == lines - at_end:
-            blank, at_end = blank[:-1], at_end + 1
+        blank = np.concatenate([np.empty(0, np.int64), *self.blank])
+        # Numbers from the last line on backwards, as long as none is left out.
+        is_at_end = blank[::-1] == lines - np.arange(len(blank))
+        at_end = len(blank) if is_at_end.all() else int(is_at_end.argmin())
         return TextFile(
             newline=newline,
             lines=lines,
-            blank_lines=tuple(blank),
+            blank_lines=blank[: len(blank) - at_end],
             blank_at_end=at_end,
             longest=max(self.longest, self.unended),
             has_quotes=self.has_quotes,

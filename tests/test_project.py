@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -58,3 +61,25 @@ def test_a_test_run_ends_with_its_summary():
         command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert re.fullmatch(r"\d+ tests collected in .*", done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "has_openvino"),
+    [
+        ("linux", "x86_64", True),
+        ("win32", "AMD64", True),
+        ("darwin", "x86_64", False),  # there are no wheels
+        ("darwin", "arm64", False),
+        ("linux", "aarch64", False),
+    ],
+)
+def test_the_default_install_has_the_fastest_backend_where_it_pays(system, machine, has_openvino):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    environment = {"sys_platform": system, "platform_machine": machine}
+    needed = {
+        requirement.name
+        for requirement in map(Requirement, project["dependencies"])
+        if requirement.marker is None or requirement.marker.evaluate(environment)
+    }
+    assert ("openvino" in needed) == has_openvino
+    assert len(needed & {"onnxruntime", "onnxruntime-gpu"}) == 1

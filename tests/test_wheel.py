@@ -78,6 +78,9 @@ head = enc.Head.load("head")
 encoded: int = enc.build_features(reviews, "features", encoder, name="reviews").encoded
 answer: float = enc.predict(head, ["A lovely stay."], encoder)[0].proba["good"]
 scored: int = enc.score("new.parquet", "scored.parquet", head, "features").scored
+rows: int = enc.Store("features").open("reviews").rows
+head = enc.train_head(reviews, "features/reviews", valid=enc.Fraction(0.2))
+enc.export_onnx("minilm", "head.onnx", head=head)
 print(enc.solve, enc.search_path, enc.sweep, enc.train_head, enc.fine_tune, enc.export_onnx)
 """
 MISTAKES = """\

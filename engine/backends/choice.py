@@ -5,7 +5,7 @@ choice is remembered for the machine, the model and the length of the texts, unl
 busy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ..encode.checkpoint import Checkpoint
 from ..encode.devices import pick_device
 from ..encode.encoder import Backend, Choice, Fixed
 from ..encode.tokens import Tokens
+from .advice import advise_once
 from .candidates import Candidate, candidates, likely_fastest
 from .memory import ChoiceMemory
 from .registry import BACKENDS, make_backend, require_backend
@@ -28,11 +29,19 @@ WORTHWHILE_SECONDS = 15.0
 _ESTIMATE_TEXTS = 24
 
 
-def choose(checkpoint: Checkpoint, *, backend: str, precision: str | None, device: str | None) -> Choice:
+def choose(
+    checkpoint: Checkpoint,
+    *,
+    backend: str,
+    precision: str | None,
+    device: str | None,
+    say: Callable[[str], None] | None = None,
+) -> Choice:
     """The backend asked for; with ``auto``, one that is chosen when the texts are known.
 
-    A backend on another device than the CPU is loaded at once; else it is when it is needed. Raises
-    ModelError for names that there are not, and for what this machine does not have.
+    A backend on another device than the CPU is loaded at once; else it is when it is needed. ``say`` is
+    told of a faster backend that is not installed. Raises ModelError for names that there are not, and
+    for what this machine does not have.
     """
     require_backend(backend, precision, device)
     if checkpoint.spec.precision == "int8":
@@ -49,7 +58,7 @@ def choose(checkpoint: Checkpoint, *, backend: str, precision: str | None, devic
             "to be used as --model DIR"
         )
     if backend == "auto":
-        return AutoChoice(checkpoint, precision, pick_device(device))
+        return AutoChoice(checkpoint, precision, pick_device(device), say)
     if device not in (None, "cpu"):
         made = make_backend(backend, checkpoint, precision or "fp32", device)
         return Fixed(lambda: made)
@@ -78,8 +87,14 @@ def default_backend(precision: str, device: str) -> str:
 class AutoChoice:
     """Measures the candidates on the first texts, or remembers what was measured before."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: str | None, device: str):
-        self._checkpoint, self._precision, self._device = checkpoint, precision, device
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: str | None,
+        device: str,
+        say: Callable[[str], None] | None = None,
+    ):
+        self._checkpoint, self._precision, self._device, self._say = checkpoint, precision, device, say
         self._memory = ChoiceMemory(checkpoint, precision, device)
         self.measured: list[Candidate] = []
         """What :meth:`backend` measured; empty if it did not have to."""
@@ -88,6 +103,8 @@ class AutoChoice:
 
     def backend(self, sample: Tokens | None, texts: int) -> Backend:
         """By memory, by measurement, or, for a few texts, by default; see :class:`Choice`."""
+        if self._say is not None:
+            advise_once(self._device, self._say)
         known = self._memory.read(sample)
         backend = self._default() if known is None else self._made(known)
         if sample is None:

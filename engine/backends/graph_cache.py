@@ -46,6 +46,7 @@ def _path(folder: str, suffix: str, checkpoint: Checkpoint, packages: tuple[str,
     """The name is a digest of all that the graph depends on; maximum length and prefix are not among it."""
     spec = checkpoint.spec
     releases = tuple(map(installed_release, packages))
-    parts = (spec.weights, spec.layers, spec.pooling, *options, releases, INPUTS, PROBES)
+    steps = (spec.after_pooling,) if spec.after_pooling else ()
+    parts = (spec.weights, spec.layers, spec.pooling, *steps, *options, releases, INPUTS, PROBES)
     name = hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
     return cache_folder() / folder / f"{name}{suffix}"

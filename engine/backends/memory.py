@@ -29,7 +29,8 @@ class ChoiceMemory:
             [
                 f"{machine} on {device}",
                 *(f"{name} {installed_release(name)}" for name in _PACKAGES),
-                f"model {spec.weights[:16]} layer {max(spec.layers)} pooling {','.join(spec.pooling)} "
+                f"model {spec.weights[:16]} layer {max(spec.layers)} "
+                f"pooling {','.join((*spec.pooling, *spec.after_pooling))} "
                 f"dtype {spec.dtype}",
                 f"precision {precision or 'any'}",
             ]

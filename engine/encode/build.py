@@ -15,6 +15,7 @@ from ...store.duck import scan_memory, workspace
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
 from ...store.stage import Stage, rejects_path, stage_source
+from ...store.table import LOG_FOLDER
 from .collected import CollectedFeatures
 from .encoder import Encoder
 from .tokens import Tokens
@@ -109,9 +110,14 @@ def build_features(
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):
-            stage = stage_source(con, source)
+            is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
+            stage = stage_source(con, source, keep_text=is_new)
             table = Store(store).create(name, encoder.spec)
             work = find_missing(stage, table.shards)
+            if work.missing and not stage.has_texts:
+                # Reading the source again costs little beside encoding, and nothing where all is known.
+                stage = stage_source(con, source, "texts")
+                work = find_missing(stage, table.shards)
         encode_missing(
             stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
         )
@@ -165,7 +171,7 @@ class Work:
 def find_missing(stage: Stage, shards: list[str]) -> Work:
     """The stage's texts that no shard has. To encode them, the stage must have kept its texts."""
     found, widest = look_up(stage, shards), 0
-    if found.missing:
+    if found.missing and stage.has_texts:
         size = "coalesce(strlen(text), 0) + coalesce(strlen(pair), 0)"
         widest = stage.con.sql(f"SELECT max({size}) FROM {stage.name}").fetchall()[0][0]
     return Work(found, widest, found.distinct, found.missing)
@@ -185,6 +191,8 @@ def encode_missing(
     clock = clock or Stopwatch()
     if not work.missing:
         return
+    if not stage.has_texts:
+        raise ValueError(f"stage {stage.name} was made without texts; there is nothing to encode")
     pace = Pace(encoder.spec.row_bytes)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
     reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))

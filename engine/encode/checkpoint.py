@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from ...store import FeatureSpec, ModelError, Setting
-from ...store.parts import parse_layers
-from .digests import digests
+from ...store import FeatureSpec, ModelError
+from ...store.steps import dense_step
+from .asked import AskedOfModel, AskedSetting
+from .digests import digests, file_digests
 from .facts import KnownModel, ModelFacts
 from .model_files import INT8_RECORD, model_folder, model_name
 
@@ -28,46 +29,66 @@ class Checkpoint:
         self,
         folder: Path,
         model: str,
-        setting: Setting,
+        setting: AskedSetting,
         *,
         verify: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ):
         """Raises ModelError for a folder that holds no model, and SpecError for an impossible setting."""
         self.folder, self.model = folder, model
+        made_for = _setting_of_graph(folder)
+        asked = AskedOfModel.of(setting, folder, model, made_for=made_for)
         weights, tokenizer_digest = digests(folder, verify=verify)
+        files = asked.recipe.files if asked.recipe else ()
+        layer_digests = file_digests(folder, files, verify=verify) if files else {}
+        self._layer_files = {digest: folder / file for file, digest in layer_digests.items()}
         self._known = KnownModel(folder, model, tokenizer_digest, say)
         facts = self._known.facts
         self.layer_count = facts.layer_count
-        quantized = _quantized(folder)
-        values: dict[str, Any] = {
-            "pooling": "mean",
-            "layers": "last",
-            "max_length": 128,
-            **quantized,
-            **setting,
-        }
-        values["layers"] = parse_layers(values["layers"], self.layer_count)
-        values["pooling"] = parse_poolings(values["pooling"])
+        values = asked.values(facts, layer_digests.__getitem__)
         self.spec = FeatureSpec(
             model=model,
             weights=weights,
             tokenizer=tokenizer_digest,
             hidden_size=facts.hidden_size,
+            precision="full" if made_for is None else "int8",
             **values,
         )
-        for name in ("layers", "pooling"):
-            if quantized and list(values[name]) != quantized[name]:
-                made = ",".join(map(str, quantized[name]))
-                raise ModelError(
-                    f"model '{model}' was quantized for {name} {made}; quantize it again for others"
-                )
-        if self.spec.max_length > facts.longest_input:
+        if made_for is not None:
+            self._require_same_graph(made_for)
+        if self.spec.max_length > facts.positions:
             raise ModelError(
-                f"max_length is {self.spec.max_length}, but model '{model}' takes "
-                f"{facts.longest_input} tokens; "
-                f"pass --max-length {facts.longest_input}"
+                f"max_length is {self.spec.max_length}, but model '{model}' takes {facts.positions} tokens; "
+                f"pass --max-length {facts.positions}"
             )
+        if made_for is None:
+            self._require_layers()
+            for line in asked.lines(values):
+                say(line)
+
+    def layer_file(self, digest: str) -> Path:
+        """The file with the weights of a linear layer after the pooling."""
+        return self._layer_files[digest]
+
+    def _require_same_graph(self, made_for: dict[str, Any]) -> None:
+        """Raise ModelError unless the setting is the one that a quantized model's graph was made for."""
+        for name in ("layers", "pooling", "after_pooling"):
+            wanted = list(made_for.get(name, ()))
+            if list(getattr(self.spec, name)) != wanted:
+                raise ModelError(
+                    f"model '{self.model}' was quantized for {name} {','.join(map(str, wanted)) or 'none'}; "
+                    "quantize it again for others"
+                )
+
+    def _require_layers(self) -> None:
+        """Raise ModelError where the setting has a linear layer that the model's folder has not."""
+        for step in self.spec.after_pooling:
+            dense = dense_step(step)
+            if dense is not None and dense.weights not in self._layer_files:
+                raise ModelError(
+                    f"model '{self.model}' has no linear layer with the digest {dense.weights[:12]}…; "
+                    "pass --model with the folder of the one that the features were made with"
+                )
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
@@ -90,35 +111,29 @@ class Checkpoint:
 
 
 def checkpoint_of(
-    model: str,
+    model: str | Path,
     *,
     verify_model: bool = False,
     say: Callable[[str], None] = lambda _: None,
-    **setting: Unpack[Setting],
+    **setting: Unpack[AskedSetting],
 ) -> Checkpoint:
     """Open a model by name; see :func:`engine.backends.load.load_encoder` for the setting."""
+    model = str(model)
     return Checkpoint(model_folder(model), model_name(model), setting, verify=verify_model, say=say)
 
 
-def facts_of(model: str) -> ModelFacts:
+def facts_of(model: str, *, verify_model: bool = False) -> ModelFacts:
     """Sizes of a model, by its name. Raises ModelError for what is none."""
     folder = model_folder(model)
-    return KnownModel(folder, model_name(model), digests(folder)[1]).facts
+    return KnownModel(folder, model_name(model), digests(folder, verify=verify_model)[1]).facts
 
 
-def parse_poolings(pooling: str | Sequence[str]) -> tuple[str, ...]:
-    """Poolings as names; as text they are separated by commas."""
-    if isinstance(pooling, str):
-        return tuple(part.strip() for part in pooling.split(","))
-    return tuple(pooling)
-
-
-def _quantized(folder: Path) -> dict[str, Any]:
-    """The setting that a quantized model was made for, empty for any other model."""
+def _setting_of_graph(folder: Path) -> dict[str, Any] | None:
+    """The setting that a quantized model was made for; None for any other model."""
     record = folder / INT8_RECORD
     if not record.is_file():
-        return {}
+        return None
     try:
-        return {**json.loads(record.read_text(encoding="utf-8"))["setting"], "precision": "int8"}
-    except (ValueError, KeyError) as error:
+        return dict(json.loads(record.read_text(encoding="utf-8"))["setting"])
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"'{record}' is damaged; quantize the model again") from error

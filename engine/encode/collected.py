@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...store import FeatureSpec
+from ...store.steps import NORMALIZE
 from .tokens import Tokens
 
 
@@ -24,6 +25,8 @@ class CollectedFeatures:
                 np.float32
             )
             self._maximum = np.repeat([pooling == "max" for _, pooling in spec.parts], spec.hidden_size)
+            if spec.after_pooling:  # its vectors are averaged as wholes, whatever they were pooled by
+                self._maximum = np.zeros(spec.shape[-1], bool)
             self._sums[:, self._maximum] = -np.inf
 
     def put(self, sequences: np.ndarray, values: np.ndarray) -> None:
@@ -44,5 +47,8 @@ class CollectedFeatures:
             )
         np.subtract.at(self._left, texts, 1)
         finished = np.unique(texts[self._left[texts] == 0])
-        self.values[finished] = self._sums[finished]
+        pooled = self._sums[finished]
+        if self._spec.after_pooling[-1:] == (NORMALIZE,):
+            pooled /= np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), 1e-12)
+        self.values[finished] = pooled
         self.done[finished] = True

@@ -29,6 +29,17 @@ def digests(folder: Path, *, verify: bool = False) -> tuple[str, str]:
     return found
 
 
+def file_digests(folder: Path, files: Iterable[str], *, verify: bool = False) -> dict[str, str]:
+    """SHA-256, in hexadecimal, of the content of files by their paths inside a model's folder.
+
+    With ``verify`` every file is read again, whatever is remembered of it.
+    """
+    memory = _Memory(folder, forget=verify)
+    found = {file: memory.digest(folder / file).hex() for file in files}
+    memory.save()
+    return found
+
+
 def _digest(folder: Path, patterns: Iterable[str], memory: "_Memory") -> str:
     total = hashlib.sha256()
     paths = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
@@ -42,29 +53,31 @@ class _Memory:
 
     def __init__(self, folder: Path, *, forget: bool):
         place = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
+        self._folder = folder
         self._path = cache_folder() / "digests" / f"{place}.json"
-        self._known = {} if forget else self._read()
+        self._known, self._forget = self._read(), forget
         self._found: dict[str, tuple[_Stamp, str]] = {}
 
     def digest(self, path: Path) -> bytes:
         """SHA-256 of a file's content."""
-        before = _stamp(path)
-        stamp, digest = self._known.get(path.name, ([], ""))
+        before, name = _stamp(path), path.relative_to(self._folder).as_posix()
+        stamp, digest = ([], "") if self._forget else self._known.get(name, ([], ""))
         if stamp != before:
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         settled = time.time_ns() - max(before[2:]) > _SETTLED_SECONDS * 1e9
         if settled and _stamp(path) == before:
-            self._found[path.name] = before, digest
+            self._found[name] = before, digest
         return bytes.fromhex(digest)
 
     def save(self) -> None:
         """Write what is new; where the folder cannot be written, the next run computes again."""
-        if self._found == self._known:
+        known = self._known | self._found
+        if known == self._known:
             return
         try:
             with replaced_file(self._path) as part:
-                part.write_text(json.dumps(self._found, indent=1), encoding="utf-8")
+                part.write_text(json.dumps(known, indent=1), encoding="utf-8")
         except OSError:
             return
 

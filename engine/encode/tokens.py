@@ -107,6 +107,8 @@ class Tokenizer:
         self._backend, self._spec = backend, spec
         backend.no_truncation()
         backend.no_padding()
+        if spec.lowercase:
+            _put_in_lower_case(backend)
         left = spec.padding_side == "left"
         # Positions count from the left, and padding that is attended to is input like any other: both
         # must not depend on the rest of a batch.
@@ -241,6 +243,15 @@ class _Template:
                 type_ids[target] = self.segment_types[number]
                 cursor = cursor + cut.lengths
         return ids, type_ids, lengths.astype(np.int32)
+
+
+def _put_in_lower_case(backend: "tokenizers.Tokenizer") -> None:
+    """Let the tokenizer put a text in lower case before all else, as sentence-transformers does."""
+    from tokenizers import normalizers
+
+    own = backend.normalizer
+    lower = normalizers.Lowercase()
+    backend.normalizer = normalizers.Sequence([lower, own] if own is not None else [lower])
 
 
 def _starts(lengths: np.ndarray) -> np.ndarray:

@@ -33,7 +33,9 @@ def begin_as(
         "weights": spec.weights,
         "layers": spec.layers,
         "pooling": spec.pooling,
+        "after_pooling": (),
         "prefix": "",
+        "lowercase": False,
         "hidden_size": spec.hidden_size,
     }
     differing = [

@@ -15,13 +15,16 @@ from ..heads.tasks import TASKS
 from .tuned_files import read_tuned
 
 
-def tuned_head(folder: Path) -> Head:
-    """A fine-tuned model as a head. Raises ModelError or HeadError for a folder that holds none."""
+def tuned_head(folder: Path, *, verify_model: bool = False) -> Head:
+    """A fine-tuned model as a head. Raises ModelError or HeadError for a folder that holds none.
+
+    ``verify_model`` computes the digests of the model's files anew.
+    """
     from ..encode.checkpoint import checkpoint_of, facts_of
 
     files = read_tuned(folder)
-    length = min(files.max_length, facts_of(str(folder)).longest_input)
-    spec = checkpoint_of(str(folder), pooling="cls", max_length=length).spec
+    length = min(files.max_length, facts_of(str(folder), verify_model=verify_model).longest_input)
+    spec = checkpoint_of(str(folder), verify_model=verify_model, pooling="cls", max_length=length).spec
     unscaled = {
         "mean": np.zeros(spec.hidden_size, np.float32),
         "scale": np.ones(spec.hidden_size, np.float32),

@@ -58,7 +58,11 @@ class Labels:
         texts = [value.strip() for value in values]
         if len(set(texts)) != len(texts) or len(texts) < 2 or not all(texts):
             raise LabelError(f"labels must be two or more, each named once, not '{','.join(values)}'")
-        return cls(tuple(map(int, texts)) if all(map(_is_integer, texts)) else tuple(texts))
+        if not all(map(_is_integer, texts)):
+            return cls(tuple(texts))
+        numbers = list(map(int, texts))
+        _require_64_bits(numbers, "the list")
+        return cls(tuple(numbers))
 
     def arrow(self) -> pa.Array:
         """The values as int64, bool or string."""
@@ -114,12 +118,7 @@ class Labels:
                     "whole numbers or text, "
                     "and --task regression is for numbers"
                 )
-            too_large = [number for number in numbers if not -(1 << 63) <= number < 1 << 63]  # type: ignore[operator]
-            if too_large:
-                raise LabelError(
-                    f"label {too_large[0]} of {title} is beyond 64 bits; "
-                    "make texts of the labels with --query"
-                )
+            _require_64_bits(numbers, title)  # type: ignore[arg-type]
             return cls(tuple(sorted(set(numbers))))  # type: ignore[type-var,arg-type]
         return cls(tuple(sorted(raw)))
 
@@ -170,6 +169,16 @@ def first_place(stage: Stage, condition: str) -> str:
         "ORDER BY s.source, s.row LIMIT 1"
     ).fetchall()
     return f"{rows[0][0]}, row {rows[0][1]} ({count(stage.con, matches)} in all)"
+
+
+def _require_64_bits(numbers: Sequence[int], title: str) -> None:
+    """Raise LabelError for a label that no column of 64-bit integers can hold, as predictions must."""
+    for number in numbers:
+        if not -(1 << 63) <= number < 1 << 63:
+            raise LabelError(
+                f"label {number} of {title} is beyond 64 bits; make texts of the labels: "
+                "--query \"SELECT …, 'id ' || label AS label FROM …\""
+            )
 
 
 def _is_integer(raw: str) -> bool:

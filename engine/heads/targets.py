@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...store import LabelError, SourceError, plan
-from ...store.duck import count
 from ...store.stage import Stage
 from .labels import LABELS_SQL, Labels, first_place
 from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task, task_of
@@ -70,12 +69,12 @@ def labels_of(stage: Stage, task: Task) -> Labels:
 
 
 def read_targets(
-    stage: Stage, locations: np.ndarray, task: Task, labels: Labels, condition: str
+    stage: Stage, locations: np.ndarray, task: Task, labels: Labels, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Locations int64 [rows] and targets of a stage's labelled rows for which a condition holds, in the
-    source's order.
+    """Locations int64 [rows] and targets of a stage's labelled rows among those chosen, in their order.
 
-    ``locations`` are those of all rows, see :class:`store.lookup.Lookup`. Targets are class numbers
+    ``locations`` are those of all rows, see :class:`store.lookup.Lookup`; ``chosen`` is bool [ids], see
+    :meth:`Stage.rows_where`. Targets are class numbers
     int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for several, float32 [rows] for a
     regression. What is returned is all that is held, but for a constant. Raises LabelError, naming the row,
     for a label that is none of the task's.
@@ -85,14 +84,15 @@ def read_targets(
         MULTI_LABEL.name: (_flags, (len(labels),), np.float32),
         REGRESSION.name: (_values, (), np.float32),
     }[task.name]
-    rows = count(stage.con, f"({plan.labelled_sql(stage.name, 'id', condition)})")
+    rows = int(np.count_nonzero(chosen & stage.rows_where("label IS NOT NULL")))
     found, targets, start, last = np.empty(rows, np.int64), np.empty((rows, *shape), dtype), 0, -1
-    for ids, values in read(stage, labels, condition):
+    for all_ids, all_values in read(stage, labels):
+        ids, values = all_ids[chosen[all_ids]], all_values[chosen[all_ids]]
         if not (np.diff(ids, prepend=last) > 0).all():
             raise RuntimeError(f"the rows of stage {stage.name} are not in order")
         part = slice(start, start + len(ids))
         found[part], targets[part] = locations[ids], values
-        start, last = part.stop, ids[-1]
+        start, last = part.stop, int(all_ids[-1])
     return found, targets
 
 
@@ -100,27 +100,27 @@ Batches = Iterator[tuple[np.ndarray, np.ndarray]]
 """Ids int64 [n] of a stage's rows, and their targets."""
 
 
-def _numbers(stage: Stage, labels: Labels, condition: str) -> Batches:
+def _numbers(stage: Stage, labels: Labels) -> Batches:
     texts, numbers = labels.numbers_in(stage)
     known = pa.array(texts, pa.string())
-    for batch in _labelled(stage, "label", condition):
+    for batch in _labelled(stage, "label"):
         positions = pc.index_in(batch.column("target"), value_set=known)  # type: ignore[attr-defined]
         yield batch.column("id").to_numpy(), numbers[positions.to_numpy()]
 
 
-def _values(stage: Stage, _: Labels, condition: str) -> Batches:
+def _values(stage: Stage, _: Labels) -> Batches:
     refuse_rows(
         stage,
         "coalesce(NOT isfinite(TRY_CAST(label AS FLOAT)), true)",
         "is no number that a regression can learn",
     )
-    for batch in _labelled(stage, _NUMBER, condition):
+    for batch in _labelled(stage, _NUMBER):
         yield batch.column("id").to_numpy(), batch.column("target").to_numpy()
 
 
-def _flags(stage: Stage, labels: Labels, condition: str) -> Batches:
+def _flags(stage: Stage, labels: Labels) -> Batches:
     _require_lists(stage)
-    for batch in _labelled(stage, LABELS_SQL, condition):
+    for batch in _labelled(stage, LABELS_SQL):
         yield batch.column("id").to_numpy(), _flags_of(stage, labels, batch.column("target"))
 
 
@@ -136,9 +136,9 @@ def _flags_of(stage: Stage, labels: Labels, lists: pa.ListArray) -> np.ndarray:
     return flags
 
 
-def _labelled(stage: Stage, target: str, condition: str) -> Iterator[pa.RecordBatch]:
+def _labelled(stage: Stage, target: str) -> Iterator[pa.RecordBatch]:
     """``id`` and ``target``, an expression over the label, of labelled rows, in the source's order."""
-    rows = plan.labelled_sql(stage.name, f"id, {target} AS target", condition)
+    rows = plan.rows_sql(stage.name, f"id, {target} AS target", "label IS NOT NULL")
     with stage.con.cursor() as cursor:
         for batch in cursor.sql(rows).to_arrow_reader(_READ_ROWS):
             if batch.num_rows:

@@ -1,6 +1,5 @@
 """How good a head's predictions are on rows with labels."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 from ...store import FeatureSpec, Source, SourceError, Store
 from ...store.duck import workspace
 from ...store.files import replaced_file
+from ...store.scratch import scratch_folder
 from ...store.stage import Stage
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
@@ -50,7 +50,9 @@ class Evaluation:
         """Raises LabelError for a label that the head does not know, and SourceError where there is none."""
         head = added.head
         self._stage, self._added = stage, added
-        locations, self._targets = read_targets(stage, group.locations, head.task, head.labels, "true")
+        locations, self._targets = read_targets(
+            stage, group.locations, head.task, head.labels, stage.rows_where("true")
+        )
         if not len(locations):
             raise SourceError(f"{stage.source.title} has no row with a label and a usable text")
         features = group.features(head)
@@ -149,7 +151,7 @@ def evaluate_head(
     added = Added(head, threshold=threshold)
     source = source_for({"": head}, source)
     clock = Stopwatch()
-    with clock("total"), workspace() as con, tempfile.TemporaryDirectory(prefix="enc-") as scratch:
+    with clock("total"), workspace() as con, scratch_folder() as scratch:
         features = Features(
             {"": head},
             Store(store) if store else None,

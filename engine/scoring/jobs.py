@@ -3,7 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...store import Source, SourceError
@@ -18,6 +18,17 @@ class Job:
 
     inputs: tuple[str, ...]
     output: Path
+
+
+def with_files_of_folders(source: Source) -> Source:
+    """The source with the Parquet files of the folders that it names, at any depth."""
+    paths: list[str] = []
+    for path in source.names:
+        found = sorted(map(str, Path(path).rglob("*.parquet"))) if Path(path).is_dir() else [path]
+        if not found:
+            raise SourceError(f"there is no Parquet file in the folder '{path}'; name its files")
+        paths += found
+    return replace(source, paths=tuple(paths))
 
 
 def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]:

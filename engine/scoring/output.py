@@ -19,7 +19,7 @@ class RowGroupWriter:
         self._schema = schema
         numbers = {one.name for one in added if _holds_floats(one.type)}
         names = [name for name in schema.names if name not in numbers]
-        self._writer = pq.ParquetWriter(path, schema, compression=compression, use_dictionary=names)
+        self._writer = pq.ParquetWriter(path, schema, compression=compression, use_dictionary=names)  # pyright: ignore[reportArgumentType]
 
     def __enter__(self) -> "RowGroupWriter":
         return self

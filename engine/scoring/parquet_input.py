@@ -5,20 +5,26 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import SourceError
 
+Facts = tuple[int, int, int, int]
+"""What changes when a file is replaced or written to: device, inode, size, and time of change in ns."""
 _BUFFER_BYTES = 1 << 20  # of a column that is read at a time: a row group need not fit into memory
 
 
 class ParquetInput:
     """A Parquet file, opened once: what is read is what was there, whatever happens to its name."""
 
-    def __init__(self, path: str):
-        """Raises SourceError for what is no Parquet file."""
-        self.path = path
+    def __init__(self, path: str, number: str | None = None):
+        """``number`` is a column with the rows' numbers, which is not the user's; else they count from 1.
+
+        Raises SourceError for what is no Parquet file.
+        """
+        self.path, self._number = path, number
         if not Path(path).is_file():
             raise SourceError(f"no file '{path}'")
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
@@ -29,12 +35,15 @@ class ParquetInput:
             raise SourceError(
                 f"'{path}' is not a Parquet file; name its format with --format, or its ending"
             ) from error
-        self._before = file_facts(os.fstat(self._file.fileno()))
+        self._before = _facts(os.fstat(self._file.fileno()))
 
     @property
     def schema(self) -> pa.Schema:
-        """Columns, types and metadata."""
-        return self._parquet.schema_arrow
+        """The user's columns, types and metadata."""
+        schema = self._parquet.schema_arrow
+        if self._number is None:
+            return schema
+        return schema.remove(schema.get_field_index(self._number))
 
     @property
     def rows(self) -> int:
@@ -50,22 +59,27 @@ class ParquetInput:
         codec = metadata.row_group(0).column(0).compression.lower()
         return "none" if codec == "uncompressed" else codec
 
-    def batches(self, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """All rows in order, at most ``rows`` at a time."""
-        if columns:
-            yield from self._parquet.iter_batches(batch_size=rows, columns=list(columns))
-            return
-        for start in range(0, self.rows, rows):
-            size = min(rows, self.rows - start)
-            yield pa.RecordBatch.from_struct_array(pa.array([{}] * size, pa.struct([])))
+    def batches(self, rows: int, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+        """These columns of all rows in order, at most ``rows`` at a time, and the rows' numbers int64."""
+        read = [*columns, self._number] if self._number else list(columns)
+        start = 1
+        for batch in self._read(rows, read):
+            numbers = np.arange(start, start + batch.num_rows)
+            start += batch.num_rows
+            if self._number:
+                numbers = batch.column(self._number).to_numpy()
+            yield batch.select(list(columns)), numbers
+
+    def _read(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._parquet.iter_batches(batch_size=rows, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            self.require_unchanged()
+            raise SourceError(f"'{self.path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
 
     def require_unchanged(self) -> None:
         """Raise SourceError if the file was written to, or another took its name, since it was opened."""
-        try:
-            now = {file_facts(os.fstat(self._file.fileno())), file_facts(os.stat(self.path))}
-        except OSError:
-            now = set()
-        if now != {self._before}:
+        if not self._before == _facts(os.fstat(self._file.fileno())) == facts_of(self.path):
             raise changed(self.path)
 
     def close(self) -> None:
@@ -78,6 +92,13 @@ def changed(file: str) -> SourceError:
     return SourceError(f"'{file}' changed while it was scored; score it again when it is complete")
 
 
-def file_facts(status: os.stat_result) -> tuple[int, int, int, int]:
-    """What changes when a file is replaced or written to: device, inode, size, and time of change in ns."""
+def facts_of(file: str) -> Facts | None:
+    """The facts of the file that now has this name; None where there is none."""
+    try:
+        return _facts(os.stat(file))
+    except OSError:
+        return None
+
+
+def _facts(status: os.stat_result) -> Facts:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,52 +1,48 @@
 """The rows that are scored, with all their columns, in the order in which they are staged."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ...store import Source, SourceError
-from ...store.copying import write_parquet
-from ...store.source import require_column
+from ...store import SourceError
+from ...store.copying import write_rows
 from ...store.stage import Stage
-from .jobs import QUERY, Job
-from .parquet_input import ParquetInput, changed, file_facts
+from .jobs import Job
+from .parquet_input import Facts, ParquetInput, changed, facts_of
 
 
 class Rows:
-    """All columns of a source's rows, file by file, in the order in which they are staged."""
+    """All columns of a stage's rows, file by file, in the order in which they are staged."""
 
-    def __init__(self, source: Source, files: Mapping[str, ParquetInput]):
-        """``files`` holds what is read of each file of the source, by its name."""
-        self.source = source
-        """What is to be staged."""
-        self._files = files
-        self._originals = {name: file_facts(os.stat(name)) for name in files if name != QUERY}
+    def __init__(self, stage: Stage, files: Mapping[str, ParquetInput], facts: Mapping[str, Facts | None]):
+        """``files`` holds what is read of each file of the stage, by its name, in their order; ``facts`` what
+        the files were when they were read first.
+        """
+        self._stage, self._files, self._facts = stage, files, facts
+        self._kept = stage.kept_ids() if stage.source.where else None
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, source: Source, scratch: Path) -> "Rows":
-        """The rows of a source; what is not Parquet is made Parquet in ``scratch``.
-
-        Raises SourceError for what cannot be read.
+    def of(
+        cls,
+        stage: Stage,
+        opened: Mapping[str, ParquetInput],
+        facts: Mapping[str, Facts | None],
+        scratch: Path,
+    ) -> "Rows":
+        """The rows of a stage; ``opened`` are its Parquet files, and the others are made Parquet in
+        ``scratch``.
         """
-        if source.query:
-            path = scratch / "query.parquet"
-            write_parquet(con, source, QUERY, path)
-            staged = replace(source, query=None, paths=(str(path),), format="parquet")
-            return cls(staged, {QUERY: ParquetInput(str(path))})
-        files: dict[str, ParquetInput] = {}
-        for number, file in enumerate(source.files()):
-            if source.format_of(file) != "parquet":
-                path = scratch / f"rows-{number}.parquet"
-                write_parquet(con, source, file, path)
-                files[file] = ParquetInput(str(path))
+        files = {}
+        for number, scan in enumerate(stage.scans):
+            if scan.file in opened:
+                files[scan.file] = opened[scan.file]
             else:
-                files[file] = ParquetInput(file)
-        return cls(source, files)
+                path = scratch / f"rows-{number}.parquet"
+                column = write_rows(stage, number, path)
+                files[scan.file] = ParquetInput(str(path), column)
+        return cls(stage, files, facts)
 
     def __enter__(self) -> "Rows":
         return self
@@ -69,56 +65,56 @@ class Rows:
                     f"'{first}' and '{other}' have different columns, and would go to one file; "
                     "pass a folder as OUTPUT, for one file each"
                 )
-        if columns is not None:
-            for name in columns:
-                require_column(name, schema.names, first, "--columns")
-            schema = pa.schema([schema.field(name) for name in columns], schema.metadata)
-        seen = set(schema.names)
-        if len(seen) < len(schema.names):
-            raise SourceError(f"'{first}' has a column twice; pass --columns with those to keep")
-        for one in added:
-            if one.name in seen:
-                raise SourceError(
-                    f"'{first}' already has a column '{one.name}'; pass --column-prefix for other names"
-                )
-            seen.add(one.name)
-            schema = schema.append(one)
-        return schema
+        names = output_names(schema.names, columns, added, first)
+        kept = [schema.field(name) for name in names[: len(names) - len(added)]]
+        return pa.schema([*kept, *added], schema.metadata)
 
     def compression(self, job: Job) -> str:
         """The codec of the output: that of the first input."""
         return self._files[job.inputs[0]].compression
 
     def batches(
-        self, job: Job, stage: Stage, rows: int, columns: Sequence[str]
+        self, job: Job, rows: int, columns: Sequence[str]
     ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
         """Batches of at most ``rows`` rows with these columns, and the rows' ids int64 in the stage.
 
         Rows for which the source's condition does not hold are left out.
         """
-        numbers = {name: number for number, name in enumerate(self._files)}
+        first_ids = dict(zip(self._files, self._stage.first_ids, strict=True))
         for file in job.inputs:
-            first = stage.first_ids[numbers[file]]
-            staged = stage.kept_ids() if self.source.where else None
-            for batch in self._files[file].batches(rows, columns):
-                ids = np.arange(first, first + batch.num_rows)
-                first += batch.num_rows
-                if staged is None:
+            for batch, numbers in self._files[file].batches(rows, columns):
+                ids = first_ids[file] + numbers - 1
+                if self._kept is None:
                     yield batch, ids
                 else:
-                    kept = staged[ids]
-                    yield batch.filter(pa.array(kept)), ids[kept]
+                    kept = np.flatnonzero(ids < len(self._kept))
+                    kept = kept[self._kept[ids[kept]]]
+                    yield batch.take(pa.array(kept)), ids[kept]
 
     def require_unchanged(self, job: Job) -> None:
-        """Raise SourceError if an input file was written to, or replaced, since it was opened."""
+        """Raise SourceError if an input file was written to, or replaced, since it was read first."""
         for file in job.inputs:
             self._files[file].require_unchanged()
-            if file in self._originals and self._originals[file] != _facts_of(file):
+            if facts_of(file) != self._facts[file]:
                 raise changed(file)
 
 
-def _facts_of(file: str) -> tuple[int, int, int, int] | None:
-    try:
-        return file_facts(os.stat(file))
-    except OSError:
-        return None
+def output_names(
+    names: Sequence[str], columns: Sequence[str] | None, added: Sequence[pa.Field], title: str
+) -> list[str]:
+    """The output's columns, of an input with these names: those in ``columns``, or all, then those added.
+
+    Raises SourceError for a column that is not there, or a name that would be there twice.
+    """
+    chosen = list(names if columns is None else columns)
+    for name in chosen:
+        if name not in names:
+            raise SourceError(
+                f"column '{name}' is not in {title} (it has: {', '.join(names)}); mend --columns"
+            )
+    for name in [*chosen, *(one.name for one in added)]:
+        if [*chosen, *(one.name for one in added)].count(name) > 1:
+            raise SourceError(
+                f"'{title}' already has a column '{name}'; pass --column-prefix for other names, or --columns"
+            )
+    return [*chosen, *(one.name for one in added)]

@@ -1,28 +1,31 @@
 """Files of rows in, Parquet files of the same rows with predictions out."""
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, Source, Store
+from ...store.copying import write_query
 from ...store.duck import workspace
 from ...store.files import replaced_file
 from ...store.lookup import NOWHERE
-from ...store.stage import Stage
+from ...store.scratch import scratch_folder
+from ...store.stage import source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
 from ..encode.encoder import Encoder
 from ..heads.head import Head
 from .added import Added, Threshold
 from .evaluation import Evaluation, Figures
-from .jobs import Job, jobs_of
+from .jobs import Job, jobs_of, require_output, with_files_of_folders
 from .output import RowGroupWriter
-from .rows import Rows
+from .parquet_input import ParquetInput, facts_of
+from .rows import Rows, output_names
 from .tables import Features, Group, source_for
 
 BATCH_ROWS = 65536
@@ -108,36 +111,49 @@ def score_parquet(
     a store all are encoded, and nothing is kept. Rows without a usable text get nulls, and stand in
     the file of rejects beside the output. ``label_column`` names the truth, and then metrics are computed.
     ``load`` makes the encoder of a setting, and is called only if there is something to encode. An output
-    appears whole or not at all. Memory does not grow with the rows but for 9 bytes of each.
+    appears whole or not at all. Memory grows by 9 bytes a row, and by 4 for each label where metrics are
+    computed.
     """
     by_prefix = {column_prefix: heads} if isinstance(heads, Head) else dict(heads)
     added = [
         Added(head, prefix, proba=proba, top_k=top_k, threshold=threshold)
         for prefix, head in by_prefix.items()
     ]
-    source = source_for(by_prefix, source, text_column, pair_column)
+    fields = [one for each in added for one in each.fields()]
+    source = with_files_of_folders(source_for(by_prefix, source, text_column, pair_column))
     clock = Stopwatch()
     with ExitStack() as scope:
         scope.enter_context(clock("total"))
         jobs = jobs_of(source, output, overwrite=overwrite)
+        rejects_path = Path(output).with_name(f"{Path(output).name}.rejects.parquet")
+        require_output(rejects_path, [], overwrite=overwrite)
         con = scope.enter_context(workspace())
-        scratch = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="enc-")))
-        with clock("stage"):
-            rows = scope.enter_context(Rows.of(con, source, scratch))
-        schemas = [
-            rows.schema(job, columns, [one for each in added for one in each.fields()]) for job in jobs
-        ]
+        scratch = Path(scope.enter_context(scratch_folder()))
+        if source.query:
+            with clock("stage"):
+                source, jobs = _of_query(con, source, jobs, scratch)
+        facts = {file: facts_of(file) for file in source.files()}
+        opened = {file: ParquetInput(file) for file in source.files() if source.format_of(file) == "parquet"}
+        for one in opened.values():
+            scope.callback(one.close)
+        for job in jobs:
+            output_names(_names(con, source, opened, job.inputs[0]), columns, fields, job.inputs[0])
         features = Features(
             by_prefix, Store(store) if store else None, cache, scratch, load or load_encoder_of, progress
         )
-        stage, groups, counts = features.located(con, rows.source, label_column, clock)
+        stage, groups, counts = features.located(con, source, label_column, clock)
+        with clock("stage"):
+            rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
+        schemas = [rows.schema(job, columns, fields) for job in jobs]
         group_of = {prefix: group for group in groups for prefix in group.heads}
         scorers = [_Scorer(one, group_of[one.prefix]) for one in added]
         with clock("score"):
             written = sum(
-                _write(job, schema, rows, stage, scorers) for job, schema in zip(jobs, schemas, strict=True)
+                _write(job, schema, rows, scorers) for job, schema in zip(jobs, schemas, strict=True)
             )
-        rejects_file = stage.write_rejects(_rejects_path(Path(output)))
+        rejects_file = stage.write_rejects(rejects_path)
+        if rejects_file is None:
+            rejects_path.unlink(missing_ok=True)  # of an earlier run
         metrics = {}
         if label_column is not None:
             with clock("evaluate"):
@@ -160,26 +176,41 @@ def score_parquet(
     )
 
 
-def _write(job: Job, schema: pa.Schema, rows: Rows, stage: Stage, scorers: Sequence[_Scorer]) -> int:
+def _of_query(
+    con: duckdb.DuckDBPyConnection, source: Source, jobs: list[Job], scratch: Path
+) -> tuple[Source, list[Job]]:
+    """A query's rows as a Parquet file: a query may give other rows, or another order, the next time."""
+    path = scratch / "the query.parquet"
+    write_query(con, source, path)
+    rows = replace(source, query=None, paths=(str(path),), format="parquet")
+    return rows, [replace(job, inputs=(str(path),)) for job in jobs]
+
+
+def _names(
+    con: duckdb.DuckDBPyConnection, source: Source, opened: Mapping[str, ParquetInput], file: str
+) -> list[str]:
+    """The columns of an input file."""
+    if file in opened:
+        return opened[file].schema.names
+    return list(source_columns(con, replace(source, paths=(file,))))
+
+
+def _write(job: Job, schema: pa.Schema, rows: Rows, scorers: Sequence[_Scorer]) -> int:
     """Write one output file; returns its rows."""
-    names = [name for name in schema.names if name not in {f.name for s in scorers for f in s.added.fields()}]
     added = [one for scorer in scorers for one in scorer.added.fields()]
+    names = schema.names[: len(schema.names) - len(added)]
     batch_rows = max(1, min(BATCH_ROWS, *(BATCH_BYTES // s.group.spec.row_bytes for s in scorers)))
     written = 0
     with (
         replaced_file(job.output) as part,
         RowGroupWriter(part, schema, rows.compression(job), added) as writer,
     ):
-        for batch, ids in rows.batches(job, stage, batch_rows, names):
+        for batch, ids in rows.batches(job, batch_rows, names):
             columns = [one for scorer in scorers for one in scorer.columns(ids)]
             writer.write(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
             written += batch.num_rows
         rows.require_unchanged(job)
     return written
-
-
-def _rejects_path(output: Path) -> Path:
-    return output.with_name(f"{output.name}.rejects.parquet")
 
 
 def _spread(values: pa.Array, usable: np.ndarray) -> pa.Array:

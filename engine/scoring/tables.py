@@ -15,9 +15,6 @@ from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
 from ..encode.encoder import Encoder
 from ..heads.head import Head
 
-WINDOW_TEXTS = 4096
-"""Encoded, written and committed at a time, so that a run that goes on ends with the same numbers."""
-
 
 @dataclass
 class Group:
@@ -98,10 +95,7 @@ class Features:
             return
         with clock("load"):
             encoder = self.load(group.spec)
-        encode_missing(
-            texts, work, group.tables[-1], encoder,
-            progress=self.progress, clock=clock, whole_windows=WINDOW_TEXTS,
-        )  # fmt: skip
+        encode_missing(texts, work, group.tables[-1], encoder, progress=self.progress, clock=clock)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []

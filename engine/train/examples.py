@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
 from ...store.batches import PlannedFeatures
-from ...store.duck import count, workspace
+from ...store.duck import workspace
 from ...store.lookup import Lookup, look_up
 from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
@@ -136,9 +136,9 @@ def load_examples(
         kind = detect_task(staged, task)
         labels = labels_of(staged, kind)
 
-        def examples(stage: Stage, name: str, condition: str) -> Examples:
+        def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
             locations = found[stage.name].locations
-            return _examples(stage, table, locations, kind, labels, name, condition, use=use, batches=batches)
+            return _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
 
         stages = [staged]
         if isinstance(valid, Source):
@@ -146,14 +146,17 @@ def load_examples(
         found = {stage.name: look_up(stage, table.shards) for stage in stages}
         require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
-            train_rows, valid_rows = examples(staged, "train", "true"), examples(stages[1], "valid", "true")
+            train_rows = examples(staged, "train", staged.rows_where("true"))
+            valid_rows = examples(stages[1], "valid", stages[1].rows_where("true"))
         elif isinstance(valid, Fraction):
-            held_out = plan.held_out_sql(valid.share, seed)
-            train_rows = examples(staged, "train", f"NOT ({held_out})")
+            held_out = staged.rows_where(plan.held_out_sql(valid.share, seed))
+            train_rows = examples(staged, "train", staged.rows_where("true") & ~held_out)
             valid_rows = examples(staged, "valid", held_out)
         else:
             places = staged.labelled_rows()
-            train_rows = valid_rows = replace(examples(staged, "train", "true"), source_rows=places)
+            train_rows = valid_rows = replace(
+                examples(staged, "train", staged.rows_where("true")), source_rows=places
+            )
         return TrainData(
             task=kind,
             labels=labels,
@@ -200,15 +203,15 @@ def _examples(
     task: Task,
     labels: Labels,
     name: str,
-    condition: str,
+    chosen: np.ndarray,
     *,
     use: FeatureSpec | None,
     batches: str | None,
 ) -> Examples:
-    locations, targets = read_targets(stage, locations, task, labels, condition)
+    locations, targets = read_targets(stage, locations, task, labels, chosen)
     if not len(targets):
         raise SourceError(f"no row is left for the {name} set of {stage.source.title}")
-    unlabelled = count(stage.con, f"{stage.name} WHERE key IS NOT NULL AND label IS NULL AND {condition}")
+    unlabelled = int(np.count_nonzero(chosen & stage.rows_where("label IS NULL")))
     counts, span = _counts(targets, labels), None
     if task is REGRESSION:
         span = float(targets.min()), float(targets.max())

@@ -253,7 +253,7 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
             "has another setting (max_length: 32, not 9)",
         ),
         (("build-features", "nowhere.tsv", "--store", "{store}"), "no file 'nowhere.tsv'"),
-        (("build-features", "--store", "{store}"), "give either files or a query"),
+        (("build-features", "--store", "{store}"), "which rows? name files as SOURCE…, or give a query"),
         (
             ("build-features", "{reviews}", "--store", "{store}", "--model", "no/such-model"),
             "a local folder or 'minilm' will do",
@@ -278,8 +278,8 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
             "(it has: tiny)",
         ),
         (
-            ("score", "{reviews}", "out.parquet", "--head", "{head}", "--store", "{store}"),
-            "is not a Parquet file",
+            ("score", "{parquet}", "{reviews}", "--head", "{head}", "--store", "{store}"),
+            "is there already; pass --overwrite to replace it",
         ),
         (
             ("score", "{parquet}", "out.parquet", "--head", "nowhere", "--store", "{store}"),

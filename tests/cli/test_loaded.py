@@ -49,7 +49,8 @@ def test_commands_that_encode_nothing(loaded, head, enc, build, reviews, tiny_be
     assert loaded(*again) <= READS | {"tokenizers"}
     assert loaded("score", reviews, tmp_path / "out.parquet", *head) <= READS
     enc("train-head", reviews, "--valid-fraction", 0.3, *store, "--output", tmp_path / "mlp", "--head", "mlp")
-    assert loaded("score", reviews, tmp_path / "out.parquet", "--head", tmp_path / "mlp", *store) <= READS
+    mlp = ("--head", tmp_path / "mlp", *store, "--overwrite")
+    assert loaded("score", reviews, tmp_path / "out.parquet", *mlp) <= READS
 
 
 def test_training_loads_torch_and_no_compiler(loaded, head, reviews, tmp_path):

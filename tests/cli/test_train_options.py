@@ -137,7 +137,7 @@ def test_momentum_is_sgds(enc, tmp_path):
         (("--folds", 3, "--use", "layers=7"), "there is no layer 7"),
         (("--folds", 3, "--label-column", "stars"), "column 'stars' is not in"),
         (("--folds", 3, "--text-column", "review"), "column 'review' is not in"),
-        (("--folds", 3, "--pair-column", "title"), "column 'title' is not in"),
+        (("--folds", 3, "--text-column", "text", "--pair-column", "title"), "column 'title' is not in"),
         (("--valid", "nowhere.tsv"), "no file 'nowhere.tsv'"),
         (("--folds", 3, "--features", "tokens"), "tokens"),
         (("--folds", 3, "--output", "x.tsv/head"), "'x.tsv/head' cannot be written (Not a directory)"),

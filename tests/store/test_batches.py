@@ -47,6 +47,21 @@ def served(epoch):
     return np.concatenate(positions), np.concatenate(features)
 
 
+def test_streaming_holds_no_more_than_it_may(small):
+    paths, spec, locations, _ = small
+    planned = PlannedFeatures(paths, spec, locations, batches="streamed")
+    list(planned.epoch(5, 1, 16))
+    assert sum(buffer.nbytes for buffer in planned._spare) == batches.BUFFER_BYTES
+
+
+def test_streaming_knows_more_rows_than_two_bytes_count(small):
+    paths, spec, locations, features = small
+    planned = PlannedFeatures(paths, spec, np.tile(locations, 300), batches="streamed")
+    positions, found = served(planned.epoch(5, 1, 10_000))
+    np.testing.assert_array_equal(np.sort(positions), np.arange(75_000))
+    np.testing.assert_array_equal(found, features[positions % 250])
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("batch_size", [1, 16, 40, 1000])
 def test_every_row_comes_once_with_its_features(small, mode, batch_size):

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -112,3 +114,46 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path):
             require_replaceable(path, "head.json", HeadError, "a head")
     (tmp_path / "head.json").write_text("{}")
     require_replaceable(tmp_path, "head.json", HeadError, "a head")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from enc.store.files import replaced_file, replaced_folder
+replace = replaced_folder if sys.argv[1] == "folder" else replaced_file
+with replace(sys.argv[2]) as new:
+    (new / "part" if new.is_dir() else new).write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_is_cleared_by_the_next_one(tmp_path, kind):
+    path = tmp_path / "out.parquet"
+    subprocess.run([sys.executable, "-c", KILLED, kind, str(path)], check=False)
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert [name[:5] for name in left] == [".out-", ".out-"]
+    with replaced_file(tmp_path / "another.parquet") as new:
+        new.write_text("x")
+    assert len(list(tmp_path.iterdir())) == 3
+    replace = replaced_folder if kind == "folder" else replaced_file
+    with replace(path) as new:
+        (new / "part" if kind == "folder" else new).write_text("whole")
+        with replaced_file(path.with_suffix(".json")) as other:  # which is not the same path
+            other.write_text("{}")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        "another.parquet",
+        "out.json",
+        "out.parquet",
+    ]
+
+
+def test_a_living_process_keeps_its_new_file(tmp_path):
+    path = tmp_path / "out.parquet"
+    with replaced_file(path) as first:
+        first.write_text("first")
+        with replaced_file(path) as second:
+            second.write_text("second")
+        assert first.read_text() == "first"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

@@ -29,6 +29,12 @@ def test_names_that_cannot_be(name):
         ),
         (dict(model="m", **RECIPES["flat32"], dtype="float16") | dict(layers=(1,)), 1, "m-flat32"),
         (dict(model="m", special_tokens=False), 1, "m-mean-8-bare-float32"),
+        (dict(model="m", after_pooling=("normalize",)), 1, "m-mean-normalize-8-float32"),
+        (
+            dict(model="m", after_pooling=(f"dense:2:tanh:{'a' * 64}", "normalize"), lowercase=True),
+            1,
+            "m-mean-dense-normalize-8-lowercase-float32",
+        ),
     ],
 )
 def test_default_names(changes, layers, name):

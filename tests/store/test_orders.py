@@ -1,7 +1,7 @@
 import itertools
 
 import numpy as np
-from enc.store.orders import block_shuffle, epoch_order, rank_share
+from enc.store.orders import block_shuffle, epoch_order, rank_share, sorted_positions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +62,11 @@ def test_block_shuffle_mixes_within_and_among_blocks():
         for places, order in [first_fill(seed, epoch)]
     }
     assert len(orders) == 25
+
+
+@given(st.lists(st.integers(0, 40), max_size=200), st.integers(1, 50), st.integers(0, 3))
+def test_positions_are_sorted_stably_whatever_is_sorted_at_a_time(numbers, at_a_time, shift):
+    numbers = np.array(numbers, np.int64) << 10 * shift
+    order = sorted_positions(numbers, at_a_time)
+    assert order.dtype == np.uint32
+    np.testing.assert_array_equal(order, np.argsort(numbers, kind="stable"))

@@ -63,4 +63,4 @@ def test_a_path_is_a_glob_of_itself_alone():
 
 def test_sql_is_what_it_was(golden):
     golden("shard_keys.sql", plan.shard_keys_sql(["/s/p1.parquet", "/s/p2.parquet"]))
-    golden("labelled.sql", plan.labelled_sql("stage", "id, label", "x > 1"))
+    golden("rows.sql", plan.rows_sql("stage", "id, label", "x > 1"))

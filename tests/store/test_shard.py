@@ -109,6 +109,15 @@ def test_wrong_width_or_file_is_an_error(tmp_path):
         Shard(tmp_path / "no.parquet", fake_spec())
 
 
+def test_the_bytes_of_what_is_written_are_counted(tmp_path):
+    spec = fake_spec()
+    writer = ShardWriter(tmp_path / "s.parquet", spec)
+    for _ in range(2):
+        writer.write(keys_of(3), np.zeros(3, np.int32), np.zeros(3, bool), np.zeros((3, 4), np.float32))
+    assert (writer.rows, writer.bytes) == (6, 6 * (32 + 4 + 1 + spec.row_bytes))
+    writer.close()
+
+
 def test_wrong_shape_is_refused(tmp_path):
     writer = ShardWriter(tmp_path / "s.parquet", fake_spec())
     with pytest.raises(ValueError, match="shape"):

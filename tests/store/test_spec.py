@@ -25,6 +25,8 @@ def test_digest_covers_what_changes_the_numbers():
         special_tokens=False,
         padding_side="left",
         attention_mask=False,
+        after_pooling=("normalize",),
+        lowercase=True,
     )
     assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {"model", "stride"}
     digests = {fake_spec(**{name: value}).digest for name, value in changes.items()}
@@ -141,3 +143,59 @@ def test_a_selection_is_slices_of_the_last_axis():
 def test_what_is_not_stored_cannot_be_selected(options, message):
     with pytest.raises(SpecError, match=message):
         fake_spec(layers=(1, 2), pooling=("mean", "max")).select(**options)
+
+
+def dense(width: int, digit: str = "a", activation: str = "tanh") -> str:
+    return f"dense:{width}:{activation}:{digit * 64}"
+
+
+def test_steps_after_pooling_make_the_shape_and_the_digest():
+    spec = fake_spec(after_pooling=[dense(6), "normalize"])
+    assert spec.shape == (6,)
+    assert fake_spec(pooling=("cls", "mean"), after_pooling=["normalize"]).shape == (8,)
+    assert spec.digest != fake_spec(after_pooling=[dense(6, "b"), "normalize"]).digest
+    assert spec.digest != fake_spec(after_pooling=["normalize", dense(6)]).digest
+    assert FeatureSpec.from_json(spec.to_json()) == spec
+    assert fake_spec(**spec.setting) == spec
+
+
+def test_a_setting_without_steps_is_what_it_was_before_there_were_any():
+    values = json.loads(fake_spec().to_json())
+    for later in ("after_pooling", "lowercase"):
+        del values[later]
+    assert FeatureSpec.from_json(json.dumps(values)) == fake_spec()
+
+
+def test_a_vector_that_went_through_steps_has_no_parts():
+    spec = fake_spec(layers=(1, 2), pooling=("cls", "mean"), after_pooling=["normalize"])
+    assert spec.select() == spec
+    assert spec.slices(spec) == [slice(0, 16)]
+    with pytest.raises(SpecError, match=r"have no parts; build a feature set with --pooling cls,mean"):
+        spec.select(layers=[2])
+    assert spec.covers(spec)
+    assert not spec.covers(fake_spec(layers=(2,), pooling=("cls",)))
+    assert not fake_spec(layers=(1, 2), pooling=("cls", "mean")).covers(spec)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (["whiten"], "unknown step 'whiten' after pooling; there are normalize and dense"),
+        ([dense(0)], "unknown step 'dense:0"),
+        ([dense(4, activation="sine")], "unknown step 'dense:4:sine"),
+        ([dense(4, "a") + "a"], "unknown step"),
+    ],
+)
+def test_unknown_steps(steps, message):
+    with pytest.raises(SpecError, match=message):
+        fake_spec(after_pooling=steps)
+
+
+def test_tokens_are_not_normalized():
+    with pytest.raises(SpecError, match="pooling 'tokens' has none"):
+        fake_spec(pooling=("tokens",), after_pooling=["normalize"])
+
+
+def test_differences_show_digests_short():
+    differences = fake_spec(after_pooling=[dense(4)]).differences(fake_spec())
+    assert differences == ["after_pooling: dense:4:tanh:aaaaaaaaaaaa…, not none"]

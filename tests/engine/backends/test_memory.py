@@ -1,6 +1,7 @@
 """Choices of a backend by the length of the texts."""
 
 import pytest
+from enc.engine import load_encoder
 from enc.engine.backends.candidates import Candidate
 from enc.engine.backends.memory import ChoiceMemory
 from enc.engine.encode.checkpoint import checkpoint_of
@@ -31,3 +32,12 @@ def test_another_precision_or_device_is_another_matter(checkpoint):
     ChoiceMemory(checkpoint, None, "cpu").write(sample, Candidate("torch", "fp32"))
     assert ChoiceMemory(checkpoint, "fp32", "cpu").read(sample) is None
     assert ChoiceMemory(checkpoint, None, "cuda").read(sample) is None
+
+
+def test_a_broken_memory_is_measured_again(tiny_bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "enc").mkdir()
+    (tmp_path / "enc" / "choices.json").write_text("{")
+    encoder = load_encoder(str(tiny_bert), max_length=32)
+    encoder.prepare(encoder.tokenize(SHORT), 1)
+    assert " fp32 on cpu" in encoder.title

@@ -3,7 +3,7 @@ import threading
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from enc.engine import build_features
+from enc.engine import build_features, encode_texts
 from enc.engine.encode import build
 from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
@@ -102,8 +102,7 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
             for shard in table.shards
         ]
     )
-    tokens = encoder.tokenize([line.split("\t")[0] for line in reviews.read_text().splitlines()[1:]])
-    expected = encoder.features(tokens.batch(np.arange(200)))
+    expected = encode_texts(encoder, [line.split("\t")[0] for line in reviews.read_text().splitlines()[1:]])
     np.testing.assert_array_equal(np.sort(numbers, axis=0), np.sort(expected, axis=0))
 
 

@@ -1,5 +1,6 @@
 """Digests of a model's files are remembered, and never believed where a file may have changed."""
 
+import hashlib
 import os
 import shutil
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from enc.engine.encode import digests as module
-from enc.engine.encode.digests import digests
+from enc.engine.encode.digests import digests, file_digests
 
 WEIGHTS = "model.safetensors"
 
@@ -85,8 +86,30 @@ def test_a_file_that_is_gone_or_new_counts(folder, settled):
     assert digests(folder) == first
 
 
+def test_a_files_name_counts_as_its_content_does(folder):
+    (folder / "vocab.txt").write_text("a\n")
+    first = digests(folder)
+    (folder / "vocab.txt").rename(folder / "vocab.json")  # in the same place of their order
+    second = digests(folder)
+    assert (second[0], second[1] != first[1]) == (first[0], True)
+
+
 def test_a_damaged_memory_is_computed_anew(folder, settled, tmp_path):
     first = digests(folder)
     (kept,) = (tmp_path / "cache" / "enc" / "digests").iterdir()
     kept.write_text('{"model.safetensors": [1, 2')
     assert digests(folder) == first
+
+
+def test_files_in_folders_of_the_folder_are_remembered_apart(folder, settled, read):
+    inner = "2_Dense/model.safetensors"
+    (folder / inner).parent.mkdir()
+    (folder / inner).write_bytes(b"a layer")
+    first = digests(folder)
+    assert file_digests(folder, [inner]) == {inner: hashlib.sha256(b"a layer").hexdigest()}
+    read.clear()
+    assert file_digests(folder, [inner], verify=True)
+    assert read == [WEIGHTS]
+    read.clear()
+    assert (digests(folder), len(file_digests(folder, [inner]))) == (first, 1)
+    assert read == []

@@ -10,7 +10,7 @@ from enc.engine.encode.checkpoint import digests
 from enc.store import RECIPES, ModelError, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
-from enc.store.plan import located_sql
+from enc.store.lookup import look_up
 from enc.store.stage import stage_source
 from transformers import AutoModel, AutoTokenizer
 
@@ -72,7 +72,7 @@ def stored_features(tmp_path, encoder, texts, pairs=None):
     table = Store(tmp_path / "store").open()
     with workspace() as con:
         stage = stage_source(con, source)
-        locations = con.sql(located_sql(stage.name, table.shards)).fetchnumpy()["location"]
+        locations = look_up(stage, table.shards).locations
     return MappedFeatures(table.shards, table.spec).take(np.asarray(locations, np.int64))
 
 

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from enc.engine.encode.checkpoint import checkpoint_of, facts_of
+from enc.engine.encode.facts import longest_input
 
 TEXTS = ["a good hotel, very good!", "好 酒店 很 好", "x " * 40]
 
@@ -15,7 +17,7 @@ def told(tiny_bert, fresh_memory):
 
     def open_model():
         said = []
-        checkpoint = checkpoint_of(str(tiny_bert), max_length=16, say=said.append)
+        checkpoint = checkpoint_of(str(tiny_bert), pooling="mean", max_length=16, say=said.append)
         return said, checkpoint.layer_count, checkpoint.tokenize(TEXTS)
 
     return open_model
@@ -46,3 +48,19 @@ def test_facts_without_their_tokenizer_are_made_anew(told, tmp_path):
     kept.unlink()
     said, _, _ = told()
     assert len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("model_type", "positions", "pad_id", "tokenizer_length", "longest"),
+    [
+        ("bert", 512, 0, 10**30, 512),
+        ("bert", 512, 0, 256, 256),
+        ("roberta", 514, 1, 10**30, 512),  # the first position is 2
+        ("roberta", 514, 1, 512, 512),
+        ("mpnet", 514, None, 10**30, 513),
+        ("bert", None, 0, 300, 300),
+    ],
+)
+def test_the_longest_input(model_type, positions, pad_id, tokenizer_length, longest):
+    config = SimpleNamespace(model_type=model_type, max_position_embeddings=positions, pad_token_id=pad_id)
+    assert longest_input(config, SimpleNamespace(model_max_length=tokenizer_length)) == longest

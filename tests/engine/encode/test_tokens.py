@@ -114,6 +114,10 @@ def test_left_padding_without_mask_or_special_tokens(transformers_tokenizer):
     assert tokens.truncated.tolist() == [False, True]
     assert tokens.batch(np.array([0])).input_ids.shape == (1, 4)  # alone as in company
     assert [len(b) for b in tokens.batches(4)] == [1, 1]  # padding counts
+    short = tokenizer(["a", "b", "a b"])
+    assert [len(b) for b in short.batches(8)] == [2, 1]  # also where all are shorter than what they fill
+    characters = Tokenizer(backend, 9, first_characters=9)(["a b a b a", "a b a b aa"])
+    assert characters.truncated.tolist() == [False, True]
 
 
 @given(st.lists(st.integers(1, 200), max_size=200), st.integers(1, 1000))

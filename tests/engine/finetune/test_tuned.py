@@ -9,6 +9,7 @@ import pytest
 import torch
 from enc.engine import build_features, load_encoder, train_head
 from enc.engine.classifier import load_classifier
+from enc.engine.encode import checkpoint
 from enc.store import EncError, FeatureTable, ModelError, Source, SpecError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -67,6 +68,22 @@ def test_a_tuned_model_that_was_read_before_needs_no_transformers(tune):
     assert done.stdout == "False\n"
 
 
+def test_a_tuned_model_is_verified_where_that_is_asked(tune, monkeypatch):
+    folder, _, _ = tune()
+    asked, original = [], checkpoint.digests
+
+    def noted(folder, *, verify=False):
+        asked.append(verify)
+        return original(folder, verify=verify)
+
+    monkeypatch.setattr(checkpoint, "digests", noted)
+    load_classifier(folder)
+    assert set(asked) == {False}
+    asked.clear()
+    load_classifier(folder, verify_model=True)
+    assert set(asked) == {True}
+
+
 def test_an_encoder_is_no_classifier(tiny_bert):
     with pytest.raises(ModelError, match="holds an encoder without a classifier"):
         load_classifier(tiny_bert)
@@ -76,16 +93,16 @@ def test_an_encoder_is_no_classifier(tiny_bert):
 def probe(tiny_bert, reviews, tmp_path):
     """A linear head on the tiny model's frozen features."""
 
-    def probe(pooling="cls", kind="linear"):
-        encoder = load_encoder(str(tiny_bert), backend="torch", pooling=pooling, max_length=24)
+    def probe(pooling="cls", kind="linear", **setting):
+        encoder = load_encoder(str(tiny_bert), backend="torch", pooling=pooling, max_length=24, **setting)
         source, valid = (Source(path, text_column="sentence") for path in reviews)
         for rows in (source, valid):
-            build_features(rows, tmp_path / f"store-{pooling}", encoder, name="x")
+            build_features(rows, tmp_path / "store", encoder, name=f"{pooling}-{len(setting)}")
         from enc.engine import TrainConfig
 
         head = train_head(
             source,
-            FeatureTable(tmp_path / f"store-{pooling}" / "x"),
+            FeatureTable(tmp_path / "store" / f"{pooling}-{len(setting)}"),
             valid=valid,
             config=TrainConfig(head=kind),
         )
@@ -106,5 +123,7 @@ def test_heads_that_a_classifier_cannot_begin_as(tune, probe):
         SpecError, match=r"not trained on the model's cls features \(pooling \('mean',\), not \('cls',\)\)"
     ):
         tune(f"--head_init {probe('mean')[1]}")
+    with pytest.raises(SpecError, match=r"cls features \(after_pooling \('normalize',\), not \(\)\)"):
+        tune(f"--head_init {probe(normalize=True)[1]}")
     with pytest.raises(EncError, match="can begin as a linear head, not as 'mlp'"):
         tune(f"--head_init {probe('cls', 'mlp')[1]}")

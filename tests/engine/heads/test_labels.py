@@ -2,7 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine.heads.labels import Labels, listing
-from enc.store import LabelError, Source
+from enc.store import LabelError, Source, SourceError
 from enc.store.duck import workspace
 from enc.store.stage import stage_source
 
@@ -77,6 +77,24 @@ def test_an_unknown_label_is_named_with_its_row(stage_of):
 def test_columns_that_are_no_classes(stage_of, values, message):
     with pytest.raises(LabelError, match=message):
         Labels.of(stage_of(values, type=pa.float64() if 0.5 in values else pa.int64()))
+
+
+@pytest.mark.parametrize("tsv", [False, True])
+def test_integers_beyond_64_bits_are_refused(stage_of, tsv):
+    stage = stage_of([1 << 63, 1], tsv=tsv) if tsv else stage_of([1 << 63, 1], type=pa.uint64())
+    with pytest.raises(LabelError, match=r"label 9223372036854775808 of .* is beyond 64 bits"):
+        Labels.of(stage)
+    assert Labels.of(stage_of([(1 << 63) - 1, -(1 << 63)], tsv=tsv)).arrow().type == pa.int64()
+    with pytest.raises(LabelError, match="is beyond 64 bits"):
+        Labels.parse(["9223372036854775808", "1"])
+
+
+def test_a_column_of_texts_is_not_taken_for_classes(stage_of, monkeypatch):
+    monkeypatch.setattr("enc.engine.heads.labels.MAX_CLASSES", 10)
+    assert len(Labels.of(stage_of([f"c{i:02}" for i in range(10)]))) == 10
+    for rows in (11, 2000):
+        with pytest.raises(SourceError, match="over 10 distinct values; is it the right one"):
+            Labels.of(stage_of([f"c{i:04}" for i in range(rows)]))
 
 
 def test_listing_is_short():

@@ -52,7 +52,9 @@ def shards(tmp_path):
 def targets_of(stage, shards, asked=None, labels=None):
     task = detect_task(stage, asked)
     labels = labels or labels_of(stage, task)
-    locations, targets = read_targets(stage, look_up(stage, shards).locations, task, labels, "true")
+    locations, targets = read_targets(
+        stage, look_up(stage, shards).locations, task, labels, stage.rows_where("true")
+    )
     assert locations.dtype == np.int64
     assert len(locations) == len(targets)
     return task.name, labels.values, targets
@@ -117,7 +119,9 @@ def test_an_empty_split_is_no_error_of_its_own(stage_of, shards):
     ):
         task = detect_task(stage, asked)
         labels = labels_of(stage, task)
-        _, targets = read_targets(stage, look_up(stage, shards).locations, task, labels, "false")
+        _, targets = read_targets(
+            stage, look_up(stage, shards).locations, task, labels, stage.rows_where("false")
+        )
         assert targets.shape == ((0, 2) if task.has_classes else (0,))
 
 

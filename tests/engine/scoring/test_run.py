@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.engine import TrainConfig, build_features, score_parquet, train_head
+from enc.engine import TrainConfig, build_features, encode_texts, evaluate_head, score_parquet, train_head
 from enc.engine.scoring import run
-from enc.store import FeatureTable, ModelError, Source, SourceError, SpecError, Store, StoreError
+from enc.store import FeatureTable, LabelError, ModelError, Source, SourceError, SpecError, Store, StoreError
 from fakes import FakeEncoder, fake_spec
 
 
@@ -75,13 +75,8 @@ def test_predictions_stand_beside_all_input_columns(trained, parquet, tmp_path):
     assert out.select(["id", "text", "tags", "group"]).equals(table)
 
     usable = [bool(t and t.strip()) for t in table.column("text").to_pylist()]
-    expected = head.predict_proba(
-        encoder.features(
-            encoder.tokenize([t for t, u in zip(table["text"].to_pylist(), usable, strict=True) if u]).batch(
-                np.arange(sum(usable))
-            )
-        )
-    )
+    texts = [text for text, is_usable in zip(table["text"].to_pylist(), usable, strict=True) if is_usable]
+    expected = head.predict_proba(encode_texts(encoder, texts))
     kept = out.filter(pa.array(usable))
     np.testing.assert_allclose(
         np.stack([kept["proba_long"], kept["proba_short"]], axis=1), expected, rtol=1e-5
@@ -338,3 +333,37 @@ def test_an_input_that_changes_is_refused(trained, parquet, tmp_path):
     with pytest.raises(SourceError, match="changed while it was"):
         score_parquet(path, tmp_path / "out.parquet", head, store, load=change)
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_rejects_of_an_earlier_run_do_not_stay(scored, parquet, write, tmp_path):
+    _, summary = scored(parquet[0])
+    path = tmp_path / "out.parquet.rejects.parquet"
+    assert summary.rejects_file == str(path)
+    (tmp_path / "out.parquet").unlink()
+    with pytest.raises(SourceError, match=r"rejects.parquet' is there already"):
+        scored(parquet[0])
+    _, summary = scored(write("good.tsv", "text\nword n0\n"), overwrite=True)
+    assert summary.rejects_file is None
+    assert not path.exists()
+
+
+def test_an_evaluation(trained, write, tmp_path):
+    head, store, _ = trained
+    path = write("rows.tsv", "\n".join(ROWS))
+    summary = evaluate_head(path, head, store, wrong=tmp_path / "wrong.parquet", load=fake)
+    out = score_parquet(path, tmp_path / "out.parquet", head, store, label_column="label")
+    assert summary.figures == out.metrics["prediction"]
+    assert (summary.figures.rows, summary.rejected, summary.cached, summary.encoded) == (3, 1, 1, 2)
+    wrong = pq.read_table(tmp_path / "wrong.parquet")
+    assert wrong.num_rows == summary.wrong == round(3 * (1 - summary.figures.metrics["accuracy"]))
+    truth = {row.split("\t")[0]: row.split("\t")[2] for row in ROWS[1:]}
+    for row in wrong.to_pylist():
+        assert row["label"] == truth[str(row["row"])] != row["prediction"]
+        assert row["score"] < 0.5
+    sure = evaluate_head(path, head, store, threshold=1.0)
+    assert (sure.figures.rows, sure.figures.predicted) == (3, 0)
+    assert sure.figures.metrics["accuracy"] is None
+    with pytest.raises(LabelError, match="unknown label 'other'"):
+        evaluate_head(write("bad.tsv", "text\tlabel\nword n0\tother\n"), head, store)
+    with pytest.raises(SourceError, match="has no row with a label"):
+        evaluate_head(write("none.tsv", "text\tlabel\n\tshort\n"), head, store)

@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from enc.engine import Folds, Fraction, Head, TrainConfig, build_features, train_head
+from enc.engine import Folds, Fraction, Head, TrainConfig, build_features, encode_texts, train_head
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import train_head as train
 from enc.store import HeadError, LabelError, MissingFeatures, Source, SourceError, Store
@@ -53,10 +53,9 @@ def test_a_separable_task_is_learned(data, optimizer):
 def test_the_reported_loss_is_that_of_the_saved_weights(data):
     _, valid_file, table = data
     head = train_head(Source(valid_file), table, valid=Source(valid_file), config=CONFIG)
-    features = FakeEncoder()
-    tokens = features.tokenize([line.split("\t")[0] for line in valid_file.read_text().splitlines()[1:]])
-    labels = [line.split("\t")[1] for line in valid_file.read_text().splitlines()[1:]]
-    probabilities = head.predict_proba(features.features(tokens.batch(np.arange(len(tokens)))))
+    rows = [line.split("\t") for line in valid_file.read_text().splitlines()[1:]]
+    labels = [row[1] for row in rows]
+    probabilities = head.predict_proba(encode_texts(FakeEncoder(), [row[0] for row in rows]))
     expected = -np.mean(
         [np.log(p[head.labels.values.index(label)]) for p, label in zip(probabilities, labels, strict=True)]
     )
@@ -143,9 +142,8 @@ def test_the_seed_chooses_the_rows_that_are_held_out(data):
 def test_standardized_features_have_mean_0_and_variance_1(data):
     train_file, valid_file, table = data
     head = train(Source(train_file), table, valid=Source(valid_file), config=CONFIG)
-    encoder = FakeEncoder()
     texts = [line.split("\t")[0] for line in train_file.read_text().splitlines()[1:121]]
-    features = torch.from_numpy(encoder.features(encoder.tokenize(texts).batch(np.arange(120))))
+    features = torch.from_numpy(encode_texts(FakeEncoder(), texts))
     scaled = (features - head.network.mean) * head.network.scale
     torch.testing.assert_close(scaled.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
     varies = torch.tensor([1.0, 1.0, 0.0, 1.0])  # every text begins with a word of four letters

@@ -56,7 +56,7 @@ def test_every_task_is_learned_saved_and_scored(labelled, tmp_path, label, task,
     assert out["prediction"].to_pylist() == predictions
     assert (summary.scored, summary.encoded) == (84, 0)
     if task == "regression":
-        assert summary.predictions == {}
+        assert summary.predictions == {"prediction": {}}
         assert "score" not in out.column_names
         np.testing.assert_allclose(predictions, pq.read_table(source.files()[0])["words"], atol=6)
         with pytest.raises(HeadError, match="a regression has no probabilities; leave out --proba"):
@@ -71,7 +71,7 @@ def test_every_task_is_learned_saved_and_scored(labelled, tmp_path, label, task,
         assert out["score"][first].as_py()[0] == pytest.approx(
             out[f"proba_{predictions[first][0]}"][first].as_py()
         )
-        assert sum(summary.predictions.values()) == sum(map(len, predictions))
+        assert sum(summary.predictions["prediction"].values()) == sum(map(len, predictions))
 
 
 def test_lists_of_predictions_beside_rows_that_cannot_be_scored(labelled, tmp_path):
@@ -87,6 +87,7 @@ def test_lists_of_predictions_beside_rows_that_cannot_be_scored(labelled, tmp_pa
             table.path.parent,
             proba=True,
             load=lambda spec: FakeEncoder(),
+            overwrite=True,
         )
         out = pq.read_table(tmp_path / "out.parquet")
         nulls = [not text for text in texts]
@@ -154,7 +155,7 @@ def test_parts_of_features_train_and_score_alone(labelled, tmp_path):
 
         path, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
         pq.write_table(pa.table({"text": [*TEXTS, "quite new"]}), path)
-        summary = score_parquet(path, out, head, store, proba=True, cache=cache, load=load)
+        summary = score_parquet(path, out, head, store, proba=True, cache=cache, load=load, overwrite=True)
         np.testing.assert_allclose(
             np.stack([pq.read_table(out)[f"proba_{label}"][:84] for label in head.labels.values], 1),
             head.predict_proba(alone),

@@ -1,0 +1,78 @@
+"""Small shards into large ones, other tools' layout into the mapped one, and one row for each key."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import writer
+from .rewrite import find_doubles, maintained, replace_shards
+from .shard import Shard
+from .shard_file import is_finished_name
+from .table import FeatureTable, LoggedShard
+
+
+@dataclass(frozen=True)
+class CompactSummary:
+    """What :func:`compact` did."""
+
+    feature_set: str
+    shards_before: int
+    shards_after: int
+    rows: int
+    doubles: int
+    """Rows that were left out, because an earlier row has their key."""
+    rewritten: int
+    """Shards whose rows are now in other shards."""
+    version: int
+
+
+def compact(table: FeatureTable | str | Path) -> CompactSummary:
+    """Write small shards together, and others anew that have doubles or another tool's layout.
+
+    The features that readers get stay the same. A commit is made for each large shard that is filled, so
+    that a killed run loses only the last one. What the old shards take on the disk is free after a vacuum.
+    Raises DamagedShard for a shard that cannot be read.
+    """
+    table = FeatureTable.of(table)
+    with maintained(table.path):
+        paths, logged = table.refresh().shards, table.logged
+        before, rewritten = len(logged), 0
+        doubles = find_doubles(paths, table.rows)
+        for batch in _batches(table, logged, doubles.rows):
+            replace_shards(table, batch, doubles.rows, rows_change=False)
+            rewritten += len(batch)
+        return CompactSummary(
+            feature_set=table.name,
+            shards_before=before,
+            shards_after=len(table.logged),
+            rows=table.rows,
+            doubles=doubles.count,
+            rewritten=rewritten,
+            version=table.version,
+        )
+
+
+def _batches(
+    table: FeatureTable, logged: Sequence[LoggedShard], doubles: Mapping[str, np.ndarray]
+) -> Iterator[list[LoggedShard]]:
+    """Shards to be written anew together, each batch about a large shard's worth."""
+    batch: list[LoggedShard] = []
+    must = False
+    for shard in logged:
+        has_to = shard.path in doubles or not _is_mapped(shard, table)
+        if not has_to and shard.bytes >= writer.SHARD_BYTES // 2:
+            continue
+        if batch and sum(s.bytes for s in batch) + shard.bytes > writer.SHARD_BYTES:
+            if must or len(batch) > 1:
+                yield batch
+            batch, must = [], False
+        batch.append(shard)
+        must = must or has_to
+    if must or len(batch) > 1:
+        yield batch
+
+
+def _is_mapped(shard: LoggedShard, table: FeatureTable) -> bool:
+    return is_finished_name(Path(shard.path).name) or Shard(shard.path, table.spec).plain

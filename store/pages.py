@@ -1,0 +1,148 @@
+"""Parquet pages as they lie in a file: where their bytes are, and the checksums over them.
+
+A page is a header, in Thrift's compact protocol, and then its bytes. The header may hold a CRC-32 of the
+bytes. Nothing covers the header itself, so what it says is compared with the file's footer.
+Source: https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+"""
+
+import os
+import struct
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from .errors import DamagedShard
+
+FOOTER_END = struct.Struct("<I4s")  # the footer's length and a magic number end every Parquet file
+MAGIC = b"PAR1"
+READ_BYTES = 256 << 10  # at a time: what is read is still in the processor's cache when it is summed up
+_HEADER_BYTES = 128  # more than a header without statistics has
+_DATA_PAGE, _PLAIN = 0, 0
+_TYPE_FIELD, _SIZE_FIELD, _STORED_SIZE_FIELD, _CHECKSUM_FIELD, _DATA_FIELD = 1, 2, 3, 4, 5
+_VALUES_FIELD, _ENCODING_FIELD, _DEFINITION_FIELD, _REPETITION_FIELD = 1, 2, 3, 4
+_RLE = 3
+_OWN_HEADS = (bytes.fromhex("15151515 1c 15151515 00 00"), bytes.fromhex("15151515 1c 15151515 1c00 00 00"))
+"""The first bytes of the fields of a header with a checksum, and the ends of its structs."""
+
+
+class Page(NamedTuple):
+    """A page of plain values, uncompressed, which is all of its column chunk."""
+
+    start: int
+    """Where its bytes begin in the file."""
+    size: int
+    checksum: int | None
+    """CRC-32 of its bytes, where the header has one."""
+    is_own: bool
+    """Whether the header is written as our own are, so that every reader reads it alike."""
+
+
+def only_page(descriptor: int, chunk: Any) -> Page | None:
+    """The page of a column chunk; None unless the chunk is one page of plain values.
+
+    ``chunk`` is the chunk's metadata, ``descriptor`` the open file.
+    """
+    if chunk.compression != "UNCOMPRESSED" or chunk.has_dictionary_page:
+        return None
+    if not set(chunk.encodings) <= {"PLAIN", "RLE"}:
+        return None
+    header = os.pread(descriptor, _HEADER_BYTES, max(0, chunk.data_page_offset))
+    try:
+        heads = bytearray()
+        fields, length = _read_struct(header, 0, heads)
+    except (IndexError, ValueError):
+        return None
+    data, size = fields.get(_DATA_FIELD), fields.get(_STORED_SIZE_FIELD)
+    if (
+        fields.get(_TYPE_FIELD) != _DATA_PAGE
+        or not isinstance(data, dict)
+        or data.get(_VALUES_FIELD) != chunk.num_values
+        or data.get(_ENCODING_FIELD) != _PLAIN
+        or fields.get(_SIZE_FIELD) != size
+        or not isinstance(size, int)
+        or length + size != chunk.total_compressed_size
+    ):
+        return None
+    checksum = fields.get(_CHECKSUM_FIELD)
+    levels = data.get(_DEFINITION_FIELD), data.get(_REPETITION_FIELD)
+    return Page(
+        chunk.data_page_offset + length,
+        size,
+        None if checksum is None else checksum & 0xFFFFFFFF,
+        bytes(heads) in _OWN_HEADS and levels == (_RLE, _RLE),
+    )
+
+
+def checksum_of(descriptor: int, start: int, size: int, path: str, look: Any = None) -> int:
+    """CRC-32 of bytes of an open file, read into a buffer that fits the processor's cache.
+
+    ``look`` is called with each part of them, a memoryview. Raises DamagedShard where the file ends first.
+    """
+    checksum, buffer = 0, memoryview(bytearray(min(size, READ_BYTES)))
+    stop = start + size
+    while start < stop:
+        count = os.preadv(descriptor, [buffer[: stop - start]], start)
+        if not count:
+            raise DamagedShard(path, "ends before its rows do")
+        part = buffer[:count]
+        checksum = crc32(part, checksum)
+        if look:
+            look(part)
+        start += count
+    return checksum
+
+
+def footer_checksum(descriptor: int, path: str) -> int:
+    """CRC-32 of a Parquet file's footer, its length and the magic number included.
+
+    Raises DamagedShard for a file that has none.
+    """
+    size = os.fstat(descriptor).st_size
+    if not size:
+        raise DamagedShard(path, "cannot be read: it is empty")
+    end = os.pread(descriptor, FOOTER_END.size, max(0, size - FOOTER_END.size))
+    if len(end) < FOOTER_END.size or not end.endswith(MAGIC):
+        raise DamagedShard(path, "cannot be read: it was cut off, or is no Parquet file")
+    length = FOOTER_END.unpack(end)[0] + FOOTER_END.size
+    if length > size - len(MAGIC):
+        raise DamagedShard(path, "cannot be read: its footer does not fit into it")
+    return checksum_of(descriptor, size - length, length, path)
+
+
+def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any], int]:
+    """The fields of a struct by their number, and where the struct ends; what begins them goes to ``heads``.
+
+    Numbers and structs are read, other fields end the reading with ValueError: these pages have none.
+    """
+    fields: dict[int, Any] = {}
+    number = 0
+    while True:
+        head, at = data[at], at + 1
+        heads.append(head)
+        if not head:
+            return fields, at
+        kind, step = head & 0x0F, head >> 4
+        if step:
+            number += step
+        else:
+            number, at = _read_number(data, at)
+        if kind in (1, 2):  # true and false
+            fields[number] = kind == 1
+        elif kind in (5, 6):
+            fields[number], at = _read_number(data, at)
+        elif kind == 12:
+            fields[number], at = _read_struct(data, at, heads)
+        else:
+            raise ValueError(f"a page header has a field of type {kind}")
+
+
+def _read_number(data: bytes, at: int) -> tuple[int, int]:
+    """A zigzag number of up to 64 bits, and where it ends."""
+    value = shift = 0
+    while True:
+        byte, at = data[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (value >> 1) ^ -(value & 1), at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a page header has a number that is too long")

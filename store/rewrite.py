@@ -1,0 +1,184 @@
+"""Writing shards of a table anew: what deleting, compacting and repairing have in common."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import plan, writer
+from .duck import execute, workspace
+from .errors import DamagedShard, StoreError
+from .locations import ROW_BITS, ROW_MASK
+from .locks import exclusive_lock, has_no_locks
+from .shard import COLUMNS, READ_BYTES, Shard, shard_schema
+from .shard_file import reason
+from .spec import FeatureSpec
+from .table import FeatureTable, LoggedShard
+
+LOCK_FILE = ".maintenance.lock"
+ROWS_PER_RANGE = 1_000_000  # keys that DuckDB looks at at a time
+_RANGES = 256
+
+Block = tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]
+"""Keys, n_tokens, truncated and features of the same rows."""
+
+
+@contextmanager
+def maintained(folder: Path) -> Iterator[None]:
+    """During a block, no other process deletes from, compacts, vacuums or repairs the table in a folder.
+
+    Raises StoreError where another process is just doing so.
+    """
+    try:
+        lock = exclusive_lock(folder / LOCK_FILE, create=True)
+    except OSError as error:
+        if not has_no_locks(error):
+            raise
+        yield  # commits that contradict each other are refused by the log, too
+        return
+    if lock is None:
+        raise StoreError(f"another `enc store` command is at work on '{folder}'; wait until it has ended")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def replace_shards(
+    table: FeatureTable,
+    old: Sequence[LoggedShard],
+    dropped: Mapping[str, np.ndarray],
+    *,
+    rows_change: bool = True,
+) -> int:
+    """Put the rows of shards, without those that are dropped, into new shards, in one commit.
+
+    ``dropped`` are row numbers int64 by path. Returns how many shards were written. Until the commit, and
+    when it fails, the table is as it was.
+    """
+    new: list[writer.NewShard] = []
+    try:
+        for shard in old:
+            for block in read_rows(shard.path, table.spec, dropped.get(shard.path)):
+                if not new or new[-1].bytes >= writer.SHARD_BYTES:
+                    new.append(writer.NewShard(table))
+                new[-1].write(*block)
+                if new[-1].bytes >= writer.SHARD_BYTES:
+                    new[-1].finish()
+        for shard in new:
+            shard.finish()
+        table.commit([(shard.path, shard.rows) for shard in new], old, rows_change=rows_change)
+    except BaseException:
+        committed = set()
+        with suppress(StoreError):
+            committed = {shard.path for shard in table.refresh().logged}
+        for shard in new:
+            if str(shard.path) not in committed:
+                shard.discard()
+        raise
+    finally:
+        for shard in new:
+            shard.release()
+    return len(new)
+
+
+def read_rows(path: str, spec: FeatureSpec, dropped: np.ndarray | None = None) -> Iterator[Block]:
+    """The rows of a shard of any layout, but for those whose numbers are dropped, block by block.
+
+    Row groups of which all rows are dropped are not read. Raises DamagedShard.
+    """
+    shard = Shard(path, spec)
+    keep = np.ones(shard.rows, bool)
+    if dropped is not None:
+        keep[dropped] = False
+    batch_rows = max(1, READ_BYTES // spec.row_bytes)
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            first = 0
+            for number in range(file.num_row_groups):
+                stop = first + file.metadata.row_group(number).num_rows
+                if not keep[first:stop].any():
+                    first = stop
+                    continue
+                if shard.plain:
+                    shard.verify(number)
+                for batch in file.iter_batches(batch_rows, row_groups=[number], columns=list(COLUMNS)):
+                    kept = keep[first : first + batch.num_rows]
+                    first += batch.num_rows
+                    if kept.any():
+                        yield _block(_as_written(batch, spec).filter(pa.array(kept)), spec)
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise DamagedShard(path, f"is damaged: {reason(error)}") from error
+
+
+def _block(batch: pa.RecordBatch, spec: FeatureSpec) -> Block:
+    keys, n_tokens, truncated, features = (batch.column(name) for name in COLUMNS)
+    width = spec.row_bytes
+    data = features.buffers()[1][features.offset * width : (features.offset + len(features)) * width]
+    return (
+        keys,
+        n_tokens.to_numpy(zero_copy_only=False),
+        truncated.to_numpy(zero_copy_only=False),
+        np.frombuffer(data, spec.numpy_dtype).reshape(len(features), *spec.shape),
+    )
+
+
+def _as_written(batch: pa.RecordBatch, spec: FeatureSpec) -> pa.RecordBatch:
+    """Columns in the order and of the types of our own shards, whatever tool wrote them."""
+    schema = shard_schema(spec)
+    columns = [batch.column(field.name).cast(field.type) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """Rows of a table whose key an earlier row has, which readers therefore never see."""
+
+    rows: dict[str, np.ndarray]
+    """Row numbers int64 by the shard's path."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.rows.values()))
+
+
+def find_doubles(shards: Sequence[str], rows: int) -> Doubles:
+    """Rows whose key an earlier row of these shards has; ``rows`` is about how many they have together.
+
+    Memory is bounded: keys are looked at in ranges.
+    """
+    if not shards:
+        return Doubles({})
+    found = []
+    with workspace() as con:
+        for condition in key_ranges(rows):
+            query = plan.doubles_sql(shards, condition)
+            found += [np.array([row[0] for row in execute(con, query)], np.int64)]
+    return Doubles(by_shard(np.concatenate(found), shards))
+
+
+def key_ranges(rows: int) -> list[str]:
+    """Conditions that part all keys into ranges of about ``ROWS_PER_RANGE``: keys are uniform."""
+    count = min(_RANGES, max(1, -(-rows // ROWS_PER_RANGE)))
+    if count == 1:
+        return ["true"]
+    bounds = [number * 256 // count for number in range(count)] + [256]
+    return [
+        f"key >= '\\x{low:02X}'::BLOB" + (f" AND key < '\\x{high:02X}'::BLOB" if high < 256 else "")
+        for low, high in pairwise(bounds)
+    ]
+
+
+def by_shard(locations: np.ndarray, shards: Sequence[str]) -> dict[str, np.ndarray]:
+    """Row numbers int64 by the shard's path, of locations."""
+    ordered = np.sort(locations)
+    numbers, begins = np.unique(ordered >> ROW_BITS, return_index=True)
+    parts = np.split(ordered & ROW_MASK, begins[1:])
+    paths: list[str] = [shards[int(number)] for number in numbers]
+    return dict(zip(paths, parts, strict=False))

@@ -1,0 +1,66 @@
+"""Small feature sets whose features can be told from their keys."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from enc.store import FeatureTable
+from enc.store.batches import PlannedFeatures
+from enc.store.pages import only_page
+from enc.store.shard import COLUMNS
+from fakes import fake_spec
+
+
+def key_of(number: int) -> bytes:
+    return int(number).to_bytes(32)
+
+
+def filled(folder: Path, *shards: range, **changes) -> FeatureTable:
+    """A table with a shard for each range of numbers; key and features of a row are its number."""
+    table = FeatureTable.create(folder, fake_spec(**changes))
+    for numbers in shards:
+        add(table, numbers)
+    return table
+
+
+def add(table: FeatureTable, numbers: range, *, plus: float = 0.0) -> None:
+    rows = len(numbers)
+    with table.writer() as writer:
+        writer.write(
+            pa.array([key_of(n) for n in numbers], pa.binary()),
+            np.array(numbers, np.int32),
+            np.zeros(rows, bool),
+            np.repeat(np.array(numbers)[:, None] + plus, 4, axis=1).astype(np.float32),
+        )
+
+
+def served(folder: Path, mode: str = "ram") -> dict[int, float]:
+    """What readers get: the feature of every number, as the first row that has its key."""
+    table = FeatureTable(folder)
+    shards = table.shards
+    keys = [pq.read_table(shard, columns=["key"]).column(0).to_pylist() for shard in shards]
+    locations = [(n << 40) + row for n, rows in enumerate(keys) for row in range(len(rows))]
+    planned = PlannedFeatures(shards, table.spec, np.array(locations, np.int64), batches=mode)
+    features = planned.take(np.arange(planned.rows))[:, 0].tolist() if locations else []
+    found: dict[int, float] = {}
+    for key, feature in zip([key for rows in keys for key in rows], features, strict=True):
+        found.setdefault(int.from_bytes(key), feature)
+    return found
+
+
+def flip(path: Path, byte: int, bit: int) -> None:
+    """Flip one bit of a file."""
+    with open(path, "r+b") as file:
+        file.seek(byte)
+        old = file.read(1)[0]
+        file.seek(byte)
+        file.write(bytes([old ^ 1 << bit]))
+
+
+def page_start(path: Path, column: str, group: int = 0) -> int:
+    """Where the bytes of a column's page begin."""
+    with open(path, "rb") as file:
+        page = only_page(file.fileno(), pq.read_metadata(path).row_group(group).column(COLUMNS.index(column)))
+    assert page is not None
+    return page.start

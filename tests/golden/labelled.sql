@@ -1,1 +1,0 @@
-SELECT id, label FROM stage WHERE key IS NOT NULL AND label IS NOT NULL AND (x > 1)
