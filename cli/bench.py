@@ -269,6 +269,55 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
     _report(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
 
 
+@command.command("score", cls=EncCommand, short_help="Scoring files, against a copy and usual libraries.")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]…")
+@source_options
+@click.option(
+    "--model",
+    default="minilm",
+    show_default=True,
+    metavar="NAME",
+    help="Of the new texts: a local folder, a hub id, or minilm.",
+)
+@click.option(
+    "--rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of known texts, made up."
+)
+@click.option(
+    "--texts", type=click.IntRange(1), default=2000, show_default=True, help="Of new texts, from SOURCE…."
+)
+@click.option(
+    "--max-length", type=click.IntRange(2), default=128, show_default=True, help="Tokens of a text."
+)
+@_repetitions(3)
+@_report_options
+def score(
+    sources: tuple[str, ...],
+    model: str,
+    rows: int,
+    texts: int,
+    max_length: int,
+    repetitions: int,
+    output: str,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Scoring known texts, against copying the file; and with SOURCE…, new texts against usual libraries."""
+    from ..benchmarks.bench_score import run_known, run_new
+
+    if not sources and not values["query"]:
+        _report(run_known(rows=rows, repetitions=repetitions, say=note), output, as_json)
+        return
+    found = run_new(
+        source_of(sources, values),
+        model=model,
+        texts=texts,
+        max_length=max_length,
+        repetitions=repetitions,
+        say=note,
+    )
+    _report(found, output, as_json)
+
+
 def _report(results: "Results", output: str, as_json: bool) -> None:
     from ..benchmarks.results import write_report
 
