@@ -44,7 +44,9 @@ def answer(folder: Path, mode: str) -> dict[int, np.ndarray]:
     with duckdb.connect() as con:
         con.execute("CREATE TABLE stage (key BLOB)")
         con.executemany("INSERT INTO stage VALUES (?)", [[key_of(n)] for n in NUMBERS])
-        found = con.sql(plan.index_sql(shards, "stage")).fetchall()
+        stored = plan.shard_keys_sql(shards)
+        index = f"SELECT key, min(location) FROM ({stored}) SEMI JOIN stage USING (key) GROUP BY key"
+        found = con.sql(index).fetchall()
     locations = np.array([location for _, location in found], np.int64)
     features = PlannedFeatures(shards, table.spec, locations, batches=mode).take(np.arange(len(found)))
     return {int.from_bytes(key): feature for (key, _), feature in zip(found, features, strict=True)}

@@ -241,5 +241,5 @@ def test_rows_and_rejects_are_all_lines(con, tmp_path, content, format):
     if format == "tsv":  # no row is of several lines
         body = b"".join(content).rstrip(b"\r\n")
         ends = body.count(b"\n")
-        if b"\r" not in body:
+        if b"\r" not in b"".join(content).replace(b"\r\n", b"\n"):
             assert stage.rows == (ends + 1 if body else 0)
