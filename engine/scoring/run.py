@@ -1,7 +1,7 @@
 """Files of rows in, Parquet files of the same rows with predictions out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ...store.copying import write_query
 from ...store.duck import workspace
 from ...store.files import replaced_file
 from ...store.lookup import NOWHERE
+from ...store.prefetch import prefetched
 from ...store.scratch import scratch_folder
 from ...store.stage import source_columns
 from ..backends.load import load_encoder_of
@@ -200,14 +201,22 @@ def _write(job: Job, schema: pa.Schema, rows: Rows, scorers: Sequence[_Scorer]) 
     added = [one for scorer in scorers for one in scorer.added.fields()]
     names = schema.names[: len(schema.names) - len(added)]
     batch_rows = max(1, min(BATCH_ROWS, *(BATCH_BYTES // s.group.spec.row_bytes for s in scorers)))
+
+    def scored() -> Iterator[pa.RecordBatch]:
+        with closing(prefetched(rows.batches(job, batch_rows, names), "enc-read")) as batches:
+            for batch, ids in batches:
+                columns = [one for scorer in scorers for one in scorer.columns(ids)]
+                yield pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema)
+
     written = 0
     with (
         replaced_file(job.output) as part,
         RowGroupWriter(part, schema, rows.compression(job), added) as writer,
+        # One thread reads, another one scores, and this one writes.
+        closing(prefetched(scored(), "enc-score")) as batches,
     ):
-        for batch, ids in rows.batches(job, batch_rows, names):
-            columns = [one for scorer in scorers for one in scorer.columns(ids)]
-            writer.write(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
+        for batch in batches:
+            writer.write(batch)
             written += batch.num_rows
         rows.require_unchanged(job)
     return written
