@@ -83,7 +83,8 @@ def show(store: str, name: str | None, as_json: bool) -> None:
             click.echo(json.dumps(_summary(table) | {"spec": setting}))
             continue
         size, shards = size_text(table.bytes), len(table.logged)
-        click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards} shards, version {table.version}")
+        shards_text = "1 shard" if shards == 1 else f"{shards:,} shards"
+        click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards_text}, version {table.version}")
         width = max(map(len, setting))
         for key, value in setting.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -125,7 +126,8 @@ def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
             state += f"; {found.doubles:,} doubles, which `enc store compact` removes"
         if found.unchecked:
             state += f"; {found.unchecked} shards have no checksums, and `enc store compact` adds them"
-        click.echo(f"{one}: {found.rows:,} rows in {found.shards} shards, version {found.version}: {state}")
+        shards = "1 shard" if found.shards == 1 else f"{found.shards:,} shards"
+        click.echo(f"{one}: {found.rows:,} rows in {shards}, version {found.version}: {state}")
     if not is_sound:
         raise StoreError(f"'{store}' is damaged; run `enc store verify '{store}' --repair`")
 

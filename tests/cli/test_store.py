@@ -20,7 +20,7 @@ def test_a_sound_store(enc, store):
     lines = enc("store", "verify", store).stdout.splitlines()
     assert lines == [
         "one: 23 rows in 3 shards, version 3: sound; 3 doubles, which `enc store compact` removes",
-        "two: 5 rows in 1 shards, version 1: sound",
+        "two: 5 rows in 1 shard, version 1: sound",
     ]
     assert json.loads(enc("store", "verify", store, "two", "--json").stdout)["damaged"] == []
 
@@ -36,7 +36,7 @@ def test_damage_is_named_and_repaired(enc, store):
     ]
     found = enc("store", "verify", store, "--repair")
     assert "repaired: 0 rows of damaged shards kept, 10 dropped" in found.stdout
-    assert "one: 10 rows in 1 shards, version 3: sound" in enc("store", "verify", store, "one").stdout
+    assert "one: 10 rows in 1 shard, version 3: sound" in enc("store", "verify", store, "one").stdout
 
 
 def test_compact_delete_and_vacuum(enc, store):
