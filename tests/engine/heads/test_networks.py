@@ -1,28 +1,18 @@
 """Shapes, padding and the user's own classes; what training makes of heads is in test_train.py."""
 
-import numpy as np
 import pytest
 import torch
 from enc.engine.heads.kinds import HEADS
-from enc.engine.heads.making import head_class, make_head
+from enc.engine.heads.making import make_head
 from enc.engine.heads.networks import Standardized, token_mask
 from enc.store import HeadError
+from head_features import HIDDEN, LENGTH, token_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-HIDDEN, LENGTH = 6, 7
 OVER_TOKENS = [name for name, kind in HEADS.items() if kind.needs_tokens]
-
-
-def token_features(lengths, max_length, seed=0) -> torch.Tensor:
-    """Random features, the same for the tokens of a row whatever the padding."""
-    features = torch.zeros(len(lengths), max_length, HIDDEN)
-    for row, length in enumerate(lengths):
-        values = torch.from_numpy(np.random.default_rng([seed, row]).standard_normal((length, HIDDEN)))
-        features[row, :length] = values.float()
-    return features
 
 
 def scaled_head(kind, shape, outputs=3, **arguments):
@@ -126,94 +116,6 @@ def test_many_heads_run_at_once(kind):
     torch.testing.assert_close(vmap(run)(parameters, buffers), expected)
     heads[0].train()
     assert vmap(run, randomness="different")(parameters, buffers).shape == (3, 3, 3)
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments"),
-    [
-        ("mlp", dict(hidden=[5, 4], dropout=0.5)),
-        ("cnn", dict(kernel_sizes=2, channels=3)),
-        ("cnn", dict(kernel_sizes=[1, 4])),
-        ("lstm", dict(hidden=5, layers=2)),
-        ("attention", dict(heads=3, hidden=2)),
-    ],
-)
-def test_arguments(kind, arguments):
-    head = scaled_head(kind, (LENGTH, HIDDEN), **arguments)
-    assert head(token_features([1, 7], LENGTH)).shape == (2, 3)
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "message"),
-    [
-        (
-            "cnn",
-            dict(depth=3),
-            r"head 'cnn' has no argument 'depth' \(it takes: channels, kernel_sizes, dropout\); mend "
-            r"--head-args",
-        ),
-        ("linear", dict(hidden=3), "head 'linear' has no argument 'hidden' .it takes none"),
-        (
-            "mlp",
-            dict(hidden="many"),
-            r"head 'mlp' cannot be made for features \[7, 6\] and 2 outputs with {'hidden': 'many'}",
-        ),
-        ("mlp", dict(dropout=7), "dropout probability"),
-        ("lstm", dict(hidden=0), "head 'lstm' cannot be made"),
-        (
-            "nowhere_at_all:Head",
-            dict(),
-            "No module named 'nowhere_at_all'; run enc where nowhere_at_all lies, or put it on PYTHONPATH",
-        ),
-        ("json:Head", dict(), "module 'json' has no class 'Head'"),
-        ("json:dumps", dict(), "'json:dumps' is not a torch.nn.Module class"),
-        ("json:", dict(), "write one of enc's own, or module:Class"),
-        ("torch.nn:Linear", dict(), "head 'torch.nn:Linear' cannot be made"),
-    ],
-)
-def test_heads_that_cannot_be_made(kind, arguments, message):
-    with pytest.raises(HeadError, match=message) as caught:
-        make_head(kind, (LENGTH, HIDDEN), 2, arguments)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_class_of_the_users(local_module):
-    local_module(
-        "users_heads",
-        "from torch import nn\n"
-        "class Sum(nn.Module):\n"
-        "    def __init__(self, shape, outputs, *, bias=True):\n"
-        "        super().__init__()\n"
-        "        self.out = nn.Linear(shape[-1], outputs, bias=bias)\n"
-        "    def forward(self, features, mask):\n"
-        "        return self.out((features * mask.unsqueeze(-1)).sum(1))\n"
-        "class Narrow(Sum):\n"
-        "    def forward(self, features):\n"
-        "        return self.out(features.sum(1))[:, :1]\n",
-    )
-    head = make_head("users_heads:Sum", (LENGTH, HIDDEN), 2, dict(bias=False))
-    assert head.parameters_count == 2 * HIDDEN
-    features = token_features([2, 5], LENGTH)
-    torch.testing.assert_close(head(features), head.head.out(features.sum(1)))
-    with pytest.raises(HeadError, match=r"it gives \[2, 1\] for two rows, not \[2, 2\]"):
-        make_head("users_heads:Narrow", (LENGTH, HIDDEN), 2)
-    with pytest.raises(HeadError, match="no argument 'biass'"):
-        make_head("users_heads:Sum", (LENGTH, HIDDEN), 2, dict(biass=False))
-
-
-def test_a_module_that_fails_is_one_line(local_module):
-    local_module("users_broken", "raise RuntimeError('not today')")
-    with pytest.raises(HeadError, match="head 'users_broken:Head' cannot be loaded: RuntimeError: not today"):
-        make_head("users_broken:Head", (4,), 2)
-
-
-def test_code_beside_a_head_is_not_run(local_module, tmp_path):
-    code = "raise AssertionError('this code was run')\n"
-    local_module("beside", code)
-    local_module("beside_package/__init__", code)
-    for reference in ("beside:Head", "beside_package:Head", "beside_package.inner:Head"):
-        with pytest.raises(HeadError, match=r"lies in the head's folder .* whose code is not run"):
-            head_class(reference, {}, tokens=False, head_folder=tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["linear", "attention"])
