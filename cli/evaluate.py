@@ -31,6 +31,7 @@ from .values import encoder_loader, find_local_modules, source_of, threshold_of
     metavar="FILE",
     help="Write the rows that are predicted wrongly, the worst first, as Parquet.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --wrong replace a file that is there already.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option("--model", metavar="DIR", help="The head's encoder, if its folder has moved.")
 @backend_options
@@ -42,6 +43,7 @@ def command(
     label_columns: tuple[str, ...],
     threshold: tuple[str, ...],
     wrong: str | None,
+    overwrite: bool,
     no_cache: bool,
     model: str | None,
     as_json: bool,
@@ -57,7 +59,10 @@ def command(
 
     source = source_of(sources, values)
     find_local_modules()
-    loaded = load_classifier(head)
+    loaded = load_classifier(head, verify_model=values["verify_model"])
+    load = encoder_loader(values, model)
+    if values["verify_model"]:
+        load(loaded.spec)  # also where every text is known, and nothing needs the model
     with progress_reports("encoding", as_json=as_json) as progress:
         summary = evaluate_head(
             source,
@@ -66,8 +71,9 @@ def command(
             label_column=label_columns or None,
             threshold=threshold_of(threshold),
             wrong=wrong,
+            overwrite=overwrite,
             cache=not no_cache,
-            load=encoder_loader(values, model),
+            load=load,
             progress=progress,
         )
     if as_json:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,9 +18,6 @@ from .options import (
 from .progress import progress_reports
 from .score_text import summary_text
 from .values import encoder_loader, load_classifiers, source_of, threshold_of
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command("score", cls=EncCommand, short_help="Add predictions to files of rows.")

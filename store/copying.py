@@ -17,14 +17,18 @@ _BATCH_ROWS = 8192
 _MEMORY_BYTES = 1 << 30  # that a user's query may take
 
 
-def write_query(con: duckdb.DuckDBPyConnection, source: Source, path: Path) -> None:
-    """Write the rows of a source's query, in their order. Raises SourceError where it cannot be answered."""
+def write_query(con: duckdb.DuckDBPyConnection, source: Source, path: Path) -> list[str]:
+    """Write the rows of a source's query, in their order; returns the names of its columns.
+
+    Raises SourceError where it cannot be answered.
+    """
     with (
         errors_of_source("the query"),
         reading_connection(con, source, "the query", _MEMORY_BYTES) as reading,
     ):
         scan = scan_of(reading, source, "the query")
         _write(reading, scan, list(scan.columns), path)
+    return list(scan.columns)
 
 
 def write_rows(stage: Stage, number: int, path: Path) -> str:

@@ -57,6 +57,10 @@ class Stage:
     first_ids: tuple[int, ...]
     """Of each file: the id of its row n is this number + n - 1, where n counts the rows that parse."""
 
+    def name_file(self, number: int, name: str) -> None:
+        """Call a file of the stage otherwise from now on, in rejects and messages."""
+        self.con.execute(f"UPDATE {self.name}_files SET name = ? WHERE id = ?", [name, number])
+
     def kept_ids(self) -> np.ndarray:
         """bool [ids]: whether the row of an id is in the stage; the condition may have left it out."""
         kept = np.zeros(self.ids, np.bool_)

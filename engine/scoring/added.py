@@ -46,6 +46,9 @@ class Added:
             raise HeadError(f"--top-k {self.top_k}: the head has {len(labels)} labels")
         if self.threshold is None:
             return
+        given = self.threshold.values() if isinstance(self.threshold, Mapping) else [self.threshold]
+        if not given or not all(0 <= value <= 1 for value in given):
+            raise LabelError("a threshold is a probability from 0 to 1, or label=probability,…")
         values = np.full(len(labels), np.nan, np.float32)
         if isinstance(self.threshold, Mapping):
             for label, value in self.threshold.items():
@@ -57,9 +60,6 @@ class Added:
                 values[number] = value
         else:
             values[:] = self.threshold
-        given = values[~np.isnan(values)]
-        if not len(given) or not ((given >= 0) & (given <= 1)).all():
-            raise LabelError("a threshold is a probability from 0 to 1, or label=probability,…")
         object.__setattr__(self, "_thresholds", values)
 
     @property
@@ -86,9 +86,10 @@ class Added:
     def _label_type(self) -> pa.DataType:
         return self.head.labels.arrow().type if self.head.task.has_classes else pa.float32()
 
-    def columns(self, outputs: np.ndarray) -> list[pa.Array]:
-        """The columns of some rows, from the head's outputs float32 [rows, outputs]."""
-        decided = self.decide(outputs)
+    def columns(self, outputs: np.ndarray, decided: np.ndarray) -> list[pa.Array]:
+        """The columns of some rows, from the head's outputs float32 [rows, outputs], and :meth:`decide` of
+        these.
+        """
         columns = [self.head.named(decided)]
         if self.head.task is MULTI_LABEL:
             columns.append(pa.ListArray.from_arrays(columns[0].offsets, pa.array(outputs[decided > 0])))
@@ -108,20 +109,18 @@ class Added:
             return self.head.task.decide(outputs)
         if self.head.task is MULTI_LABEL:
             return (outputs > np.where(np.isnan(thresholds), np.float32(0.5), thresholds)).astype(np.float32)
+        if not isinstance(self.threshold, Mapping):
+            return np.where(outputs.max(1, initial=0) > thresholds[0], outputs.argmax(1), -1)
         named = ~np.isnan(thresholds)
-        above = np.where(outputs > thresholds, outputs - thresholds, -np.inf)  # NaN is above nothing
+        above = np.where(outputs > thresholds, outputs - thresholds, -np.inf)  # nothing is above NaN
         others = np.where(named, -np.inf, outputs)
         otherwise = np.where(named.all(), -1, others.argmax(1))
-        if not isinstance(self.threshold, Mapping):
-            most = outputs.argmax(1)
-            return np.where(outputs.max(1, initial=0) > thresholds[0], most, -1)
         return np.where(np.isfinite(above).any(1), above.argmax(1), otherwise)
 
-    def counts(self, outputs: np.ndarray) -> np.ndarray:
+    def counts(self, decided: np.ndarray) -> np.ndarray:
         """Rows by predicted label, int64 [labels]; empty for a regression."""
         if not self.head.task.has_classes:
             return np.zeros(0, np.int64)
-        decided = self.decide(outputs)
         if self.head.task is MULTI_LABEL:
             return decided.sum(0, dtype=np.float64).astype(np.int64)
         return np.bincount(decided[decided >= 0], minlength=len(self.head.labels))
@@ -132,14 +131,3 @@ class Added:
         labels = self.head.labels.arrow().take(pa.array(best.ravel()))
         scores = np.take_along_axis(outputs, best, 1).ravel()
         return pa.ListArray.from_arrays(offsets, labels), pa.ListArray.from_arrays(offsets, pa.array(scores))
-
-
-def require_distinct(fields: Sequence[pa.Field], taken: Sequence[str], title: str) -> None:
-    """Raise HeadError where a column that is added is there already, in the input or from another head."""
-    seen = set(taken)
-    for one in fields:
-        if one.name in seen:
-            raise HeadError(
-                f"{title} already has a column '{one.name}'; pass --column-prefix for other names"
-            )
-        seen.add(one.name)

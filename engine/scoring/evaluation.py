@@ -21,6 +21,7 @@ from ..heads.head import Head
 from ..heads.metrics import Predicted, compute, confusion_matrix, metric_names
 from ..heads.targets import read_targets
 from .added import Added, Threshold
+from .jobs import require_output
 from .tables import Features, Group, source_for
 
 _BLOCK_ROWS = 8192
@@ -136,20 +137,24 @@ def evaluate_head(
     label_column: str | Sequence[str] | None = None,
     threshold: Threshold | None = None,
     wrong: str | Path | None = None,
+    overwrite: bool = False,
     cache: bool = True,
     load: Callable[[FeatureSpec], Encoder] | None = None,
     progress: Progress | None = None,
 ) -> EvaluationSummary:
     """Metrics of a head on a source's labelled rows; ``wrong`` is a file for those predicted wrongly.
 
-    ``label_column`` is by default that of the training. For the rest see
-    :func:`engine.scoring.run.score_parquet`. Raises LabelError for a label that the head does not know.
+    A file that is there is replaced only with ``overwrite``. ``label_column`` is by default that of the
+    training. For the rest see :func:`engine.scoring.run.score_parquet`. Raises LabelError for a label that
+    the head does not know.
     """
     columns = label_column or head.record.get("label_columns")
     if not columns:
         raise SourceError("which column holds the true label? pass --label-column")
     added = Added(head, threshold=threshold)
     source = source_for({"": head}, source)
+    if wrong is not None:
+        require_output(Path(wrong), [] if source.query else source.files(), overwrite=overwrite)
     clock = Stopwatch()
     with clock("total"), workspace() as con, scratch_folder() as scratch:
         features = Features(

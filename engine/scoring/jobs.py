@@ -21,7 +21,9 @@ class Job:
 
 
 def with_files_of_folders(source: Source) -> Source:
-    """The source with the Parquet files of the folders that it names, at any depth."""
+    """The source with the Parquet files, at any depth, of the folders that it names; a query as it is."""
+    if source.query:
+        return source
     paths: list[str] = []
     for path in source.names:
         found = sorted(map(str, Path(path).rglob("*.parquet"))) if Path(path).is_dir() else [path]
@@ -61,7 +63,13 @@ def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]
     return jobs
 
 
-def require_output(output: Path, inputs: Sequence[str], *, overwrite: bool) -> None:
+def rejects_file_of(output: str | Path) -> Path:
+    """Where the rejected rows of an output are listed: beside it."""
+    path = Path(os.path.abspath(output)) if Path(output).name in ("", "..") else Path(output)
+    return path.with_name(f"{path.name}.rejects.parquet") if path.name else path / "rejects.parquet"
+
+
+def require_output(output: Path, inputs: Sequence[str] = (), *, overwrite: bool) -> None:
     """Raise SourceError unless a file can be made here without harm to another one."""
     try:
         mode = os.lstat(output).st_mode

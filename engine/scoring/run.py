@@ -16,6 +16,7 @@ from ...store.files import replaced_file
 from ...store.lookup import NOWHERE
 from ...store.prefetch import prefetched
 from ...store.scratch import scratch_folder
+from ...store.source import pick_columns
 from ...store.stage import source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
@@ -23,7 +24,7 @@ from ..encode.encoder import Encoder
 from ..heads.head import Head
 from .added import Added, Threshold
 from .evaluation import Evaluation, Figures
-from .jobs import Job, jobs_of, require_output, with_files_of_folders
+from .jobs import QUERY, Job, jobs_of, rejects_file_of, require_output, with_files_of_folders
 from .output import RowGroupWriter
 from .parquet_input import ParquetInput, facts_of
 from .rows import Rows, output_names
@@ -74,8 +75,9 @@ class _Scorer:
         usable = locations != NOWHERE
         outputs = self.added.head.outputs(self._features.take(locations[usable]))
         self.scored += len(outputs)
-        self._counts += self.added.counts(outputs)
-        columns = self.added.columns(outputs)
+        decided = self.added.decide(outputs)
+        self._counts += self.added.counts(decided)
+        columns = self.added.columns(outputs, decided)
         return columns if usable.all() else [_spread(one, usable) for one in columns]
 
     def predictions(self) -> dict[str, int]:
@@ -112,8 +114,8 @@ def score_parquet(
     a store all are encoded, and nothing is kept. Rows without a usable text get nulls, and stand in
     the file of rejects beside the output. ``label_column`` names the truth, and then metrics are computed.
     ``load`` makes the encoder of a setting, and is called only if there is something to encode. An output
-    appears whole or not at all. Memory grows by 9 bytes a row, and by 4 for each label where metrics are
-    computed.
+    appears whole or not at all. Memory grows by about 21 bytes a row (`enc bench scale`), and by 4 for each
+    label where metrics are computed.
     """
     by_prefix = {column_prefix: heads} if isinstance(heads, Head) else dict(heads)
     added = [
@@ -126,28 +128,37 @@ def score_parquet(
     with ExitStack() as scope:
         scope.enter_context(clock("total"))
         jobs = jobs_of(source, output, overwrite=overwrite)
-        rejects_path = Path(output).with_name(f"{Path(output).name}.rejects.parquet")
-        require_output(rejects_path, [], overwrite=overwrite)
+        rejects_path = rejects_file_of(output)
+        require_output(rejects_path, overwrite=overwrite)
         con = scope.enter_context(workspace())
         scratch = Path(scope.enter_context(scratch_folder()))
-        if source.query:
+        is_query = bool(source.query)
+        if is_query:
             with clock("stage"):
                 source, jobs = _of_query(con, source, jobs, scratch)
         facts = {file: facts_of(file) for file in source.files()}
         opened = {file: ParquetInput(file) for file in source.files() if source.format_of(file) == "parquet"}
         for one in opened.values():
-            scope.callback(one.close)
+            scope.callback(one.close)  # also where the rows are never read
         for job in jobs:
             output_names(_names(con, source, opened, job.inputs[0]), columns, fields, job.inputs[0])
         features = Features(
             by_prefix, Store(store) if store else None, cache, scratch, load or load_encoder_of, progress
         )
         stage, groups, counts = features.located(con, source, label_column, clock)
+        if is_query:
+            stage.name_file(0, QUERY)
         with clock("stage"):
             rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
         schemas = [rows.schema(job, columns, fields) for job in jobs]
         group_of = {prefix: group for group in groups for prefix in group.heads}
         scorers = [_Scorer(one, group_of[one.prefix]) for one in added]
+        metrics = {}
+        if label_column is not None:  # before anything is written: a label may be unknown
+            with clock("evaluate"):
+                metrics = {
+                    one.added.column: Evaluation(stage, one.added, one.group).figures() for one in scorers
+                }
         with clock("score"):
             written = sum(
                 _write(job, schema, rows, scorers) for job, schema in zip(jobs, schemas, strict=True)
@@ -155,12 +166,6 @@ def score_parquet(
         rejects_file = stage.write_rejects(rejects_path)
         if rejects_file is None:
             rejects_path.unlink(missing_ok=True)  # of an earlier run
-        metrics = {}
-        if label_column is not None:
-            with clock("evaluate"):
-                metrics = {
-                    one.added.column: Evaluation(stage, one.added, one.group).figures() for one in scorers
-                }
         reasons = stage.reasons()
     return ScoreSummary(
         rows=written,
@@ -182,7 +187,7 @@ def _of_query(
 ) -> tuple[Source, list[Job]]:
     """A query's rows as a Parquet file: a query may give other rows, or another order, the next time."""
     path = scratch / "the query.parquet"
-    write_query(con, source, path)
+    pick_columns(source, write_query(con, source, path), QUERY)
     rows = replace(source, query=None, paths=(str(path),), format="parquet")
     return rows, [replace(job, inputs=(str(path),)) for job in jobs]
 

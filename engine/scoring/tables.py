@@ -24,13 +24,19 @@ class Group:
     tables: list[FeatureTable]
     spec: FeatureSpec
     """Setting of the tables."""
+    shards: list[str] = field(default_factory=list)
+    """Those of the tables, which :attr:`locations` number."""
     locations: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features."""
 
+    def read_shards(self) -> list[str]:
+        """The shards that the tables have now."""
+        self.shards = [shard for table in self.tables for shard in table.shards]
+        return self.shards
+
     def features(self, head: Head) -> MappedFeatures:
         """Random access to a head's features."""
-        shards = [shard for table in self.tables for shard in table.shards]
-        return MappedFeatures(shards, self.spec, head.spec)
+        return MappedFeatures(self.shards, self.spec, head.spec)
 
 
 @dataclass
@@ -71,7 +77,7 @@ class Features:
         texts: Stage | None = None
         for number, group in enumerate(groups):
             with clock("stage"):
-                work = find_missing(stage, _shards(group))
+                work = find_missing(stage, group.read_shards())
                 group.locations = work.found.locations
             counts.cached += work.distinct - work.missing
             if not work.missing:
@@ -79,44 +85,37 @@ class Features:
             if texts is None:
                 with clock("stage"):
                     texts = stage_source(con, source, "texts", keep_text=True)
-            self._encode(texts, group, number, clock)
-            counts.encoded += work.missing
+            counts.encoded += self._encode(texts, group, number, clock)
             with clock("stage"):
-                group.locations = look_up(stage, _shards(group)).locations
+                group.locations = look_up(stage, group.read_shards()).locations
         return stage, groups, counts
 
-    def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> None:
-        own = self.scratch / f"features-{number}"
+    def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> int:
+        """Encode what a group lacks; returns the number of texts."""
         if not (self.cache and group.tables):
-            group.tables.append(FeatureTable.create(own, group.spec))
+            group.tables.append(FeatureTable.create(self.scratch / f"features-{number}", group.spec))
         with clock("stage"):
-            work = find_missing(texts, _shards(group))
-        if not work.missing:
-            return
+            work = find_missing(texts, group.shards)
         with clock("load"):
             encoder = self.load(group.spec)
         encode_missing(texts, work, group.tables[-1], encoder, progress=self.progress, clock=clock)
+        return work.encoded
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
         # Heads of more parts come first: those of fewer parts then find their features among them.
-        for name in sorted(
-            self.heads,
-            key=lambda name: -len(self.heads[name].spec.pooling) * len(self.heads[name].spec.layers),
-        ):
-            head = self.heads[name]
+        for name, head in sorted(self.heads.items(), key=lambda item: -len(item[1].spec.parts)):
             known = feature_table(head, self.store, create=self.cache) if self.store else None
-            spec = known.spec if known else head.spec
-            path = known.path if known else None
             for group in groups:
-                is_same = (
-                    group.tables[0].path == path if group.tables and path else group.spec.covers(head.spec)
-                )
+                if known and group.tables:
+                    is_same = group.tables[0].path == known.path
+                else:
+                    is_same = group.spec.covers(head.spec)
                 if is_same:
                     group.heads.append(name)
                     break
             else:
-                groups.append(Group([name], [known] if known else [], spec))
+                groups.append(Group([name], [known] if known else [], known.spec if known else head.spec))
         return groups
 
 
@@ -170,7 +169,3 @@ def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> Fea
             f"on ({differences})"
         )
     return store.create(head.feature_set, head.spec) if create else None
-
-
-def _shards(group: Group) -> list[str]:
-    return [shard for table in group.tables for shard in table.shards]

@@ -15,7 +15,9 @@ def head(task=SINGLE_LABEL, labels=("a", "b", "c")):
 
 
 def rows(added, outputs=OUTPUTS):
-    batch = pa.RecordBatch.from_arrays(added.columns(outputs), schema=pa.schema(added.fields()))
+    batch = pa.RecordBatch.from_arrays(
+        added.columns(outputs, added.decide(outputs)), schema=pa.schema(added.fields())
+    )
     return batch.to_pylist()
 
 
@@ -23,14 +25,14 @@ def test_the_most_probable_label():
     found = rows(Added(head()))
     assert [row["prediction"] for row in found] == ["a", "c", "a"]
     assert [row["score"] for row in found] == pytest.approx([0.5, 0.7, 0.34])
-    assert Added(head()).counts(OUTPUTS).tolist() == [2, 0, 1]
+    assert Added(head()).counts(Added(head()).decide(OUTPUTS)).tolist() == [2, 0, 1]
 
 
 def test_a_prediction_below_the_threshold_is_null():
     added = Added(head(), threshold=0.5)  # 0.5 is not above it
     assert [row["prediction"] for row in rows(added)] == [None, "c", None]
     assert [row["score"] is None for row in rows(added)] == [True, False, True]
-    assert added.counts(OUTPUTS).tolist() == [0, 0, 1]
+    assert added.counts(added.decide(OUTPUTS)).tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_the_best_labels_and_all_probabilities():
 def test_no_rows(task):
     added = Added(head(task), proba=True, top_k=1, threshold={"a": 0.5})
     assert rows(added, np.empty((0, 3), np.float32)) == []
-    assert added.counts(np.empty((0, 3), np.float32)).tolist() == [0, 0, 0]
+    assert added.counts(added.decide(np.empty((0, 3), np.float32))).tolist() == [0, 0, 0]
 
 
 def test_a_regression_adds_a_number():
@@ -92,6 +94,7 @@ def test_a_regression_adds_a_number():
         ({"threshold": 1.5}, "a threshold is a probability"),
         ({"threshold": float("nan")}, "a threshold is a probability"),
         ({"threshold": {}}, "a threshold is a probability"),
+        ({"threshold": {"a": 0.5, "b": float("nan")}}, "a threshold is a probability"),
     ],
 )
 def test_what_a_head_cannot_do(options, message):

@@ -1,7 +1,8 @@
 import os
+from pathlib import Path
 
 import pytest
-from enc.engine.scoring.jobs import QUERY, Job, jobs_of
+from enc.engine.scoring.jobs import QUERY, Job, jobs_of, rejects_file_of, with_files_of_folders
 from enc.store import Source, SourceError
 
 
@@ -34,6 +35,24 @@ def test_one_file_each_in_a_folder(files, tmp_path, make):
     ]
     with pytest.raises(SourceError, match=r"both be scored to '.*b.parquet'"):
         jobs(files, f"{folder}/")
+
+
+def test_rejects_lie_beside_the_output(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert rejects_file_of("a/b.parquet") == Path("a/b.parquet.rejects.parquet")
+    assert rejects_file_of("a/") == Path("a.rejects.parquet")
+    assert rejects_file_of(".") == tmp_path.with_name(f"{tmp_path.name}.rejects.parquet")
+    assert rejects_file_of("/") == Path("/rejects.parquet")
+
+
+def test_files_of_folders(files, tmp_path):
+    found = with_files_of_folders(Source([tmp_path / "in", "other.tsv"]))
+    assert found.names == (*sorted(file for file in files if file.endswith("parquet")), "other.tsv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="there is no Parquet file in the folder"):
+        with_files_of_folders(Source(tmp_path / "empty"))
+    query = Source(tmp_path / "in", query="SELECT 1")
+    assert with_files_of_folders(query) is query
 
 
 def test_outputs_that_would_destroy_something(files, tmp_path):

@@ -266,11 +266,15 @@ def test_a_condition_leaves_rows_out(scored, write, tmp_path):
 
 def test_a_query(scored, write, tmp_path):
     path = write("rows.tsv", "\n".join(ROWS))
-    query = f"SELECT text || ' more' AS text, id FROM read_csv('{path}', delim='\t') ORDER BY id DESC"
+    texts = "SELECT if(id = 2, NULL, text || ' more') AS text, id"
+    query = f"{texts} FROM read_csv('{path}', delim='\t') ORDER BY id DESC"
     out, summary = scored(Source(path, query=query))
     assert out.column_names[:2] == ["text", "id"]
     assert [str(value) for value in out["id"].to_pylist()] == ["4", "3", "2", "1"]
     assert summary.rows == 4
+    assert pq.read_table(summary.rejects_file)["source"].to_pylist() == ["the query"]
+    with pytest.raises(SourceError, match=r"column 'text' is not in the query \(it has: x\)"):
+        scored(Source(query="SELECT 1 AS x"), "other.parquet")
 
 
 def test_columns_and_metrics(scored, write):
@@ -363,7 +367,16 @@ def test_an_evaluation(trained, write, tmp_path):
     sure = evaluate_head(path, head, store, threshold=1.0)
     assert (sure.figures.rows, sure.figures.predicted) == (3, 0)
     assert sure.figures.metrics["accuracy"] is None
+    bad = write("bad.tsv", "text\tlabel\nword n0\tother\n")
     with pytest.raises(LabelError, match="unknown label 'other'"):
-        evaluate_head(write("bad.tsv", "text\tlabel\nword n0\tother\n"), head, store)
+        evaluate_head(bad, head, store)
+    with pytest.raises(LabelError, match="unknown label 'other'"):
+        score_parquet(bad, tmp_path / "bad.parquet", head, store, label_column="label")
+    assert not (tmp_path / "bad.parquet").exists()
+    notes = write("notes.txt", "dear diary")
+    with pytest.raises(SourceError, match=r"notes.txt' is there already; pass --overwrite"):
+        evaluate_head(path, head, store, wrong=notes)
+    assert notes.read_text() == "dear diary"
+    assert evaluate_head(path, head, store, wrong=notes, overwrite=True).wrong == summary.wrong
     with pytest.raises(SourceError, match="has no row with a label"):
         evaluate_head(write("none.tsv", "text\tlabel\n\tshort\n"), head, store)
