@@ -1,41 +1,16 @@
 """`enc bench`"""
 
 import contextlib
-import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from .bench_options import model_option, repetitions_option, report_options, write
 from .errors import EncCommand
-from .options import Function, json_option, options, source_options
+from .options import source_options
 from .progress import note
 from .values import source_of
-
-if TYPE_CHECKING:
-    from ..benchmarks.results import Results
-
-
-_report_options = options(
-    click.option(
-        "--output",
-        required=True,
-        type=click.Path(),
-        metavar="DIR",
-        help="Folder for results.json and report.md.",
-    ),
-    json_option,
-)
-
-
-def _repetitions(default: int) -> Function:
-    return click.option(
-        "--repetitions",
-        type=click.IntRange(1),
-        default=default,
-        show_default=True,
-        help="Of each, in turn; medians are reported.",
-    )
 
 
 @click.group("bench", short_help="Measure enc against the alternatives on this machine.")
@@ -46,13 +21,7 @@ def command() -> None:
 @command.command("encode", cls=EncCommand, short_help="Texts to features, against transformers and its kin.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @source_options
-@click.option(
-    "--model",
-    default="minilm",
-    show_default=True,
-    metavar="NAME",
-    help="A local folder, a hub id, or minilm.",
-)
+@model_option()
 @click.option(
     "--max-length", type=int, default=128, show_default=True, help="Tokens kept of a text, by all alike."
 )
@@ -63,7 +32,7 @@ def command() -> None:
     show_default=True,
     help="Texts to encode, drawn from SOURCE….",
 )
-@_repetitions(3)
+@repetitions_option(3)
 @click.option(
     "--peer-python",
     "peer_pythons",
@@ -78,7 +47,7 @@ def command() -> None:
     metavar="DIR",
     help="Measure this, too: MODEL as `enc calibrate` quantized it.",
 )
-@_report_options
+@report_options
 def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Texts to features: enc against transformers and sentence-transformers, as far as they are installed."""
     from ..benchmarks.bench_encode import run
@@ -93,7 +62,7 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
         peer_pythons=values["peer_pythons"],
         int8_model=values["int8_model"],
     )
-    _report(results, output, as_json)
+    write(results, output, as_json)
 
 
 @command.command(
@@ -114,8 +83,8 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
     metavar="N",
     help="Rows in a batch.  [default: 4096, or 256 with --tokens]",
 )
-@_repetitions(3)
-@_report_options
+@repetitions_option(3)
+@report_options
 def batches(
     tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool
 ) -> None:
@@ -133,7 +102,7 @@ def batches(
         repetitions=repetitions,
         say=note,
     )
-    _report(results, output, as_json)
+    write(results, output, as_json)
 
 
 @command.command("heads", cls=EncCommand, short_help="Training heads, against scikit-learn and a torch loop.")
@@ -147,13 +116,7 @@ def batches(
     metavar="NAME",
     help="With TRAIN: column of the 0/1 label.",
 )
-@click.option(
-    "--model",
-    default="minilm",
-    show_default=True,
-    metavar="NAME",
-    help="With TRAIN: a local folder, a hub id, or minilm.",
-)
+@model_option("With TRAIN: ")
 @click.option(
     "--rows",
     type=click.IntRange(100),
@@ -169,8 +132,8 @@ def batches(
     help="Rows of random token features.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=1024, show_default=True, help="Rows a step.")
-@_repetitions(3)
-@_report_options
+@repetitions_option(3)
+@report_options
 def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
     """Training heads on random features: enc against scikit-learn and a plain torch loop, as installed.
 
@@ -182,7 +145,7 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
 
     if not sources:
         names = ("rows", "token_rows", "batch_size", "repetitions")
-        _report(run(**{name: values[name] for name in names}, say=note), output, as_json)
+        write(run(**{name: values[name] for name in names}, say=note), output, as_json)
         return
     if not values["valid"]:
         raise SourceError("the tutorial's job has validation rows: pass them with --valid FILE")
@@ -194,7 +157,7 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
         repetitions=values["repetitions"],
         say=note,
     )
-    _report(results, output, as_json)
+    write(results, output, as_json)
 
 
 @command.command(
@@ -203,14 +166,14 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
     context_settings={"ignore_unknown_options": True},
     short_help="Training the whole model, against a plain Trainer.",
 )
-@_repetitions(1)
+@repetitions_option(1)
 @click.option(
     "--only",
     multiple=True,
     type=click.Choice(["enc", "plain", "padded", "frozen"]),
     help="Leave out the others.",
 )
-@_report_options
+@report_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
 def fine_tune(
     arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool
@@ -225,19 +188,13 @@ def fine_tune(
     chosen = [CONTENDERS[name] for name in only or CONTENDERS]
     with contextlib.redirect_stdout(sys.stderr):  # trainers print
         results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=note)
-    _report(results, output, as_json)
+    write(results, output, as_json)
 
 
 @command.command("start", cls=EncCommand, short_help="How long whole commands take that have little to do.")
-@click.option(
-    "--model",
-    default="minilm",
-    show_default=True,
-    metavar="NAME",
-    help="A local folder, a hub id, or minilm.",
-)
-@_repetitions(5)
-@_report_options
+@model_option()
+@repetitions_option(5)
+@report_options
 def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
     """How long whole commands take that have little to do, as multiples of the import of torch.
 
@@ -245,7 +202,7 @@ def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
     """
     from ..benchmarks.bench_start import run
 
-    _report(run(model=model, repetitions=repetitions, say=note), output, as_json)
+    write(run(model=model, repetitions=repetitions, say=note), output, as_json)
 
 
 @command.command("scale", cls=EncCommand, short_help="Time and memory by number of rows.")
@@ -256,8 +213,8 @@ def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
     metavar="NUMBER",
     help="May be given several times.  [default: 100000 and 1000000]",
 )
-@_repetitions(1)
-@_report_options
+@repetitions_option(1)
+@report_options
 def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -> None:
     """Time and memory of building, planning, training and scoring, by number of rows.
 
@@ -266,19 +223,13 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
     """
     from ..benchmarks.bench_scale import ROWS, run
 
-    _report(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
+    write(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
 
 
 @command.command("score", cls=EncCommand, short_help="Scoring files, against a copy and usual libraries.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @source_options
-@click.option(
-    "--model",
-    default="minilm",
-    show_default=True,
-    metavar="NAME",
-    help="Of the new texts: a local folder, a hub id, or minilm.",
-)
+@model_option("Of the new texts: ")
 @click.option(
     "--rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of known texts, made up."
 )
@@ -288,8 +239,8 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
 @click.option(
     "--max-length", type=click.IntRange(2), default=128, show_default=True, help="Tokens of a text."
 )
-@_repetitions(3)
-@_report_options
+@repetitions_option(3)
+@report_options
 def score(
     sources: tuple[str, ...],
     model: str,
@@ -305,7 +256,7 @@ def score(
     from ..benchmarks.bench_score import run_known, run_new
 
     if not sources and not values["query"]:
-        _report(run_known(rows=rows, repetitions=repetitions, say=note), output, as_json)
+        write(run_known(rows=rows, repetitions=repetitions, say=note), output, as_json)
         return
     found = run_new(
         source_of(sources, values),
@@ -315,12 +266,4 @@ def score(
         repetitions=repetitions,
         say=note,
     )
-    _report(found, output, as_json)
-
-
-def _report(results: "Results", output: str, as_json: bool) -> None:
-    from ..benchmarks.results import write_report
-
-    report = write_report(results, output)
-    click.echo(json.dumps(results.as_dict()) if as_json else report.read_text(encoding="utf-8"))
-    note(f"written: {report.with_name('results.json')} and {report}")
+    write(found, output, as_json)

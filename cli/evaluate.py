@@ -7,7 +7,14 @@ from typing import Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, label_option, source_options, threshold_option
+from .options import (
+    any_store_option,
+    backend_options,
+    json_option,
+    label_option,
+    source_options,
+    threshold_option,
+)
 from .progress import progress_reports
 from .score_text import evaluation_text
 from .values import encoder_loader, find_local_modules, source_of, threshold_of
@@ -16,12 +23,7 @@ from .values import encoder_loader, find_local_modules, source_of, threshold_of
 @click.command("evaluate", cls=EncCommand, short_help="Measure a head on labelled rows.")
 @click.argument("head", metavar="HEAD")
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
-@click.option(
-    "--store",
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of the feature sets; without it, nothing is kept.",
-)
+@any_store_option
 @source_options
 @label_option("Column of the true label.  [default: that of the training]")
 @threshold_option

@@ -101,6 +101,12 @@ setting_options = options(
 store_option = click.option(
     "--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets."
 )
+any_store_option = click.option(
+    "--store",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder of the feature sets; without it, nothing is kept.",
+)
 device_option = click.option(
     "--device", metavar="NAME", help="Where to encode: cpu, cuda, cuda:1.  [default: cuda if there is one]"
 )

@@ -8,6 +8,7 @@ import click
 
 from .errors import REJECTS, EncCommand
 from .options import (
+    any_store_option,
     backend_options,
     classifiers_options,
     json_option,
@@ -24,12 +25,7 @@ from .values import encoder_loader, load_classifiers, source_of, threshold_of
 @click.argument("inputs", nargs=-1, metavar="INPUT…")
 @click.argument("output", metavar="OUTPUT")
 @classifiers_options
-@click.option(
-    "--store",
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of the feature sets; without it, nothing is kept.",
-)
+@any_store_option
 @source_options
 @click.option(
     "--columns", metavar="LIST", help="Columns of the input that are kept, such as id,text.  [default: all]"

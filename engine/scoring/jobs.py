@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...store import Source, SourceError
+from ...store.files import require_writable
 
 QUERY = "the query"
 """The name of a source that is no file."""
@@ -70,10 +71,11 @@ def rejects_file_of(output: str | Path) -> Path:
 
 
 def require_output(output: Path, inputs: Sequence[str] = (), *, overwrite: bool) -> None:
-    """Raise SourceError unless a file can be made here without harm to another one."""
+    """Raise SourceError unless a file can be written here without harm to another one."""
     try:
         mode = os.lstat(output).st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        require_writable(output.absolute().parent, SourceError)
         return
     if any(Path(file).exists() and os.path.samefile(file, output) for file in inputs if output.exists()):
         raise SourceError(f"'{output}' is the input itself; choose another output")
@@ -82,3 +84,4 @@ def require_output(output: Path, inputs: Sequence[str] = (), *, overwrite: bool)
         raise SourceError(f"'{output}' is {kind}; choose another output")
     if not overwrite:
         raise SourceError(f"'{output}' is there already; pass --overwrite to replace it")
+    require_writable(output.absolute().parent, SourceError)

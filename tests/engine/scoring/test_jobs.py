@@ -67,6 +67,8 @@ def test_outputs_that_would_destroy_something(files, tmp_path):
             jobs(files[:1], tmp_path / name, overwrite=True)
     with pytest.raises(SourceError, match="is the input itself"):
         jobs(files, files[1], overwrite=True)
+    with pytest.raises(SourceError, match=r"notes\.txt' cannot be written"):
+        jobs(files[:1], tmp_path / "notes.txt" / "out.parquet")
     os.link(files[0], tmp_path / "same.parquet")
     with pytest.raises(SourceError, match="is the input itself"):
         jobs(files[:1], tmp_path / "same.parquet", overwrite=True)
