@@ -68,14 +68,22 @@ def dense_members(
 
     Raises as :func:`dense_head`.
     """
-    prefixes = [f"members.{number}." for number in range(members)] if members > 1 else [""]
     activation, found = arguments.get("activation", "relu"), []
-    for prefix in prefixes:
+    for prefix in _prefixes(members):
         member = dense_head(kind, weights, shape, outputs, activation=activation, prefix=prefix)
         if member is None:
             return None
         found.append(member)
     return found
+
+
+def scaling_of(weights: Mapping[str, np.ndarray], members: int) -> np.ndarray:
+    """The mean by which a head's features are scaled, or those of the first member of an ensemble."""
+    return weights[f"{_prefixes(members)[0]}mean"]
+
+
+def _prefixes(members: int) -> list[str]:
+    return [f"members.{number}." for number in range(members)] if members > 1 else [""]
 
 
 def mean_outputs(

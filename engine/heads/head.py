@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from ...store import FeatureSpec, HeadError, LabelError, SpecError
 from ...store.files import replaced_folder
 from ...store.files import require_replaceable as require_folder
-from .dense import DenseHead, dense_members, mean_outputs
+from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS, Task
 from .weight_files import read_weights
@@ -80,29 +80,18 @@ class Head:
     @cached_property
     def network(self) -> "Standardized | Ensemble":
         """The head as a torch module, in evaluation mode. Raises HeadError where it cannot be made."""
-        import torch
+        from .making import network_of
 
-        from .ensemble import Ensemble
-        from .making import make_head
-
-        several = self.members > 1
-        networks = [
-            make_head(
-                self.kind,
-                self.spec.shape,
-                self.outputs_count,
-                self.arguments,
-                scaling_shape=self.weights["members.0.mean" if several else "mean"].shape,
-                targets=not self.task.has_classes,
-                head_folder=self.folder,
-            )
-            for _ in range(self.members)
-        ]
-        network = Ensemble(networks, self.task) if several else networks[0]
-        network.load_state_dict({name: torch.tensor(one) for name, one in self.weights.items()})
-        for one in networks:
-            one.skip_idle_scaling()
-        return network.eval()
+        return network_of(
+            self.kind,
+            self.weights,
+            self.members,
+            self.spec.shape,
+            self.outputs_count,
+            self.arguments,
+            task=self.task,
+            head_folder=self.folder,
+        )
 
     @property
     def outputs_count(self) -> int:
@@ -286,8 +275,7 @@ class Head:
         for name, one in self.weights.items():
             if one.dtype.kind == "f" and not np.isfinite(one).all():
                 raise ValueError(f"its weights {name} are not finite")
-        several = self.members > 1
-        scaling_shape = self.weights["members.0.mean" if several else "mean"].shape
+        scaling_shape = scaling_of(self.weights, self.members).shape
         if scaling_shape not in (self.spec.shape, self.spec.shape[-1:]):
             raise ValueError(f"its scaling has shape {list(scaling_shape)}")
         if self.task.has_classes != bool(len(self.labels)):

@@ -11,8 +11,11 @@ from torch import nn
 
 from ...store import HeadError
 from .custom import load_class
+from .dense import scaling_of
+from .ensemble import Ensemble
 from .kinds import HEADS, TUNED
 from .networks import SequenceHead, Standardized
+from .tasks import Task
 
 
 def head_class(
@@ -84,6 +87,41 @@ def _probe(network: Standardized, shape: tuple[int, ...], outputs: int) -> None:
     network.train()
     if given != (2, outputs):
         raise ValueError(f"it gives {list(given)} for two rows, not {[2, outputs]}")
+
+
+def network_of(
+    kind: str,
+    weights: Mapping[str, np.ndarray],
+    members: int,
+    shape: tuple[int, ...],
+    outputs: int,
+    arguments: Mapping[str, Any],
+    *,
+    task: Task,
+    head_folder: Path | None,
+) -> Standardized | Ensemble:
+    """The network of a head's weights, in evaluation mode; see :func:`make_head`, whose errors it raises.
+
+    Raises RuntimeError where the weights do not fit the network.
+    """
+    scaling_shape = scaling_of(weights, members).shape
+    networks = [
+        make_head(
+            kind,
+            shape,
+            outputs,
+            arguments,
+            scaling_shape=scaling_shape,
+            targets=not task.has_classes,
+            head_folder=head_folder,
+        )
+        for _ in range(members)
+    ]
+    network = Ensemble(networks, task) if members > 1 else networks[0]
+    network.load_state_dict({name: torch.tensor(one) for name, one in weights.items()})
+    for one in networks:
+        one.skip_idle_scaling()
+    return network.eval()
 
 
 def weights_of(network: nn.Module) -> dict[str, np.ndarray]:

@@ -1,17 +1,7 @@
 import pytest
-import torch
 from enc.engine.heads.making import make_head
 from enc.store import HeadError
-from head_features import HIDDEN, LENGTH, token_features
-
-
-def scaled_head(kind, shape, outputs=3, **arguments):
-    """A head in evaluation mode behind scaling that would move padding away from zero."""
-    torch.manual_seed(0)
-    head = make_head(kind, shape, outputs, arguments).eval()
-    head.mean.copy_(torch.linspace(-1, 2, shape[-1]))
-    head.scale.copy_(torch.linspace(0.5, 3, shape[-1]))
-    return head
+from head_features import HIDDEN, LENGTH, scaled_head, token_features
 
 
 @pytest.mark.parametrize(

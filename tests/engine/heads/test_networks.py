@@ -6,22 +6,13 @@ from enc.engine.heads.kinds import HEADS
 from enc.engine.heads.making import make_head
 from enc.engine.heads.networks import Standardized, token_mask
 from enc.store import HeadError
-from head_features import HIDDEN, LENGTH, token_features
+from head_features import HIDDEN, LENGTH, scaled_head, token_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
 OVER_TOKENS = [name for name, kind in HEADS.items() if kind.needs_tokens]
-
-
-def scaled_head(kind, shape, outputs=3, **arguments):
-    """A head in evaluation mode behind scaling that would move padding away from zero."""
-    torch.manual_seed(0)
-    head = make_head(kind, shape, outputs, arguments).eval()
-    head.mean.copy_(torch.linspace(-1, 2, shape[-1]))
-    head.scale.copy_(torch.linspace(0.5, 3, shape[-1]))
-    return head
 
 
 @pytest.mark.parametrize("kind", HEADS)
