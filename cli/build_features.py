@@ -80,7 +80,8 @@ def command(
 def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
     """The encoder asked for; what is left unsaid comes from the named feature set, if it is there."""
     from ..engine import load_encoder
-    from ..store.table import FeatureTable, has_log
+    from ..store.log_folder import has_log
+    from ..store.table import FeatureTable
 
     asked: dict[str, Any] = dict(setting_values(values))
     if values["model"] is not None:

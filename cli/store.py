@@ -10,7 +10,7 @@ import click
 from .errors import EncCommand
 from .options import json_option
 from .progress import note
-from .text import size_text, table_text
+from .text import count_text, size_text, table_text
 
 if TYPE_CHECKING:
     from ..store import FeatureTable
@@ -82,9 +82,8 @@ def show(store: str, name: str | None, as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(_summary(table) | {"spec": setting}))
             continue
-        size, shards = size_text(table.bytes), len(table.logged)
-        shards_text = "1 shard" if shards == 1 else f"{shards:,} shards"
-        click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards_text}, version {table.version}")
+        size, shards = size_text(table.bytes), count_text(len(table.logged), "shard")
+        click.echo(f"{table.name}: {table.rows:,} rows, {size} in {shards}, version {table.version}")
         width = max(map(len, setting))
         for key, value in setting.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
@@ -126,7 +125,7 @@ def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
             state += f"; {found.doubles:,} doubles, which `enc store compact` removes"
         if found.unchecked:
             state += f"; {found.unchecked} shards have no checksums, and `enc store compact` adds them"
-        shards = "1 shard" if found.shards == 1 else f"{found.shards:,} shards"
+        shards = count_text(found.shards, "shard")
         click.echo(f"{one}: {found.rows:,} rows in {shards}, version {found.version}: {state}")
     if not is_sound:
         raise StoreError(f"'{store}' is damaged; run `enc store verify '{store}' --repair`")
@@ -239,8 +238,9 @@ def _deleted_text(store: str, done: "DeleteSummary") -> str:
         return f"{line}; no older version has them"
     runs = [str(first) if first == last else f"{first} to {last}" for first, last in done.still_in]
     where = f"version {', '.join(runs)}" if runs else "no version"
+    files = count_text(len(done.files), "file")
     return (
-        f"{line}\n  they still stand on the disk, in {len(done.files)} files of {where}; "
+        f"{line}\n  they still stand on the disk, in {files} of {where}; "
         f"`enc store vacuum '{store}' --retain 0` removes them"
     )
 

@@ -26,6 +26,11 @@ def rejects_line(rejects: dict[str, int]) -> str:
     return ", ".join(shown)
 
 
+def count_text(number: int, thing: str) -> str:
+    """A number of things, in the singular where there is one."""
+    return f"1 {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def size_text(size: float) -> str:
     """Bytes as people read them."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from .errors import StoreError
+from .log_folder import has_log, has_remains, other_files
 from .naming import require_name
 from .spec import FeatureSpec
-from .table import FeatureTable, has_log, has_remains, other_files
+from .table import FeatureTable
 
 
 class Store(os.PathLike[str]):

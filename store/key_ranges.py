@@ -7,7 +7,7 @@ from typing import IO
 import numpy as np
 import pyarrow as pa
 
-from .shard import KEY_BYTES
+from .shard_writer import KEY_BYTES
 
 RANGE_KEYS = 1 << 18  # so many keys of about 40 bytes are compared at a time
 MAX_RANGE_BITS = 16

@@ -10,6 +10,8 @@ import struct
 from typing import Any, NamedTuple
 from zlib import crc32
 
+import numpy as np
+
 from .errors import DamagedShard
 
 FOOTER_END = struct.Struct("<I4s")  # the footer's length and a magic number end every Parquet file
@@ -146,3 +148,10 @@ def _read_number(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise ValueError("a page header has a number that is too long")
+
+
+def is_finite(numbers: np.ndarray) -> bool:
+    """Whether all float16 or float32 numbers are finite."""
+    # A number is not finite when its exponent has all bits set; float16 has no instructions of its own.
+    bits, exponent = (np.uint16, 0x7C00) if numbers.dtype.itemsize == 2 else (np.uint32, 0x7F800000)
+    return not bool(((numbers.view(bits) & bits(exponent)) == exponent).any())

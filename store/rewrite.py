@@ -15,8 +15,9 @@ from .duck import execute, workspace
 from .errors import DamagedShard, StoreError
 from .locations import ROW_BITS, ROW_MASK
 from .locks import exclusive_lock, has_no_locks
-from .shard import COLUMNS, READ_BYTES, Shard, shard_schema
+from .shard import COLUMNS, READ_BYTES, Shard
 from .shard_file import reason
+from .shard_writer import shard_schema
 from .spec import FeatureSpec
 from .table import FeatureTable, LoggedShard
 

@@ -11,7 +11,6 @@ import errno
 import math
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,112 +18,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import DamagedShard, StoreError, WorkspaceError
-from .files import named_errors, sync
-from .pages import Page, checksum_of, only_page
+from .errors import DamagedShard, WorkspaceError
+from .pages import Page, checksum_of, is_finite, only_page
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
 
-KEY_BYTES = 32
-ROW_GROUP_BYTES = 8 << 20  # small enough to buffer while writing, large enough to read as one block
-ROW_GROUP_ROWS = 16384  # of narrow features, whose keys would weigh more
 READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
 GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
 COLUMNS = ("key", "n_tokens", "truncated", "features")
-_ONE_PAGE = (1 << 31) - 1  # page limits that no row group reaches
 _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 """Which row groups of a file this process has verified, by the file's name and identity."""
-
-
-def shard_schema(spec: FeatureSpec) -> pa.Schema:
-    """Columns of a shard; shape and dtype of the features stand in the schema's metadata."""
-    return pa.schema(
-        [
-            pa.field("key", pa.binary(KEY_BYTES), nullable=False),
-            pa.field("n_tokens", pa.int32(), nullable=False),
-            pa.field("truncated", pa.bool_(), nullable=False),
-            pa.field("features", pa.binary(spec.row_bytes), nullable=False),
-        ],
-        metadata={
-            "enc.shape": ",".join(map(str, spec.shape)),
-            "enc.dtype": spec.dtype,
-            "enc.spec": spec.digest,
-        },
-    )
-
-
-class ShardWriter:
-    """Writes one shard row group by row group; at most one row group is held in memory."""
-
-    def __init__(self, path: Path, spec: FeatureSpec):
-        self.path, self.rows, self.bytes = path, 0, 0
-        self._spec, self._schema = spec, shard_schema(spec)
-        self._row_group_rows = max(1, min(ROW_GROUP_ROWS, ROW_GROUP_BYTES // spec.row_bytes))
-        self._pending: list[pa.Table] = []
-        self._pending_rows = 0
-        with named_errors(path):
-            self._writer = pq.ParquetWriter(
-                path,
-                self._schema,
-                compression="none",
-                use_dictionary=False,
-                write_statistics=False,  # keys are uniform and features opaque: no range leaves any out
-                data_page_size=_ONE_PAGE,
-                max_rows_per_page=_ONE_PAGE,
-                write_page_checksum=True,
-            )
-
-    def write(
-        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
-    ) -> None:
-        """Append rows: keys of 32 bytes, n_tokens int32 [n], truncated bool [n], features [n, *shape]."""
-        rows = len(keys)
-        if features.shape != (rows, *self._spec.shape):
-            raise ValueError(
-                f"features have shape {features.shape}, the setting wants {(rows, *self._spec.shape)}"
-            )
-        block = np.ascontiguousarray(features, dtype=self._spec.numpy_dtype)
-        if not is_finite(block):
-            raise StoreError(f"features for '{self.path}' are not finite; nothing of them is stored")
-        columns = [
-            keys.cast(pa.binary(KEY_BYTES)),
-            pa.array(n_tokens, pa.int32()),
-            pa.array(truncated, pa.bool_()),
-            pa.FixedSizeBinaryArray.from_buffers(
-                pa.binary(self._spec.row_bytes), rows, [None, pa.py_buffer(block)]
-            ),
-        ]
-        self._pending.append(pa.Table.from_arrays(columns, schema=self._schema))
-        self._pending_rows += rows
-        self.rows += rows
-        self.bytes += rows * (KEY_BYTES + 5 + self._spec.row_bytes)
-        if self._pending_rows >= self._row_group_rows:
-            self._flush(whole_groups=True)
-
-    def _flush(self, *, whole_groups: bool) -> None:
-        table = pa.concat_tables(self._pending)
-        stop = table.num_rows - table.num_rows % self._row_group_rows if whole_groups else table.num_rows
-        for start in range(0, stop, self._row_group_rows):
-            group = table.slice(start, min(self._row_group_rows, stop - start)).combine_chunks()
-            with named_errors(self.path):
-                self._writer.write_table(group, row_group_size=group.num_rows)
-        # combine_chunks copies the rest, so that the written blocks are freed
-        self._pending = [table.slice(stop).combine_chunks()] if stop < table.num_rows else []
-        self._pending_rows = table.num_rows - stop
-
-    def close(self) -> None:
-        """Write what is pending, and return when the file is safely on the disk."""
-        if self._pending:
-            self._flush(whole_groups=False)
-        with named_errors(self.path):
-            self._writer.close()
-            sync(self.path)
-
-    def discard(self) -> None:
-        """Close and remove the unfinished file."""
-        with suppress(OSError):  # the disk may be full
-            self._writer.close()
-        self.path.unlink(missing_ok=True)
 
 
 class Shard:
@@ -267,13 +170,6 @@ def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtyp
     in_vector = np.concatenate([np.arange(s.start, s.stop, width) for s in slices])
     vectors = np.arange(0, math.prod(spec.shape), spec.shape[-1])  # of a row: one, or one for each token
     return (vectors[:, None] + in_vector).reshape(-1) * item, np.dtype((np.void, width * item))
-
-
-def is_finite(numbers: np.ndarray) -> bool:
-    """Whether all float16 or float32 numbers are finite."""
-    # A number is not finite when its exponent has all bits set; float16 has no instructions of its own.
-    bits, exponent = (np.uint16, 0x7C00) if numbers.dtype.itemsize == 2 else (np.uint32, 0x7F800000)
-    return not bool(((numbers.view(bits) & bits(exponent)) == exponent).any())
 
 
 def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:

@@ -1,41 +1,27 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
 import json
-import os
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from .errors import DamagedLog, DamagedShard, SpecError, StoreError
-from .files import replaced_file
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
+from .log_folder import DELTA_SCHEMA, SPEC_KEY, create_table, first_line, has_log, has_remains, require_plain
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
     from .writer import TableWriter
 
-SPEC_FILE = "spec.json"
-_SPEC_KEY = "enc.spec"
 _UNREAD_FEATURES = {
     "deletionVectors",
     "columnMapping",
 }  # with which a shard's rows are not all there is to know
-# Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
-_DELTA_SCHEMA = Schema(
-    [
-        Field("key", PrimitiveType("binary"), nullable=False),
-        Field("n_tokens", PrimitiveType("integer"), nullable=False),
-        Field("truncated", PrimitiveType("boolean"), nullable=False),
-        Field("features", PrimitiveType("binary"), nullable=False),
-    ]
-)
 
 
 class LoggedShard(NamedTuple):
@@ -61,7 +47,7 @@ class FeatureTable:
         self._lock: Lock | None = None
         self._looked_at = -1  # the version whose shards were looked at
         self._folder = self.path.absolute()  # a later change of the current folder does not matter
-        _require_plain(self._folder)
+        require_plain(self._folder)
         if has_remains(self._folder):
             raise DamagedLog(
                 f"the log of feature set '{path}' is missing, and its shards are there; restore the log "
@@ -77,7 +63,7 @@ class FeatureTable:
         except (DeltaError, OSError, ValueError) as error:
             raise self._unreadable(error) from error
         self._hold()
-        setting = self._delta.metadata().configuration.get(_SPEC_KEY)
+        setting = self._delta.metadata().configuration.get(SPEC_KEY)
         if setting is None:
             raise StoreError(f"'{path}' is a Delta table, but not one of enc's feature sets")
         unknown = {*(self._delta.protocol().reader_features or [])} & _UNREAD_FEATURES
@@ -107,13 +93,13 @@ class FeatureTable:
         the folder holds other files or cannot be written.
         """
         path = Path(path)
-        _require_plain(path.absolute())
+        require_plain(path.absolute())
         try:
             if not has_log(path) and not has_remains(path):
-                _create(path, spec)
+                create_table(path, spec)
         except (DeltaError, OSError) as error:
             if not has_log(path):  # else another process was quicker
-                raise StoreError(f"cannot make the feature set '{path}': {_first_line(error)}") from error
+                raise StoreError(f"cannot make the feature set '{path}': {first_line(error)}") from error
         table = cls(path)
         table.require(spec)
         return table
@@ -152,7 +138,7 @@ class FeatureTable:
     def _unreadable(self, error: Exception) -> StoreError:
         denied = isinstance(error, PermissionError) or "ermission denied" in str(error)
         return (StoreError if denied else DamagedLog)(
-            f"the log of feature set '{self.path}' cannot be read ({_first_line(error)}); restore "
+            f"the log of feature set '{self.path}' cannot be read ({first_line(error)}); restore "
             f"'{self.path / LOG_FOLDER}' from a copy, or run `enc store verify '{self.path.parent}' --repair`"
         )
 
@@ -239,65 +225,13 @@ class FeatureTable:
             statistics = json.dumps({"numRecords": rows})
             actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
         try:
-            self._delta.create_write_transaction(actions, mode="append", schema=_DELTA_SCHEMA)
+            self._delta.create_write_transaction(actions, mode="append", schema=DELTA_SCHEMA)
         except (DeltaError, OSError) as error:
-            raise StoreError(f"cannot commit to feature set '{self.path}': {_first_line(error)}") from error
+            raise StoreError(f"cannot commit to feature set '{self.path}': {first_line(error)}") from error
         self.refresh()  # a transaction leaves its own handle at the version before
 
     def _name_in_log(self, path: str) -> str:
         return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
-
-
-def has_log(path: Path) -> bool:
-    """Whether a folder holds a Delta log with at least one commit or checkpoint."""
-    return any((path / LOG_FOLDER).glob("[0-9]*"))
-
-
-def has_remains(path: Path) -> bool:
-    """Whether a folder has no log, and files that only a feature set has: its log is lost."""
-    remains = any(path.glob("part-*.parquet")) or ((path / LOG_FOLDER).is_dir() and bool(other_files(path)))
-    return remains and not has_log(path)  # which another process may have made in the meantime
-
-
-def other_files(path: Path) -> set[str]:
-    """Names in a folder without a table that no process leaves there which is just making one."""
-    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
-    # The log comes second: another process may have made the table, and put shards there, in the meantime.
-    return set() if has_log(path) else names - {LOG_FOLDER, SPEC_FILE}
-
-
-def _create(path: Path, spec: FeatureSpec) -> None:
-    if path.exists() and other_files(path):
-        raise StoreError(f"'{path}' holds other files; choose another store or another --name")
-    path.mkdir(parents=True, exist_ok=True)
-    create_log(path, spec)
-    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
-        part.write_text(spec.to_json() + "\n", encoding="utf-8")
-
-
-def create_log(path: Path, spec: FeatureSpec) -> None:
-    """Begin the log of a table."""
-    # One commit carries setting and schema. Without retries, a process that comes second fails here, and
-    # does not commit its setting once more after the first one's: appends to the table would then fail.
-    DeltaTable.create(
-        path.absolute(),
-        _DELTA_SCHEMA,
-        mode="error",
-        commit_properties=CommitProperties(max_commit_retries=0),
-        name=path.name,
-        description="BERT features, written by enc",
-        configuration={_SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
-        raise_if_key_not_exists=False,
-    )
-
-
-def _require_plain(path: Path) -> None:
-    # delta-rs decodes such a part of a path, and would then use the files of another folder.
-    encoded = re.search(r"%[0-9A-Fa-f]{2}", str(path))
-    if encoded:
-        raise StoreError(
-            f"'{path}' cannot hold features: '{encoded[0]}' in a path is not told from a URL's; rename it"
-        )
 
 
 def _rows_of(shard: LoggedShard) -> int:
@@ -307,9 +241,3 @@ def _rows_of(shard: LoggedShard) -> int:
 
     with opened(shard.path) as descriptor:
         return read_footer(shard.path, descriptor).num_rows
-
-
-def _first_line(error: Exception) -> str:
-    """What is wrong, in one line: the system's own word for it, where there is one."""
-    system = re.search(r"\(os error (\d+)\)", str(error))
-    return os.strerror(int(system[1])) if system else str(error).strip().partition("\n")[0]

@@ -12,11 +12,12 @@ from .catalog import Store
 from .errors import DamagedLog, DamagedShard, StoreError
 from .history import removed_names
 from .locks import LOG_FOLDER
+from .log_folder import SPEC_FILE, create_log
 from .rewrite import find_doubles, maintained, read_rows, replace_shards
 from .shard import Shard
 from .shard_file import require_readable
 from .spec import FeatureSpec
-from .table import SPEC_FILE, FeatureTable, LoggedShard, create_log
+from .table import FeatureTable, LoggedShard
 
 Progress = Callable[[int, int], None]
 """Called with the shards that were looked at so far, and all of them."""

@@ -13,8 +13,8 @@ import pyarrow as pa
 from .errors import StoreError
 from .locks import Lock, exclusive_lock, has_no_locks
 from .pages import footer_checksum
-from .shard import ShardWriter
 from .shard_file import finished_name, is_open_name, open_name, opened
+from .shard_writer import ShardWriter
 
 if TYPE_CHECKING:
     from .table import FeatureTable

@@ -1,6 +1,6 @@
 """Class labels: from what stands in a column to class numbers, and back in the type they came in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,14 +128,22 @@ class Labels:
         Raises LabelError, naming the first row, for a label that is not one of the classes.
         """
         texts = distinct_labels(stage)
+        return texts, self.numbers_of(texts, stage, lambda text: f"label = {plan.literal(text)}")
+
+    def numbers_of(self, texts: Sequence[str], stage: Stage, holding: Callable[[str], str]) -> np.ndarray:
+        """Class numbers int64 [texts]; ``holding`` is the SQL condition of the rows with a text as their
+        label.
+
+        Raises LabelError, naming the first row of a stage, for a label that is not one of the classes.
+        """
         numbers = [self.number(text) for text in texts]
         if None in numbers:
             text = texts[numbers.index(None)]
-            where = first_place(stage, f"label = {plan.literal(text)}")
             raise LabelError(
-                f"unknown label '{text}' in {where}; the head's labels are: {listing(self.values)}"
+                f"unknown label '{text}' in {first_place(stage, holding(text))}; "
+                f"the head's labels are: {listing(self.values)}"
             )
-        return texts, np.array(numbers, np.int64)
+        return np.array(numbers, np.int64)
 
 
 def distinct_labels(stage: Stage, value: str = "label") -> list[str]:

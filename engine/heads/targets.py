@@ -132,7 +132,10 @@ def _flags_of(stage: Stage, labels: Labels, lists: pa.ListArray) -> np.ndarray:
         return _columns_of_flags(stage, texts, indices.to_numpy().reshape(len(lists), len(labels)))
     known = indices.is_valid().to_numpy(zero_copy_only=False)
     flags = np.zeros((len(lists), len(labels)), np.float32)
-    flags[parents[known], _class_numbers(stage, texts, labels)[indices.drop_null().to_numpy()]] = 1
+    numbers = labels.numbers_of(
+        texts, stage, lambda text: f"list_contains({LABELS_SQL}, {plan.literal(text)})"
+    )
+    flags[parents[known], numbers[indices.drop_null().to_numpy()]] = 1
     return flags
 
 
@@ -163,17 +166,6 @@ def _columns_of_flags(stage: Stage, texts: list[str], indices: np.ndarray) -> np
                 "holds 0 and 1"
             )
     return np.array([_FLAGS[text.lower()] for text in texts], np.float32)[indices]
-
-
-def _class_numbers(stage: Stage, texts: list[str], labels: Labels) -> np.ndarray:
-    numbers = [labels.number(text) for text in texts]
-    if None in numbers:
-        text = texts[numbers.index(None)]
-        where = first_place(stage, f"list_contains({LABELS_SQL}, {plan.literal(text)})")
-        raise LabelError(
-            f"unknown label '{text}' in {where}; training has: {', '.join(map(str, labels.values[:10]))}"
-        )
-    return np.array(numbers, np.int64)
 
 
 def refuse_rows(stage: Stage, condition: str, problem: str) -> None:

@@ -1,4 +1,4 @@
-from enc.cli.text import rejects_line, rows_of, seconds_line, size_text, table_text
+from enc.cli.text import count_text, rejects_line, rows_of, seconds_line, size_text, table_text
 
 
 def test_tables_are_aligned():
@@ -18,3 +18,7 @@ def test_figures():
     assert seconds_line({"stage": 0.5, "total": 1}) == "stage 0.50"
     assert rejects_line({"a": 1200, "b": 3, "c": 2, "d": 1}) == "1,200 a, 3 b, 2 c, 1 d"
     assert rejects_line({"a": 5, "b": 4, "c": 3, "d": 2, "e": 1}) == "5 a, 4 b, 3 c, 2 d, …"
+
+
+def test_numbers_of_things():
+    assert [count_text(n, "shard") for n in (0, 1, 1200)] == ["0 shards", "1 shard", "1,200 shards"]

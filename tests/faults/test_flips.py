@@ -26,7 +26,7 @@ NUMBERS = [n for n in range(60) if n != 7]
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A table with several shards of several row groups, a checkpoint, and rows that were deleted."""
-    monkeypatch.setattr("enc.store.shard.ROW_GROUP_ROWS", 8)
+    monkeypatch.setattr("enc.store.shard_writer.ROW_GROUP_ROWS", 8)
     path = tmp_path / "store" / "set"
     filled(path, range(10), range(10, 20))
     compact(path)

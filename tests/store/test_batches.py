@@ -5,9 +5,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import SourceError, SpecError, StoreError, batches, shard
+from enc.store import SourceError, SpecError, StoreError, batches, shard, shard_writer
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
-from enc.store.shard import ShardWriter
+from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ def small(tmp_path, monkeypatch):
     twice.
     """
     spec = fake_spec()
-    monkeypatch.setattr(shard, "ROW_GROUP_BYTES", 16 * spec.row_bytes)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", 16 * spec.row_bytes)
     monkeypatch.setattr(batches, "BLOCK_BYTES", 7 * spec.row_bytes)
     monkeypatch.setattr(batches, "BUFFER_BYTES", 80 * spec.row_bytes)
     paths, features, locations = store(tmp_path, spec, 300, 3)

@@ -5,7 +5,7 @@ from enc.store import Source, lookup
 from enc.store.duck import workspace
 from enc.store.locations import ROW_BITS
 from enc.store.lookup import NOWHERE, look_up
-from enc.store.shard import ShardWriter
+from enc.store.shard_writer import ShardWriter
 from enc.store.stage import stage_source
 from fakes import fake_spec
 from hypothesis import HealthCheck, given, settings

@@ -10,7 +10,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from enc.store import FeatureTable, Source, SourceError, SpecError, Store, StoreError, shard, writer
+from enc.store import (
+    FeatureTable,
+    Source,
+    SourceError,
+    SpecError,
+    Store,
+    StoreError,
+    shard,
+    shard_writer,
+    writer,
+)
 from enc.store.batches import MappedFeatures
 from enc.store.compact import compact
 from enc.store.compare import compare
@@ -291,7 +301,7 @@ def test_a_sound_table(folder):
 
 
 def test_broken_row_groups_are_dropped_and_the_others_kept(folder, monkeypatch):
-    monkeypatch.setattr(shard, "ROW_GROUP_ROWS", 10)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_ROWS", 10)
     table = filled(folder, range(30), range(30, 40))
     broken = Path(next(path for path in table.shards if Shard(path, table.spec).rows == 30))
     flip(broken, page_start(broken, "features", 1) + 5, 0)

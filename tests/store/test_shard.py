@@ -2,8 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import StoreError, shard
-from enc.store.shard import Shard, ShardWriter
+from enc.store import StoreError, shard_writer
+from enc.store.shard import Shard
+from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ def test_round_trip(tmp_path_factory, rows, blocks, group_bytes, dtype, pooling,
     features = np.random.default_rng(rows).standard_normal((rows, *spec.shape)).astype(spec.numpy_dtype)
     path = tmp_path_factory.mktemp("shard") / "part.parquet"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shard, "ROW_GROUP_BYTES", group_bytes)
+        patch.setattr(shard_writer, "ROW_GROUP_BYTES", group_bytes)
         write_shard(path, spec, features, blocks=blocks)
     order = np.array(data.draw(st.lists(st.integers(0, rows - 1), max_size=80)), dtype=np.int64)
 
@@ -62,7 +63,7 @@ def test_round_trip(tmp_path_factory, rows, blocks, group_bytes, dtype, pooling,
 
 def test_row_groups_are_one_page_and_bounded(tmp_path, monkeypatch):
     spec = fake_spec()
-    monkeypatch.setattr(shard, "ROW_GROUP_BYTES", 10 * spec.row_bytes)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", 10 * spec.row_bytes)
     path = write_shard(tmp_path / "s.parquet", spec, np.zeros((25, 4), np.float32), blocks=3)
     metadata = pq.read_metadata(path)
     assert [metadata.row_group(g).num_rows for g in range(metadata.num_row_groups)] == [10, 10, 5]

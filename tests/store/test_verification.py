@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import FeatureTable, StoreError, shard
+from enc.store import FeatureTable, StoreError, shard, shard_writer
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
 from enc.store.errors import DamagedShard
-from enc.store.shard import ShardWriter
 from enc.store.shard_file import is_finished_name, is_open_name
+from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
 from feature_sets import filled, flip, page_start
 
@@ -37,7 +37,7 @@ def test_a_flipped_bit_of_a_feature_is_never_served(tmp_path, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_any_flipped_bit_of_a_shard_is_right_or_refused(tmp_path, mode, monkeypatch):
-    monkeypatch.setattr(shard, "ROW_GROUP_ROWS", 16)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_ROWS", 16)
     path = Path(filled(tmp_path / "store" / "set", range(ROWS)).shards[0])
     data, chosen, refused = path.read_bytes(), random.Random(mode), []
     for _ in range(120):
@@ -52,7 +52,7 @@ def test_any_flipped_bit_of_a_shard_is_right_or_refused(tmp_path, mode, monkeypa
 
 
 def test_only_row_groups_that_are_used_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard, "ROW_GROUP_ROWS", 10)
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_ROWS", 10)
     table = filled(tmp_path / "store" / "set", range(ROWS))
     path = Path(table.shards[0])
     flip(path, page_start(path, "features", group=2) + 5, 1)

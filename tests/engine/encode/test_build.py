@@ -7,7 +7,7 @@ from enc.engine import build_features, encode_texts
 from enc.engine.encode import build
 from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
-from enc.store.shard import ShardWriter
+from enc.store.shard_writer import ShardWriter
 from fakes import FakeEncoder
 
 

@@ -1,4 +1,4 @@
-"""Shapes, padding and the user's own classes; what training makes of heads is in test_train.py."""
+"""Shapes and padding of the networks."""
 
 import pytest
 import torch

@@ -172,6 +172,6 @@ def test_labels_that_cannot_be_read(stage_of, shards, columns, asked, message):
 
 def test_an_unknown_label_in_a_list_is_named_with_its_row(stage_of, shards):
     with pytest.raises(
-        LabelError, match=r"unknown label 'z' in .*parquet, row 2 \(1 in all\); training has: a, b"
+        LabelError, match=r"unknown label 'z' in .*parquet, row 2 \(1 in all\); the head's labels are: a, b"
     ):
         targets_of(stage_of([["a"], ["b", "z"]]), shards, labels=Labels(("a", "b")))

@@ -1,0 +1,85 @@
+"""The folder of a feature table: its log, what else lies in it, and beginning one."""
+
+import os
+import re
+from pathlib import Path
+
+from deltalake import CommitProperties, DeltaTable, Field, Schema
+from deltalake.schema import PrimitiveType
+
+from .errors import StoreError
+from .files import replaced_file
+from .locks import LOG_FOLDER
+from .spec import FeatureSpec
+
+SPEC_FILE = "spec.json"
+SPEC_KEY = "enc.spec"
+# Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
+DELTA_SCHEMA = Schema(
+    [
+        Field("key", PrimitiveType("binary"), nullable=False),
+        Field("n_tokens", PrimitiveType("integer"), nullable=False),
+        Field("truncated", PrimitiveType("boolean"), nullable=False),
+        Field("features", PrimitiveType("binary"), nullable=False),
+    ]
+)
+
+
+def has_log(path: Path) -> bool:
+    """Whether a folder holds a Delta log with at least one commit or checkpoint."""
+    return any((path / LOG_FOLDER).glob("[0-9]*"))
+
+
+def has_remains(path: Path) -> bool:
+    """Whether a folder has no log, and files that only a feature set has: its log is lost."""
+    remains = any(path.glob("part-*.parquet")) or ((path / LOG_FOLDER).is_dir() and bool(other_files(path)))
+    return remains and not has_log(path)  # which another process may have made in the meantime
+
+
+def other_files(path: Path) -> set[str]:
+    """Names in a folder without a table that no process leaves there which is just making one."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    # The log comes second: another process may have made the table, and put shards there, in the meantime.
+    return set() if has_log(path) else names - {LOG_FOLDER, SPEC_FILE}
+
+
+def create_table(path: Path, spec: FeatureSpec) -> None:
+    """Make a table. Raises StoreError where the folder holds other files."""
+    if path.exists() and other_files(path):
+        raise StoreError(f"'{path}' holds other files; choose another store or another --name")
+    path.mkdir(parents=True, exist_ok=True)
+    create_log(path, spec)
+    with replaced_file(path / SPEC_FILE) as part:  # a copy for people
+        part.write_text(spec.to_json() + "\n", encoding="utf-8")
+
+
+def create_log(path: Path, spec: FeatureSpec) -> None:
+    """Begin the log of a table."""
+    # One commit carries setting and schema. Without retries, a process that comes second fails here, and
+    # does not commit its setting once more after the first one's: appends to the table would then fail.
+    DeltaTable.create(
+        path.absolute(),
+        DELTA_SCHEMA,
+        mode="error",
+        commit_properties=CommitProperties(max_commit_retries=0),
+        name=path.name,
+        description="BERT features, written by enc",
+        configuration={SPEC_KEY: spec.to_json(), "enc.spec.digest": spec.digest},
+        raise_if_key_not_exists=False,
+    )
+
+
+def require_plain(path: Path) -> None:
+    """Raise StoreError for a path that could be taken for another one."""
+    # delta-rs decodes such a part of a path, and would then use the files of another folder.
+    encoded = re.search(r"%[0-9A-Fa-f]{2}", str(path))
+    if encoded:
+        raise StoreError(
+            f"'{path}' cannot hold features: '{encoded[0]}' in a path is not told from a URL's; rename it"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What is wrong, in one line: the system's own word for it, where there is one."""
+    system = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(system[1])) if system else str(error).strip().partition("\n")[0]
