@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from .confined import require_select
@@ -126,6 +125,8 @@ def strings_as_binary(con: duckdb.DuckDBPyConnection, scan: Scan) -> tuple[Scan,
 
     DuckDB refuses a Parquet file for one string that is not UTF-8. Arrow does not look.
     """
+    import pyarrow.dataset as ds  # few files need it
+
     schema = pq.read_schema(scan.file)
     strings = [field.name for field in schema if _is_string(field.type)]
     for name in strings:

@@ -250,7 +250,7 @@ class Head:
                 arguments=arguments,
                 members=saved.get("members", 1),
                 metrics=saved["metrics"],
-                history=pq.read_table(folder / "history.parquet").to_pylist(),
+                history=pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
                 record=saved["record"],
                 folder=folder,
             )

@@ -101,8 +101,8 @@ def test_its_model_is_scored_like_a_head(enc, tuned, tmp_path):
 
 
 def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime has no wheel here")
+    pytest.importorskip("onnx", reason="onnx is an extra and not installed")
     folder, _ = tuned
     enc("export-onnx", "--head", folder, tmp_path / "tuned.onnx")
     inputs = {

@@ -11,8 +11,14 @@ DEAR = (
     "onnx", "tokenizers", "duckdb", "pyarrow", "numpy",
 )  # fmt: skip
 READS = {"duckdb", "numpy", "pyarrow"}
+# pyarrow loads pandas wherever it is installed, with the first array that is made. Here it is not to be had.
 SCRIPT = f"""
 import sys
+class NoPandas:
+    def find_spec(self, name, *_):
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, NoPandas())
 from enc.cli.main import main
 try: main()
 finally: print(*({set(DEAR)!r} & {{*sys.modules}}), file=sys.stderr)

@@ -76,7 +76,7 @@ def test_predict(enc, head, model, tmp_path):
 
 
 def test_export_onnx_of_a_head(enc, head, model, tmp_path):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="onnx is an extra and not installed")
     change_unnoticed(model, tmp_path)
     refused(enc, "export-onnx", "--head", head, tmp_path / "head.onnx")
 
@@ -101,7 +101,7 @@ def test_calibrate(enc, reviews, model, monkeypatch):
 
 
 def test_calibrate_to_int8(enc, reviews, model, tmp_path, monkeypatch):
-    pytest.importorskip("nncf")
+    pytest.importorskip("nncf", reason="quantizing needs nncf")
     monkeypatch.setattr("enc.engine.gate.sample_of", interrupted)
     asked = digests_read(monkeypatch)
     options = ["--precision", "int8", "--label-column", "label", "--output", tmp_path / "int8"]
@@ -114,7 +114,7 @@ def interrupted(*_) -> None:
 
 
 def test_export_onnx_of_a_model(enc, model, tmp_path, monkeypatch):
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="onnx is an extra and not installed")
     asked = digests_read(monkeypatch)
     enc("export-onnx", model, tmp_path / "model.onnx", *LENGTH, "--verify-model")
     assert asked == [True]

@@ -9,7 +9,7 @@ from enc.engine.sweep.search import search
 from enc.store import Source, SpecError, Store
 from onnx_session import run
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime has no wheel here")
 
 onnx = pytest.importorskip("onnx", reason="onnx is an extra and not installed")
 

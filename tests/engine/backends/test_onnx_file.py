@@ -10,7 +10,7 @@ from enc.engine.export import export_onnx
 from enc.store import ModelError
 from onnx_session import run
 
-onnxruntime = pytest.importorskip("onnxruntime")
+onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime has no wheel here")
 onnx = pytest.importorskip("onnx", reason="onnx is an extra and not installed")
 
 TEXTS = ["a good hotel", "x", "no. no. no. " * 5]

@@ -6,7 +6,7 @@ import pytest
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.store import ModelError
 
-pytest.importorskip("openvino", reason="OpenVINO is an extra and not installed")
+pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
 
 def test_a_graph_that_differs_from_torch_is_refused(tiny_bert, monkeypatch, tmp_path, fresh_memory):

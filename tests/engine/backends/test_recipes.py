@@ -41,7 +41,8 @@ backends = pytest.mark.parametrize(
     [
         pytest.param("onnx", marks=pytest.mark.skipif(not find_spec("onnx"), reason="onnx is an extra")),
         pytest.param(
-            "openvino", marks=pytest.mark.skipif(not find_spec("openvino"), reason="OpenVINO is an extra")
+            "openvino",
+            marks=pytest.mark.skipif(not find_spec("openvino"), reason="OpenVINO is not installed"),
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_what_is_written(tune, tiny_bert):
 )
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, more):
     if "--lora" in more:
-        pytest.importorskip("peft")
+        pytest.importorskip("peft", reason="peft is an extra and not installed")
     common = f"--save_steps 7 {more}"
     whole, expected, _ = tune(common, "whole")
     # What a run that was killed in its second epoch leaves: a whole checkpoint, and one half written.

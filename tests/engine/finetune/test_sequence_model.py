@@ -93,7 +93,7 @@ def test_frozen_layers_stay_as_they_are(tune, tiny_bert):
 
 
 def test_lora_is_merged_into_a_plain_model(tune, tiny_bert):
-    pytest.importorskip("peft")
+    pytest.importorskip("peft", reason="peft is an extra and not installed")
     folder, _, _ = tune("--lora --lora_r 2")
     before, after = (AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, folder))
     changed = {name for name in before if not torch.equal(before[name], after[name]) and "pooler" not in name}

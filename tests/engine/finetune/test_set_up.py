@@ -19,7 +19,7 @@ def test_early_stopping_keeps_the_best(tune):
 
 
 def test_the_best_of_lora_is_kept(tune):
-    pytest.importorskip("peft")
+    pytest.importorskip("peft", reason="peft is an extra and not installed")
     best = (
         "--save_strategy steps --eval_strategy steps --save_steps 5 --eval_steps 5 --load_best_model_at_end"
     )

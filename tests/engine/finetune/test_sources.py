@@ -61,7 +61,7 @@ def test_files_of_ones_own(read, tmp_path, columns, rows, options, expected):
 
 
 def test_a_data_set_in_the_hubs_form(read, tmp_path):
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="datasets is an extra for tests")
     features = datasets.Features(
         {
             "sentence1": datasets.Value("string"),
