@@ -65,9 +65,14 @@ def _texts_sql(stage: Stage, start: int, stop: int) -> str:
 def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
     """Look for the features of a stage's texts in the shards of a feature table."""
     with closing(Finder(stage.con, shards, rows=stage.rows, ids=stage.ids)) as finder:
-        for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
-            finder.add(words, ids)
-        return finder.finish()
+        return look_up_in(finder, stage)
+
+
+def look_up_in(finder: "Finder", stage: Stage) -> Lookup:
+    """Look for the features of a stage's texts by a finder that has been given nothing yet."""
+    for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
+        finder.add(words, ids)
+    return finder.finish()
 
 
 class Finder:
