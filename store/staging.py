@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -15,6 +15,7 @@ from .errors import SourceError
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
 from .plan import literal
+from .prefetch import prefetched
 from .reading import (
     Scan,
     fingerprint_of_file,
@@ -176,10 +177,12 @@ class Staging:
         batch_rows = _STREAM_ROWS if self.keep_text else _KEYS_ROWS
         rows_read = reading.sql(keyed).to_arrow_reader(batch_rows)
         try:
-            while (batch := _next_batch(rows_read)) is not None:
-                picked = pick(batch)
-                if picked.num_rows:
-                    self._insert_arrow(self.stage, "*", pa.Table.from_batches([picked]))
+            # DuckDB works only while it is asked for rows, and so another thread asks.
+            with closing(prefetched(_batches(rows_read), "enc-hash")) as batches:
+                for batch in batches:
+                    picked = pick(batch)
+                    if picked.num_rows:
+                        self._insert_arrow(self.stage, "*", pa.Table.from_batches([picked]))
         finally:
             rows_read.close()
 
@@ -220,10 +223,10 @@ class Staging:
         return [text] if pair is None else [text, pair]
 
 
-def _next_batch(rows: pa.RecordBatchReader) -> pa.RecordBatch | None:
-    """The next rows of a query; what Arrow says of DuckDB's errors is raised as DuckDB's errors."""
+def _batches(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The rows of a query; what Arrow says of DuckDB's errors is raised as DuckDB's errors."""
     try:
-        return next(rows, None)
+        yield from rows
     except (pa.ArrowException, OSError) as error:
         said = str(error)
         kind = duckdb.InvalidInputException
