@@ -148,8 +148,8 @@ class AutoChoice:
     def _faster(self, backend: Backend, sample: Tokens) -> Backend:
         """The default backend in bf16, where that is faster here and gives the features of float32.
 
-        It is compared on a few texts with the default in float32, which takes a second; nothing is
-        remembered of it.
+        It is compared on a few texts with the default in float32, which takes one to three seconds;
+        nothing is remembered of it.
         """
         options = candidates(self._checkpoint.spec.dtype, self._precision, self._device)
         if self._device != "cpu" or Candidate("openvino", "bf16") not in options:
