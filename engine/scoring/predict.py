@@ -6,6 +6,7 @@ from typing import Any
 
 from ..encode.encoder import Encoder, encode_texts
 from ..heads.head import Head
+from ..pairs.texts import pair_rows
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,12 @@ def predict_texts(
 ) -> list[Prediction]:
     """What the head makes of each text (or pair); encodes every time."""
     head.require(encoder.spec)
-    outputs = head.outputs(encode_texts(encoder, texts, pairs))
+    if head.combination is not None and pairs is not None:
+        features = encode_texts(encoder, [*texts, *pairs])
+        rows = pair_rows(head.combination, head.spec, features, texts, pairs)
+    else:
+        rows = encode_texts(encoder, texts, pairs)
+    outputs = head.outputs(rows)
     shares: list[dict[Any, float]] = [{} for _ in outputs]
     if head.task.has_classes:
         shares = [

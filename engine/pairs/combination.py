@@ -1,0 +1,180 @@
+"""Which numbers a head sees of a pair of texts that were encoded apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ...store import FeatureSpec, SourceError
+from .alignment import alignment, alignment_width, token_directions
+from .fourier import fourier_features
+from .vectors import cosines, difference, parts_of, pooled_parts, product
+from .words import BUCKETS, COUNTS
+
+NAMES = {
+    "cosines": "cosine of both texts, for each layer and pooling",
+    "words": "counts of the words, bigrams and numbers that they share, lengths, negation",
+    "alignment": "how well the tokens of each match those of the other, for each layer; of token features",
+    "difference": "|u - v| of the vectors",
+    "product": "u * v of the vectors",
+    "first": "u",
+    "second": "v",
+    "rbf": "random Fourier features of all numbers named beside it, which let a linear head bend",
+}
+"""What may be combined, and what it is."""
+COMPONENTS = 512
+"""Of the Fourier features, unless told."""
+_VECTORS = ("cosines", "difference", "product", "first", "second")
+_ARGUMENTS = {"components": COMPONENTS, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What is put together of the features and texts of a pair, while rows are gathered.
+
+    ``tables`` hold what was learned from the training rows: ``rarity`` of words, ``common`` directions of
+    tokens, and the tables of :mod:`engine.pairs.fourier` as ``rbf.…``.
+    """
+
+    names: tuple[str, ...]
+    """Of NAMES, in the order in which the numbers stand side by side."""
+    arguments: Mapping[str, int] = field(default_factory=dict)
+    """Of ``rbf``: ``components``, ``seed``."""
+    tables: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in NAMES:
+                raise SourceError(f"unknown --combine '{name}'; there are {', '.join(NAMES)}")
+        if not self.names or len(set(self.names)) < len(self.names):
+            raise SourceError(f"--combine names each combination once, not '{','.join(self.names)}'")
+        if self.names == ("rbf",):
+            raise SourceError(
+                "--combine rbf is of the numbers named beside it; add some, such as cosines,rbf"
+            )
+        unknown = [name for name in self.arguments if name not in _ARGUMENTS]
+        if unknown:
+            raise SourceError(f"--combine has no argument '{unknown[0]}'; there are {', '.join(_ARGUMENTS)}")
+        if self.arguments and not self.bends:
+            raise SourceError("--combine-args are of rbf; add it to --combine, or leave out --combine-args")
+        for name, value in self.arguments.items():
+            least = 1 if name == "components" else 0
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise SourceError(f"{name} of rbf must be a whole number from {least} up, not {value!r}")
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether it is made of the texts, too, and not of their features alone."""
+        return "words" in self.names
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether it is made of token features."""
+        return "alignment" in self.names
+
+    @property
+    def bends(self) -> bool:
+        """Whether random Fourier features are added."""
+        return "rbf" in self.names
+
+    def require(self, spec: FeatureSpec) -> None:
+        """Raise SourceError where the features of a setting cannot be combined so."""
+        if self.needs_tokens and len(spec.shape) != 2:
+            raise SourceError(
+                "--combine alignment compares tokens, and these features are pooled: build a feature set "
+                "with `enc build-features … --pairs separate --pooling tokens`, or leave out alignment"
+            )
+
+    def width(self, spec: FeatureSpec) -> int:
+        """How many numbers it makes of a pair."""
+        return self._base_width(spec) + (self.components if self.bends else 0)
+
+    @property
+    def components(self) -> int:
+        """How many Fourier features there are, if any."""
+        return self.arguments.get("components", COMPONENTS)
+
+    def _base_width(self, spec: FeatureSpec) -> int:
+        parts, width = parts_of(spec)
+        widths = {
+            "cosines": parts,
+            "words": len(COUNTS),
+            "alignment": alignment_width(spec) if self.needs_tokens else 0,
+            "rbf": 0,
+        }
+        return sum(widths.get(name, parts * width) for name in self.names)
+
+    def table_shapes(self, spec: FeatureSpec) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tables that a combination of this setting's features must have."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.needs_texts:
+            shapes["rarity"] = (BUCKETS,)
+        if self.needs_tokens:
+            shapes["common"] = (len(spec.layers), spec.hidden_size)
+        if self.bends:
+            width, components = self._base_width(spec), self.components
+            shapes |= {"rbf.mean": (width,), "rbf.scale": (width,)}
+            shapes |= {"rbf.frequencies": (width, components), "rbf.phases": (components,)}
+        return shapes
+
+    def base(
+        self, spec: FeatureSpec, first: np.ndarray, second: np.ndarray, counts: np.ndarray | None
+    ) -> np.ndarray:
+        """All numbers but the Fourier features, float32 [rows, width].
+
+        Of features [rows, *spec.shape] of both texts and, for ``words``, the pairs' word counts.
+        """
+        found: dict[str, np.ndarray] = {}
+        if any(name in _VECTORS for name in self.names):
+            u, v = pooled_parts(spec, first), pooled_parts(spec, second)
+            made = {"cosines": cosines, "difference": difference, "product": product}
+            found = {name: make(u, v) for name, make in made.items() if name in self.names}
+            found |= {"first": u.reshape(len(u), -1), "second": v.reshape(len(v), -1)}
+        if self.needs_tokens:
+            directions = token_directions(spec, first), token_directions(spec, second)
+            found["alignment"] = alignment(*directions, self.tables["common"])
+        if self.needs_texts:
+            assert counts is not None
+            found["words"] = counts
+        return np.concatenate([found[name] for name in self.names if name != "rbf"], 1, dtype=np.float32)
+
+    def __call__(
+        self, spec: FeatureSpec, first: np.ndarray, second: np.ndarray, counts: np.ndarray | None = None
+    ) -> np.ndarray:
+        """What the head sees, float32 [rows, width]; see :meth:`base`."""
+        base = self.base(spec, first, second, counts)
+        return np.concatenate([base, fourier_features(base, self._fourier)], 1) if self.bends else base
+
+    @property
+    def _fourier(self) -> dict[str, np.ndarray]:
+        return {name[4:]: table for name, table in self.tables.items() if name.startswith("rbf.")}
+
+    def with_tables(self, **tables: np.ndarray) -> "Combination":
+        """The combination with more tables."""
+        return replace(self, tables={**self.tables, **tables})
+
+    def to_json(self) -> dict[str, Any]:
+        """Names and arguments, without the tables."""
+        return {"names": list(self.names), "arguments": dict(self.arguments)}
+
+
+def combination_of(
+    names: str | Sequence[str] | None, spec: FeatureSpec, arguments: Mapping[str, int] | None = None
+) -> Combination:
+    """The combination of these names, as ``cosines,words`` or a list; one that suits the features for None.
+
+    Raises SourceError for names that there are not, and for features that cannot be combined so.
+    """
+    if names is None:
+        names = default_names(spec)
+    elif isinstance(names, str):
+        names = [name.strip() for name in names.replace("+", ",").split(",")]
+    combination = Combination(tuple(names), dict(arguments or {}))
+    combination.require(spec)
+    return combination
+
+
+def default_names(spec: FeatureSpec) -> tuple[str, ...]:
+    """What is combined unless told: what was best on held-out rows of three GLUE tasks."""
+    return ("cosines", "alignment", "words") if len(spec.shape) == 2 else ("cosines", "words")

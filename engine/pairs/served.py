@@ -1,0 +1,140 @@
+"""The rows of pairs that were encoded apart, served as one block: both texts' features, put together."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from ...store import FeatureSpec, SourceError
+from ...store.batches import PlannedFeatures
+from ...store.duck import available_memory
+from ...store.orders import epoch_order, rank_share
+from .alignment import CommonDirections
+from .combination import Combination
+from .fourier import fourier_tables
+
+_BLOCK_BYTES = 32 << 20  # of both texts' features in float32, at a time
+_RAM_SHARE = 0.5  # of the available memory, for combined rows held in it
+_FIT_ROWS = 20_000  # that the tables of a combination are learned from
+
+
+class PairFeatures:
+    """The combined rows of a plan of pairs, as :class:`store.batches.PlannedFeatures` serves single texts.
+
+    ``first`` and ``second`` are the plans of both texts, ``counts`` float32 [rows, …] the pairs' word counts
+    where the combination needs them. In mode ``ram`` the combined rows are made once and held, in mode
+    ``mapped`` they are made batch by batch. The attribute ``spec`` is the setting of the single texts'
+    features; what is served has :attr:`shape`, float32.
+    """
+
+    def __init__(
+        self,
+        first: PlannedFeatures,
+        second: PlannedFeatures,
+        combination: Combination,
+        counts: np.ndarray | None = None,
+        *,
+        batches: str | None = None,
+    ):
+        if batches == "streamed":
+            raise SourceError(
+                "the texts of a pair lie in two places of the store, and cannot be streamed; "
+                "pass --batches ram or mapped"
+            )
+        self.spec, self.rows, self.combination = first.spec, first.rows, combination
+        self._first, self._second, self._counts, self._asked = first, second, counts, batches
+        self.shape = (combination.width(self.spec),)
+        size = 4 * self.rows * self.shape[0]
+        self.mode = batches or ("ram" if size <= available_memory() * _RAM_SHARE else "mapped")
+        self._block_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(self.spec.shape))))
+
+    @property
+    def locations(self) -> np.ndarray:
+        """int64 [rows]: a number that rows have in common where their texts are equal, in any order."""
+        both = np.sort(np.stack([self._first.locations, self._second.locations], axis=1), axis=1)
+        return np.unique(both, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def part(self, use: FeatureSpec | None = None, rows: np.ndarray | None = None) -> "PairFeatures":
+        """Other parts of the stored features, whose combination has to be fitted anew; or some of the rows,
+        int64 positions, in the order given.
+        """
+        first, second = (side.part(use, rows) for side in (self._first, self._second))
+        counts = self._counts if self._counts is None or rows is None else self._counts[rows]
+        part = PairFeatures(first, second, self.combination, counts, batches=self._asked)
+        if rows is not None and first.spec == self.spec and "_held" in self.__dict__:
+            part.__dict__["_held"] = self._held[rows]
+        return part
+
+    def fitted(self) -> "PairFeatures":
+        """The rows, combined by tables that are learned from them."""
+        combination = self.combination
+        sample = np.arange(0, self.rows, max(1, self.rows // _FIT_ROWS))
+        steps = range(0, len(sample), self._block_rows)
+        blocks = [sample[start : start + self._block_rows] for start in steps]
+        if combination.needs_tokens:
+            common = CommonDirections(self.spec)
+            for block in blocks:
+                common.add(self._first.take(block))
+                common.add(self._second.take(block))
+            combination = combination.with_tables(common=common.table())
+        if combination.bends:
+            base = np.concatenate([self._base(combination, block) for block in blocks])
+            arguments = combination.arguments
+            tables = fourier_tables(base, combination.components, arguments.get("seed", 0))
+            combination = combination.with_tables(**{f"rbf.{name}": one for name, one in tables.items()})
+        return self.combined_by(combination)
+
+    def combined_by(self, combination: Combination) -> "PairFeatures":
+        """The rows, combined in another way."""
+        return PairFeatures(self._first, self._second, combination, self._counts, batches=self._asked)
+
+    @property
+    def order(self) -> str:
+        """A text of what, besides seed and epoch, decides an epoch's order."""
+        return f"{self.rows} rows"
+
+    def take(self, positions: np.ndarray) -> np.ndarray:
+        """Combined rows float32 [n, width], of positions int64 [n]."""
+        if self.mode == "ram":
+            return np.take(self._held, positions, axis=0)
+        return self._combined(positions)
+
+    def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Rows ``first`` to ``stop`` (or to the last) in the plan's order, at most ``rows`` at a time.
+
+        They must not be written to.
+        """
+        stop = self.rows if stop is None else stop
+        for start in range(first, stop, rows):
+            end = min(start + rows, stop)
+            yield self._held[start:end] if self.mode == "ram" else self._combined(np.arange(start, end))
+
+    def epoch(
+        self, seed: int, epoch: int, batch_size: int, *, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """An epoch's batches: positions int64 [n], and their combined rows; see
+        :meth:`store.batches.PlannedFeatures.epoch`.
+        """
+        first, stop = rank_share(self.rows, rank, world_size)
+        order = epoch_order(self.rows, seed, epoch)[first + start : stop]
+        for begin in range(0, len(order), batch_size):
+            positions = order[begin : begin + batch_size]
+            yield positions, self.take(positions)
+
+    @cached_property
+    def _held(self) -> np.ndarray:
+        return self._combined(np.arange(self.rows))
+
+    def _combined(self, positions: np.ndarray) -> np.ndarray:
+        made = np.empty((len(positions), *self.shape), np.float32)
+        for start in range(0, len(positions), self._block_rows):
+            chosen = positions[start : start + self._block_rows]
+            features = self._first.take(chosen), self._second.take(chosen)
+            counts = None if self._counts is None else self._counts[chosen]
+            made[start : start + len(chosen)] = self.combination(self.spec, *features, counts)
+        return made
+
+    def _base(self, combination: Combination, positions: np.ndarray) -> np.ndarray:
+        counts = None if self._counts is None else self._counts[positions]
+        features = self._first.take(positions), self._second.take(positions)
+        return combination.base(self.spec, *features, counts)

@@ -1,0 +1,62 @@
+"""What is read of the texts of pairs: the counts of their words."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ...store import FeatureSpec, plan
+from ...store.stage import Stage
+from .combination import Combination
+from .words import COUNTS, WordRarity, word_counts
+
+_READ_ROWS = 8192
+
+
+def rarity_of(stage: Stage, chosen: np.ndarray) -> np.ndarray:
+    """How rare the words of the chosen rows' texts are; ``chosen`` is bool [ids].
+
+    See :meth:`engine.pairs.words.WordRarity.table`.
+    """
+    rarity = WordRarity()
+    for _, first, second in _texts(stage, chosen):
+        rarity.add(first)
+        rarity.add(second)
+    return rarity.table()
+
+
+def counts_of(stage: Stage, chosen: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """Word counts float32 [rows, …] of the chosen rows' pairs, in the order of their ids."""
+    counts = np.empty((int(np.count_nonzero(chosen)), len(COUNTS)), np.float32)
+    place = np.cumsum(chosen) - 1
+    for ids, first, second in _texts(stage, chosen):
+        counts[place[ids]] = word_counts(first, second, rarity)
+    return counts
+
+
+def pair_rows(
+    combination: Combination,
+    spec: FeatureSpec,
+    features: np.ndarray,
+    texts: Sequence[str],
+    pairs: Sequence[str],
+) -> np.ndarray:
+    """What a head sees of pairs in memory, float32 [rows, width].
+
+    ``features`` are those of the first texts and then of the second ones, [2 * rows, *spec.shape].
+    """
+    rows, counts = len(texts), None
+    if combination.needs_texts:
+        sides = (pa.array(side, pa.string()) for side in (texts, pairs))
+        counts = word_counts(*sides, combination.tables["rarity"])
+    return combination(spec, features[:rows], features[rows:], counts)
+
+
+def _texts(stage: Stage, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array, pa.Array]]:
+    """Ids int64 [n] of chosen rows, and both texts of each."""
+    with stage.con.cursor() as cursor:
+        rows = cursor.sql(plan.rows_sql(stage.name, "id, text, pair", "true"))
+        for batch in rows.to_arrow_reader(_READ_ROWS):
+            kept = batch.filter(pa.array(chosen[batch.column("id").to_numpy()]))
+            if kept.num_rows:
+                yield kept.column("id").to_numpy(), kept.column("text"), kept.column("pair")
