@@ -159,7 +159,8 @@ if TYPE_CHECKING:
     "--sweep",
     multiple=True,
     metavar="NAME=V,V",
-    help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12.  With lbfgs: use alone.",
+    help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12; of pairs combine=cosines,"
+    "cosines+words.  With lbfgs: use and combine alone.",
 )
 @click.option(
     "--seeds",
@@ -212,7 +213,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         "task": values["task"],
         "use": use,
         "batches": values["batches"],
-        "combine": combination_asked(values, train_source, use or table.spec),
+        "combine": combination_asked(values, train_source, use or table.spec, grid),
         "config": config,
         "on_data": lambda *sets: say(counts_text(*sets)),
     }

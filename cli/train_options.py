@@ -152,7 +152,9 @@ def training_rows(
     return source, valid
 
 
-def combination_asked(values: dict[str, Any], train: "Source", spec: "FeatureSpec") -> "Combination | None":
+def combination_asked(
+    values: dict[str, Any], train: "Source", spec: "FeatureSpec", grid: dict[str, list[Any]]
+) -> "Combination | None":
     """What a head is to see of pairs that are encoded apart, checked before anything is read."""
     from ..store import SourceError
 
@@ -163,9 +165,16 @@ def combination_asked(values: dict[str, Any], train: "Source", spec: "FeatureSpe
                     f"{flag} is for pairs that are encoded apart: add --pair-column and --pairs separate"
                 )
         return None
-    from ..engine.pairs.combination import combination_of
+    from ..engine.pairs.combination import combination_of, names_in_any
 
-    return combination_of(values["combine"], spec, key_values(values["combine_args"], "--combine-args"))
+    names = values["combine"]
+    if "combine" in grid:
+        if names:
+            raise SourceError("name combinations by --combine or by --sweep combine=…, not by both")
+        for one in grid["combine"]:
+            combination_of(one, spec)
+        names = names_in_any(grid["combine"])
+    return combination_of(names, spec, key_values(values["combine_args"], "--combine-args"))
 
 
 def grid_of(

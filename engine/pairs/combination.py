@@ -154,6 +154,19 @@ class Combination:
         """The combination with more tables."""
         return replace(self, tables={**self.tables, **tables})
 
+    def selected(self, names: str | Sequence[str]) -> "Combination":
+        """The combination of some of its names, with the tables that they share; the others have to be
+        learned anew (:meth:`engine.pairs.served.PairFeatures.fitted`).
+
+        Raises SourceError for a name that is not among its own.
+        """
+        chosen = names_in(names)
+        for name in chosen:
+            if name in NAMES and name not in self.names:
+                raise SourceError(f"'{name}' is not among what is combined here: {', '.join(self.names)}")
+        tables = {"rarity": self.tables["rarity"]} if "words" in chosen else {}
+        return Combination(chosen, self.arguments if "rbf" in chosen else {}, tables)
+
     def to_json(self) -> dict[str, Any]:
         """Names and arguments, without the tables."""
         return {"names": list(self.names), "arguments": dict(self.arguments)}
@@ -166,13 +179,22 @@ def combination_of(
 
     Raises SourceError for names that there are not, and for features that cannot be combined so.
     """
-    if names is None:
-        names = default_names(spec)
-    elif isinstance(names, str):
-        names = [name.strip() for name in names.replace("+", ",").split(",")]
-    combination = Combination(tuple(names), dict(arguments or {}))
+    chosen = default_names(spec) if names is None else names_in(names)
+    combination = Combination(chosen, dict(arguments or {}))
     combination.require(spec)
     return combination
+
+
+def names_in(names: str | Sequence[str]) -> tuple[str, ...]:
+    """The names in ``cosines,words`` or ``cosines+words``, or in a list."""
+    if isinstance(names, str):
+        return tuple(name.strip() for name in names.replace("+", ",").split(","))
+    return tuple(names)
+
+
+def names_in_any(combinations: Sequence[str]) -> tuple[str, ...]:
+    """All names that stand in any of several combinations, each once."""
+    return tuple(dict.fromkeys(name for one in combinations for name in names_in(one)))
 
 
 def default_names(spec: FeatureSpec) -> tuple[str, ...]:

@@ -47,8 +47,8 @@ def pair_rows(
     """
     rows, counts = len(texts), None
     if combination.needs_texts:
-        sides = (pa.array(side, pa.string()) for side in (texts, pairs))
-        counts = word_counts(*sides, combination.tables["rarity"])
+        first, second = (pa.array(side, pa.string()) for side in (texts, pairs))
+        counts = word_counts(first, second, combination.tables["rarity"])
     return combination(spec, features[:rows], features[rows:], counts)
 
 

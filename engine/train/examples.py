@@ -100,12 +100,14 @@ class TrainData:
         """How many outputs a head needs."""
         return len(self.labels) if self.task.has_classes else 1
 
-    def using(self, use: FeatureSpec) -> "TrainData":
-        """The same rows, with these parts of their features."""
-        if use == self.spec:
+    def using(self, use: FeatureSpec, combine: str | None = None) -> "TrainData":
+        """The same rows, with these parts of their features; ``combine`` names some of what is combined."""
+        if use == self.spec and combine is None:
             return self
         features, judged = self.train.features.part(use), self.valid.features.part(use)
         if isinstance(features, PairFeatures) and isinstance(judged, PairFeatures):
+            if combine is not None:
+                features = features.combined_by(features.combination.selected(combine))
             features = features.fitted()
             judged = judged.combined_by(features.combination)
         train = replace(self.train, features=features)

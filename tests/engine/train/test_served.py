@@ -142,6 +142,22 @@ def test_pairs_are_swept_over_learning_rates_layers_and_folds(pairs, table):
     assert found.out_of_fold is not None
 
 
+def test_combinations_are_swept(pairs, table):
+    grid = {"combine": ["cosines", "cosines+words+rbf"], "use": ["layers=1", "layers=2"]}
+    found = search_path(pairs, table, grid=grid, valid=Folds(2), config=SolveConfig(l2=(0.1, 0.01)))
+    settings = {(one.setting["combine"], one.setting["use"]) for one in found.compared}
+    assert settings == {(combine, use) for combine in grid["combine"] for use in grid["use"]}
+    best, head = found.compared[0].setting, found.head
+    assert head.combination is not None
+    assert "+".join(head.combination.names) == best["combine"]
+    shapes = {name: one.shape for name, one in head.combination.tables.items()}
+    assert shapes == head.combination.table_shapes(head.spec)
+    many = search(pairs, table, grid=grid, valid=Fraction(0.3), config=TrainConfig(epochs=1))
+    assert len(many.compared) == 4
+    with pytest.raises(SourceError, match="'combine' is swept for pairs that are encoded apart"):
+        search_path(Source(pairs.names[0], text_column="a"), table, grid=grid, valid=Folds(2))
+
+
 def test_what_does_not_fit_is_told(pairs, table, tmp_path):
     joint = Source(pairs.names[0], text_column="a", pair_column="b")
     with pytest.raises(SourceError, match="add --pair-column and --pairs separate"):
