@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...store import HeadError
 from ..encode.encoder import Encoder, encode_texts
 from ..heads.head import Head
 from ..pairs.texts import pair_rows
@@ -24,7 +25,9 @@ def predict_texts(
 ) -> list[Prediction]:
     """What the head makes of each text (or pair); encodes every time."""
     head.require(encoder.spec)
-    if head.combination is not None and pairs is not None:
+    if head.combination is not None:
+        if pairs is None:
+            raise HeadError("the head compares two texts: pass the second ones, too, as pairs")
         features = encode_texts(encoder, [*texts, *pairs])
         rows = pair_rows(head.combination, head.spec, features, texts, pairs)
     else:
