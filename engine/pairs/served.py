@@ -1,6 +1,6 @@
 """The rows of pairs that were encoded apart, served as one block: both texts' features, put together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,30 @@ from .fourier import fourier_tables
 _BLOCK_BYTES = 32 << 20  # of both texts' features in float32, at a time
 _RAM_SHARE = 0.5  # of the available memory, for combined rows held in it
 _FIT_ROWS = 20_000  # that the tables of a combination are learned from
+
+
+def combined_rows(
+    combination: Combination,
+    spec: FeatureSpec,
+    features: Callable[[slice], tuple[np.ndarray, np.ndarray]],
+    counts: np.ndarray | None,
+    rows: int,
+) -> np.ndarray:
+    """Combined rows float32 [rows, width], made block by block.
+
+    ``features`` gives the features of both texts of some of the rows; for ``counts`` see
+    :meth:`Combination.base`.
+    """
+    made, step = np.empty((rows, combination.width(spec)), np.float32), block_rows(spec)
+    for start in range(0, rows, step):
+        part = slice(start, min(start + step, rows))
+        made[part] = combination(spec, *features(part), None if counts is None else counts[part])
+    return made
+
+
+def block_rows(spec: FeatureSpec) -> int:
+    """How many pairs are put together at a time."""
+    return max(1, _BLOCK_BYTES // (8 * int(np.prod(spec.shape))))
 
 
 class PairFeatures:
@@ -46,7 +70,6 @@ class PairFeatures:
         self.shape = (combination.width(self.spec),)
         size = 4 * self.rows * self.shape[0]
         self.mode = batches or ("ram" if size <= available_memory() * _RAM_SHARE else "mapped")
-        self._block_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(self.spec.shape))))
 
     @property
     def locations(self) -> np.ndarray:
@@ -69,8 +92,8 @@ class PairFeatures:
         """The rows, combined by tables that are learned from them."""
         combination = self.combination
         sample = np.arange(0, self.rows, max(1, self.rows // _FIT_ROWS))
-        steps = range(0, len(sample), self._block_rows)
-        blocks = [sample[start : start + self._block_rows] for start in steps]
+        step = block_rows(self.spec)
+        blocks = [sample[start : start + step] for start in range(0, len(sample), step)]
         if combination.needs_tokens:
             common = CommonDirections(self.spec)
             for block in blocks:
@@ -126,13 +149,11 @@ class PairFeatures:
         return self._combined(np.arange(self.rows))
 
     def _combined(self, positions: np.ndarray) -> np.ndarray:
-        made = np.empty((len(positions), *self.shape), np.float32)
-        for start in range(0, len(positions), self._block_rows):
-            chosen = positions[start : start + self._block_rows]
-            features = self._first.take(chosen), self._second.take(chosen)
-            counts = None if self._counts is None else self._counts[chosen]
-            made[start : start + len(chosen)] = self.combination(self.spec, *features, counts)
-        return made
+        def features(part: slice) -> tuple[np.ndarray, np.ndarray]:
+            return self._first.take(positions[part]), self._second.take(positions[part])
+
+        counts = None if self._counts is None else self._counts[positions]
+        return combined_rows(self.combination, self.spec, features, counts, len(positions))
 
     def _base(self, combination: Combination, positions: np.ndarray) -> np.ndarray:
         counts = None if self._counts is None else self._counts[positions]

@@ -34,6 +34,24 @@ def counts_of(stage: Stage, chosen: np.ndarray, rarity: np.ndarray) -> np.ndarra
     return counts
 
 
+def counts_of_ids(stage: Stage, ids: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """Word counts float32 [rows, …] of the pairs of rows with these ids, which ascend and are near by."""
+    if not len(ids):
+        return np.empty((0, len(COUNTS)), np.float32)
+    first, last = int(ids[0]), int(ids[-1])
+    wanted = np.zeros(last - first + 1, np.bool_)
+    wanted[ids - first] = True
+    condition = f"id >= {first} AND id <= {last}"
+    parts = [
+        word_counts(one, other, rarity)
+        for _, one, other in _texts(stage, wanted, first_id=first, condition=condition)
+    ]
+    counts = np.concatenate(parts)
+    if len(counts) != len(ids):
+        raise RuntimeError(f"stage {stage.name} has texts of {len(counts)} of {len(ids)} rows")
+    return counts
+
+
 def pair_rows(
     combination: Combination,
     spec: FeatureSpec,
@@ -52,11 +70,16 @@ def pair_rows(
     return combination(spec, features[:rows], features[rows:], counts)
 
 
-def _texts(stage: Stage, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array, pa.Array]]:
-    """Ids int64 [n] of chosen rows, and both texts of each."""
+def _texts(
+    stage: Stage, chosen: np.ndarray, *, first_id: int = 0, condition: str = "true"
+) -> Iterator[tuple[np.ndarray, pa.Array, pa.Array]]:
+    """Ids int64 [n] of chosen rows, and both texts of each, in the order of the stage.
+
+    ``chosen`` is bool, from the row of id ``first_id`` on; a SQL condition may leave out others beforehand.
+    """
     with stage.con.cursor() as cursor:
-        rows = cursor.sql(plan.rows_sql(stage.name, "id, text, pair", "true"))
+        rows = cursor.sql(plan.rows_sql(stage.name, "id, text, pair", condition))
         for batch in rows.to_arrow_reader(_READ_ROWS):
-            kept = batch.filter(pa.array(chosen[batch.column("id").to_numpy()]))
+            kept = batch.filter(pa.array(chosen[batch.column("id").to_numpy() - first_id]))
             if kept.num_rows:
                 yield kept.column("id").to_numpy(), kept.column("text"), kept.column("pair")

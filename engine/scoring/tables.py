@@ -10,6 +10,7 @@ import numpy as np
 from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
 from ...store.lookup import look_up
 from ...store.mapped import MappedFeatures
+from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
 from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
 from ..encode.encoder import Encoder
@@ -27,7 +28,9 @@ class Group:
     shards: list[str] = field(default_factory=list)
     """Those of the tables, which :attr:`locations` number."""
     locations: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features."""
+    """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features; of pairs that are
+    encoded apart [ids, 2].
+    """
 
     def read_shards(self) -> list[str]:
         """The shards that the tables have now."""
@@ -77,17 +80,18 @@ class Features:
         texts: Stage | None = None
         for number, group in enumerate(groups):
             with clock("stage"):
-                work = find_missing(stage, group.read_shards())
-                group.locations = work.found.locations
+                work = find_missing(encoded_texts(stage), group.read_shards())
+                group.locations = locations_of_rows(stage, work.found.locations)
             counts.cached += work.distinct - work.missing
             if not work.missing:
                 continue
             if texts is None:
                 with clock("stage"):
-                    texts = stage_source(con, source, "texts", keep_text=True)
+                    texts = encoded_texts(stage_source(con, source, "texts", keep_text=True))
             counts.encoded += self._encode(texts, group, number, clock)
             with clock("stage"):
-                group.locations = look_up(stage, group.read_shards()).locations
+                found = look_up(encoded_texts(stage), group.read_shards())
+                group.locations = locations_of_rows(stage, found.locations)
         return stage, groups, counts
 
     def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> int:
@@ -132,12 +136,19 @@ def source_for(
     given = source if isinstance(source, Source) else Source(source)
     trained = {(head.text_column or None, head.pair_column) for head in heads.values()}
     text, pair = text_column or given.text_column, pair_column or given.pair_column
+    ways = {head.combination is not None for head in heads.values()}
+    if len(ways) > 1:
+        raise SourceError(
+            "some of the heads take pairs that are encoded apart, and others do not; score with them one "
+            "after the other"
+        )
     if text is None and len(trained) > 1:
         raise SourceError(
             "the heads were trained on different columns; pass --text-column (and --pair-column)"
         )
     trained_text, trained_pair = trained.pop()
-    return replace(given, text_column=text or trained_text, pair_column=pair or trained_pair)
+    pairs = "separate" if ways.pop() else "joint"
+    return replace(given, text_column=text or trained_text, pair_column=pair or trained_pair, pairs=pairs)
 
 
 def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> FeatureTable | None:

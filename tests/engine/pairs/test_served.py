@@ -29,7 +29,7 @@ COMBINED = np.concatenate([np.abs(U - V), U * V], 1)
 @pytest.mark.parametrize("mode", ["ram", "mapped"])
 def test_rows_are_combined_whatever_the_mode(serve, mode, monkeypatch):
     features = serve(batches=mode)
-    monkeypatch.setattr(features, "_block_rows", 2)
+    monkeypatch.setattr("enc.engine.pairs.served.block_rows", lambda _: 2)
     assert (features.mode, features.shape, features.rows) == (mode, (8,), 5)
     np.testing.assert_array_equal(features.take(np.array([4, 0])), COMBINED[[4, 0]])
     np.testing.assert_array_equal(np.concatenate(list(features.blocks(2))), COMBINED)
