@@ -7,6 +7,7 @@ Zhang et al., BERTScore: Evaluating Text Generation with BERT, https://arxiv.org
 import numpy as np
 
 from ...store import FeatureSpec
+from .token_block import TokenBlock
 
 FIGURES = 6
 """Numbers of each layer: mean, worst, and mean weighted by rarity, of the first text's tokens and of the
@@ -20,23 +21,17 @@ def alignment_width(spec: FeatureSpec) -> int:
     return FIGURES * len(spec.layers)
 
 
-def token_directions(spec: FeatureSpec, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def token_directions(spec: FeatureSpec, tokens: TokenBlock) -> tuple[np.ndarray, np.ndarray]:
     """Token vectors of length 1, float32 [rows, layers, tokens, hidden], and which are tokens, bool [rows,
     tokens].
 
-    Of token features [rows, max_length, layers * hidden] whose padding is zeros. The first and the last token
-    of a text are left out where they are special tokens, which match each other whatever a text says.
+    The first and the last token of a text are left out where they are special tokens, which match each other
+    whatever a text says.
     """
-    is_token = (features != 0).any(-1)
-    if spec.special_tokens:
-        is_token = _without_ends(is_token)
-    used = np.flatnonzero(is_token.any(0))
-    cut = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
-    is_token = is_token[:, cut]
-    vectors = features[:, cut].astype(np.float32)
-    vectors = vectors.reshape(*vectors.shape[:2], len(spec.layers), spec.hidden_size).transpose(0, 2, 1, 3)
-    sizes = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, sizes, out=np.zeros_like(vectors), where=sizes > 0), is_token
+    is_token = _without_ends(tokens.is_token) if spec.special_tokens else tokens.is_token
+    vectors = tokens.vectors.transpose(0, 2, 1, 3)
+    sizes = np.sqrt(np.einsum("rlth,rlth->rlt", vectors, vectors))[..., None]
+    return np.divide(vectors, np.where(sizes > 0, sizes, 1)), is_token
 
 
 def alignment(
@@ -76,7 +71,7 @@ class CommonDirections:
 
     def add(self, features: np.ndarray) -> None:
         """Add token features [rows, max_length, layers * hidden]."""
-        vectors, is_token = token_directions(self._spec, features)
+        vectors, is_token = token_directions(self._spec, TokenBlock.of(self._spec, features))
         self._sum += np.einsum("rlth,rt->lh", vectors, is_token.astype(np.float32))
 
     def table(self) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 from ...store import FeatureSpec, SourceError
 from .alignment import alignment, alignment_width, token_directions
 from .fourier import fourier_features
+from .token_block import TokenBlock
 from .vectors import cosines, difference, parts_of, pooled_parts, product
 from .words import BUCKETS, COUNTS
 
@@ -126,13 +127,16 @@ class Combination:
         Of features [rows, *spec.shape] of both texts and, for ``words``, the pairs' word counts.
         """
         found: dict[str, np.ndarray] = {}
+        one, other = first, second
+        if len(spec.shape) == 2:
+            one, other = TokenBlock.of(spec, first), TokenBlock.of(spec, second)
         if any(name in _VECTORS for name in self.names):
-            u, v = pooled_parts(spec, first), pooled_parts(spec, second)
+            u, v = pooled_parts(spec, one), pooled_parts(spec, other)
             made = {"cosines": cosines, "difference": difference, "product": product}
             found = {name: make(u, v) for name, make in made.items() if name in self.names}
             found |= {"first": u.reshape(len(u), -1), "second": v.reshape(len(v), -1)}
-        if self.needs_tokens:
-            directions = token_directions(spec, first), token_directions(spec, second)
+        if self.needs_tokens and isinstance(one, TokenBlock) and isinstance(other, TokenBlock):
+            directions = token_directions(spec, one), token_directions(spec, other)
             found["alignment"] = alignment(*directions, self.tables["common"])
         if self.needs_texts:
             assert counts is not None
@@ -144,6 +148,10 @@ class Combination:
     ) -> np.ndarray:
         """What the head sees, float32 [rows, width]; see :meth:`base`."""
         base = self.base(spec, first, second, counts)
+        return self.bent(base)
+
+    def bent(self, base: np.ndarray) -> np.ndarray:
+        """All numbers, with the Fourier features of them if there are any, float32 [rows, width]."""
         return np.concatenate([base, fourier_features(base, self._fourier)], 1) if self.bends else base
 
     @property
@@ -155,7 +163,7 @@ class Combination:
         return replace(self, tables={**self.tables, **tables})
 
     def selected(self, names: str | Sequence[str]) -> "Combination":
-        """The combination of some of its names, with the tables that they share; the others have to be
+        """The combination of some of its names, with the tables that they share; those of ``rbf`` have to be
         learned anew (:meth:`engine.pairs.served.PairFeatures.fitted`).
 
         Raises SourceError for a name that is not among its own.
@@ -164,8 +172,20 @@ class Combination:
         for name in chosen:
             if name in NAMES and name not in self.names:
                 raise SourceError(f"'{name}' is not among what is combined here: {', '.join(self.names)}")
-        tables = {"rarity": self.tables["rarity"]} if "words" in chosen else {}
-        return Combination(chosen, self.arguments if "rbf" in chosen else {}, tables)
+        wanted = Combination(chosen, self.arguments if "rbf" in chosen else {})
+        shared = {"rarity": wanted.needs_texts, "common": wanted.needs_tokens}
+        return wanted.with_tables(**{name: one for name, one in self.tables.items() if shared.get(name)})
+
+    def without_features(self) -> "Combination":
+        """The combination without the tables that were learned from features, of other parts of them."""
+        return replace(self, tables={name: one for name, one in self.tables.items() if name == "rarity"})
+
+    @property
+    def numbers(self) -> "Combination":
+        """The combination without ``rbf``."""
+        names = tuple(name for name in self.names if name != "rbf")
+        tables = {name: one for name, one in self.tables.items() if not name.startswith("rbf.")}
+        return Combination(names, {}, tables)
 
     def to_json(self) -> dict[str, Any]:
         """Names and arguments, without the tables."""

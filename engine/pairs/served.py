@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from zlib import crc32
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from .fourier import fourier_tables
 
 _BLOCK_BYTES = 32 << 20  # of both texts' features in float32, at a time
 _RAM_SHARE = 0.5  # of the available memory, for combined rows held in it
-_FIT_ROWS = 20_000  # that the tables of a combination are learned from
+_NARROW = ("cosines", "alignment")
+_FIT_ROWS = 20_000  # of numbers that a layer that bends is fitted to
+_COMMON_ROWS = 1000  # whose tokens tell what tokens have in common
 
 
 def combined_rows(
@@ -30,6 +33,8 @@ def combined_rows(
     ``features`` gives the features of both texts of some of the rows; for ``counts`` see
     :meth:`Combination.base`.
     """
+    if combination.names == ("words",) and counts is not None:
+        return counts
     made, step = np.empty((rows, combination.width(spec)), np.float32), block_rows(spec)
     for start in range(0, rows, step):
         part = slice(start, min(start + step, rows))
@@ -67,6 +72,7 @@ class PairFeatures:
             )
         self.spec, self.rows, self.combination = first.spec, first.rows, combination
         self._first, self._second, self._counts, self._asked = first, second, counts, batches
+        self._narrow: dict[str, np.ndarray] = {}
         self.shape = (combination.width(self.spec),)
         size = 4 * self.rows * self.shape[0]
         self.mode = batches or ("ram" if size <= available_memory() * _RAM_SHARE else "mapped")
@@ -83,33 +89,36 @@ class PairFeatures:
         """
         first, second = (side.part(use, rows) for side in (self._first, self._second))
         counts = self._counts if self._counts is None or rows is None else self._counts[rows]
-        part = PairFeatures(first, second, self.combination, counts, batches=self._asked)
-        if rows is not None and first.spec == self.spec and "_held" in self.__dict__:
+        is_other = first.spec != self.spec
+        combination = self.combination.without_features() if is_other else self.combination
+        part = PairFeatures(first, second, combination, counts, batches=self._asked)
+        if rows is not None and not is_other and self.mode == "ram":
             part.__dict__["_held"] = self._held[rows]
         return part
 
     def fitted(self) -> "PairFeatures":
-        """The rows, combined by tables that are learned from them."""
+        """The rows, combined by tables that are learned from them, where these were not learned before."""
         combination = self.combination
-        sample = np.arange(0, self.rows, max(1, self.rows // _FIT_ROWS))
-        step = block_rows(self.spec)
-        blocks = [sample[start : start + step] for start in range(0, len(sample), step)]
-        if combination.needs_tokens:
-            common = CommonDirections(self.spec)
-            for block in blocks:
-                common.add(self._first.take(block))
-                common.add(self._second.take(block))
+        if combination.needs_tokens and "common" not in combination.tables:
+            sample = np.arange(0, self.rows, -(-self.rows // _COMMON_ROWS))
+            common, step = CommonDirections(self.spec), block_rows(self.spec)
+            for start in range(0, len(sample), step):
+                for side in (self._first, self._second):
+                    common.add(side.take(sample[start : start + step]))
             combination = combination.with_tables(common=common.table())
-        if combination.bends:
-            base = np.concatenate([self._base(combination, block) for block in blocks])
+        if combination.bends and "rbf.mean" not in combination.tables:
+            sample = np.arange(0, self.rows, -(-self.rows // _FIT_ROWS))
+            numbers = self.combined_by(combination.numbers).take(sample)
             arguments = combination.arguments
-            tables = fourier_tables(base, combination.components, arguments.get("seed", 0))
+            tables = fourier_tables(numbers, combination.components, arguments.get("seed", 0))
             combination = combination.with_tables(**{f"rbf.{name}": one for name, one in tables.items()})
         return self.combined_by(combination)
 
     def combined_by(self, combination: Combination) -> "PairFeatures":
         """The rows, combined in another way."""
-        return PairFeatures(self._first, self._second, combination, self._counts, batches=self._asked)
+        other = PairFeatures(self._first, self._second, combination, self._counts, batches=self._asked)
+        other._narrow = self._narrow
+        return other
 
     @property
     def order(self) -> str:
@@ -120,7 +129,7 @@ class PairFeatures:
         """Combined rows float32 [n, width], of positions int64 [n]."""
         if self.mode == "ram":
             return np.take(self._held, positions, axis=0)
-        return self._combined(positions)
+        return self._combined(self.combination, positions)
 
     def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Rows ``first`` to ``stop`` (or to the last) in the plan's order, at most ``rows`` at a time.
@@ -130,7 +139,10 @@ class PairFeatures:
         stop = self.rows if stop is None else stop
         for start in range(first, stop, rows):
             end = min(start + rows, stop)
-            yield self._held[start:end] if self.mode == "ram" else self._combined(np.arange(start, end))
+            if self.mode == "ram":
+                yield self._held[start:end]
+            else:
+                yield self._combined(self.combination, np.arange(start, end))
 
     def epoch(
         self, seed: int, epoch: int, batch_size: int, *, start: int = 0, rank: int = 0, world_size: int = 1
@@ -146,16 +158,28 @@ class PairFeatures:
 
     @cached_property
     def _held(self) -> np.ndarray:
-        return self._combined(np.arange(self.rows))
+        """All combined rows. What is narrow of them, and takes long, is kept for other combinations."""
+        numbers, rows = self.combination.numbers, np.arange(self.rows)
+        fresh = tuple(name for name in numbers.names if self._key(name) not in self._narrow)
+        blocks = {name: self._narrow[self._key(name)] for name in numbers.names if name not in fresh}
+        if fresh:
+            chosen = numbers.selected(fresh)
+            made = self._combined(chosen, rows)
+            stops = np.cumsum([chosen.selected((name,)).width(self.spec) for name in fresh])
+            blocks |= zip(fresh, np.split(made, stops[:-1], axis=1), strict=True)
+            self._narrow |= {self._key(name): blocks[name].copy() for name in fresh if name in _NARROW}
+            if fresh == numbers.names:
+                return self.combination.bent(made)
+        return self.combination.bent(np.concatenate([blocks[name] for name in numbers.names], axis=1))
 
-    def _combined(self, positions: np.ndarray) -> np.ndarray:
+    def _key(self, name: str) -> str:
+        """What a block of numbers depends on, besides the features and the texts."""
+        common = self.combination.tables.get("common")
+        return f"{name} {crc32(common)}" if name == "alignment" and common is not None else name
+
+    def _combined(self, combination: Combination, positions: np.ndarray) -> np.ndarray:
         def features(part: slice) -> tuple[np.ndarray, np.ndarray]:
             return self._first.take(positions[part]), self._second.take(positions[part])
 
         counts = None if self._counts is None else self._counts[positions]
-        return combined_rows(self.combination, self.spec, features, counts, len(positions))
-
-    def _base(self, combination: Combination, positions: np.ndarray) -> np.ndarray:
-        counts = None if self._counts is None else self._counts[positions]
-        features = self._first.take(positions), self._second.take(positions)
-        return combination.base(self.spec, *features, counts)
+        return combined_rows(combination, self.spec, features, counts, len(positions))

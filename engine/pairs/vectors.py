@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...store import FeatureSpec
+from .token_block import TokenBlock
 
 TOKEN_POOLINGS = ("mean", "max", "cls")
 """What is made of token features where pooled ones are wanted."""
@@ -15,23 +16,14 @@ def parts_of(spec: FeatureSpec) -> tuple[int, int]:
     return (1, spec.shape[0]) if spec.after_pooling else (len(spec.parts), spec.hidden_size)
 
 
-def pooled_parts(spec: FeatureSpec, features: np.ndarray) -> np.ndarray:
+def pooled_parts(spec: FeatureSpec, features: np.ndarray | TokenBlock) -> np.ndarray:
     """Pooled vectors float32 [rows, parts, width] of features [rows, *spec.shape]: one of each layer and
     pooling.
 
-    Of token features, whose padding is zeros, they are the means, maxima and first tokens of each layer.
+    Of token features they are the means, maxima and first tokens of each layer.
     """
-    parts, width = parts_of(spec)
-    if features.ndim == 2:
-        return features.astype(np.float32).reshape(len(features), parts, width)
-    values = features.astype(np.float32)
-    is_token = (features != 0).any(-1)
-    counts = np.maximum(is_token.sum(1), 1)[:, None]
-    mean = values.sum(1) / counts
-    highest = np.where(is_token[..., None], values, -np.inf).max(1, initial=-np.inf)
-    first = values[np.arange(len(values)), is_token.argmax(1)]
-    pooled = np.stack([mean, np.where(np.isfinite(highest), highest, 0), first], axis=1)
-    return pooled.reshape(len(values), len(TOKEN_POOLINGS), -1, width).reshape(len(values), parts, width)
+    found = features.pooled() if isinstance(features, TokenBlock) else features.astype(np.float32)
+    return found.reshape(len(found), *parts_of(spec))
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

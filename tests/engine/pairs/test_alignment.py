@@ -1,5 +1,6 @@
 import numpy as np
 from enc.engine.pairs.alignment import FIGURES, CommonDirections, alignment, token_directions
+from enc.engine.pairs.token_block import TokenBlock
 from fakes import fake_spec
 
 SPEC = fake_spec(pooling=("tokens",), layers=(1, 2), max_length=6, special_tokens=False)
@@ -12,10 +13,14 @@ def tokens(lengths, seed=0, spec=SPEC):
     return values
 
 
+def directions(spec, features):
+    return token_directions(spec, TokenBlock.of(spec, features))
+
+
 def test_figures_are_those_of_loops():
     first, second = tokens([2, 6], 1), tokens([5, 3], 2)
     common = np.eye(4, dtype=np.float32)[:2]
-    found = alignment(token_directions(SPEC, first), token_directions(SPEC, second), common)
+    found = alignment(directions(SPEC, first), directions(SPEC, second), common)
     for row, (a, b) in enumerate([(first[0, :2], second[0, :5]), (first[1], second[1, :3])]):
         for layer in range(2):
             u, v = (side.reshape(len(side), 2, 4)[:, layer] for side in (a, b))
@@ -29,27 +34,27 @@ def test_figures_are_those_of_loops():
 
 def test_padding_and_other_rows_change_nothing():
     first, second, common = tokens([2, 6], 1), tokens([5, 3], 2), np.zeros((2, 4), np.float32)
-    both = alignment(token_directions(SPEC, first), token_directions(SPEC, second), common)
-    alone = alignment(token_directions(SPEC, first[:1]), token_directions(SPEC, second[:1]), common)
+    both = alignment(directions(SPEC, first), directions(SPEC, second), common)
+    alone = alignment(directions(SPEC, first[:1]), directions(SPEC, second[:1]), common)
     np.testing.assert_allclose(both[:1], alone, rtol=1e-6)
 
 
 def test_equal_texts_match_wholly():
-    one = token_directions(SPEC, tokens([4]))
+    one = directions(SPEC, tokens([4]))
     np.testing.assert_allclose(alignment(one, one, np.zeros((2, 4), np.float32)), 1, rtol=1e-5)
 
 
 def test_special_tokens_are_left_out():
     spec = fake_spec(pooling=("tokens",), max_length=6)
-    _, is_token = token_directions(spec, tokens([4, 2, 3], spec=spec))
+    _, is_token = directions(spec, tokens([4, 2, 3], spec=spec))
     assert is_token.sum(1).tolist() == [2, 0, 1]
 
 
 def test_texts_without_tokens_have_figures_of_0():
     spec = fake_spec(pooling=("tokens",), max_length=6)
     one, other = (
-        token_directions(spec, tokens([2], spec=spec)),
-        token_directions(spec, tokens([5], spec=spec)),
+        directions(spec, tokens([2], spec=spec)),
+        directions(spec, tokens([5], spec=spec)),
     )
     assert not alignment(one, other, np.zeros((1, 4), np.float32)).any()
 

@@ -23,19 +23,6 @@ def test_a_vector_that_went_through_a_dense_layer_is_one_part():
     assert parts_of(spec) == (1, 8)
 
 
-def test_tokens_are_pooled_without_their_padding():
-    spec = fake_spec(pooling=("tokens",), layers=(1, 2), max_length=3)
-    tokens = np.zeros((2, 3, 8), np.float32)
-    tokens[0, :2] = [np.arange(8), -np.arange(8) - 2]
-    pooled = pooled_parts(spec, tokens)
-    assert pooled.shape == (2, *parts_of(spec)) == (2, 6, 4)
-    np.testing.assert_array_equal(pooled[0, 0], [-1] * 4)  # the mean of layer 1
-    np.testing.assert_array_equal(pooled[0, 1], [-1] * 4)  # of layer 2
-    np.testing.assert_array_equal(pooled[0, 3], [4, 5, 6, 7])  # the maximum of layer 2
-    np.testing.assert_array_equal(pooled[0, 4], [0, 1, 2, 3])  # the first token of layer 1
-    assert not pooled[1].any()  # no tokens
-
-
 @pytest.mark.parametrize("combine", [difference, product, cosines])
 def test_these_do_not_depend_on_the_order_of_a_pair(combine):
     u, v = np.random.default_rng(1).normal(size=(2, 5, 2, 4)).astype(np.float32)
