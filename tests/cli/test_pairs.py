@@ -87,7 +87,22 @@ def test_texts_of_joint_pairs_have_no_features_apart(enc, pairs, columns, tiny_b
     assert "--pair-column b --pairs separate" in failed.stderr
 
 
-def test_a_head_of_two_encodings_is_no_single_graph(enc, pairs, columns, store, tmp_path):
+def test_a_head_of_two_encodings_is_no_single_graph_and_no_plain_weights(
+    enc, pairs, columns, store, tmp_path
+):
     train(enc, pairs, columns, store(), "--epochs", 1)
     failed = enc("export-onnx", tmp_path / "head.onnx", "--head", tmp_path / "head", code=2)
     assert "has no single graph; score with `enc score`" in failed.stderr
+    failed = enc("export-head", tmp_path / "head", tmp_path / "head.pth", code=2)
+    assert "say nothing without it" in failed.stderr
+
+
+def test_scores_and_figures_of_a_file(enc, pairs, columns, store, tmp_path):
+    where = store()
+    train(enc, pairs, columns, where, "--solver", "lbfgs")
+    head = ("--head", tmp_path / "head")
+    done = enc("score", pairs, tmp_path / "out.parquet", *head, *where, "--label-column", "label", "--json")
+    judged = enc("evaluate", tmp_path / "head", pairs, *where, "--json")
+    assert json.loads(done.stdout)["scored"] == 60
+    figures = json.loads(done.stdout)["metrics"]["prediction"]["metrics"]
+    assert figures["accuracy"] == json.loads(judged.stdout)["figures"]["metrics"]["accuracy"]
