@@ -1,7 +1,7 @@
 """The rows of pairs that were encoded apart, served as one block: both texts' features, put together."""
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from threading import Lock
 from zlib import crc32
 
 import numpy as np
@@ -17,6 +17,7 @@ from .fourier import fourier_tables
 _BLOCK_BYTES = 32 << 20  # of both texts' features in float32, at a time
 _RAM_SHARE = 0.5  # of the available memory, for combined rows held in it
 _NARROW = ("cosines", "alignment")
+_MAKING = Lock()  # several threads read the same rows
 _FIT_ROWS = 20_000  # of numbers that a layer that bends is fitted to
 _COMMON_ROWS = 1000  # whose tokens tell what tokens have in common
 
@@ -73,6 +74,7 @@ class PairFeatures:
         self.spec, self.rows, self.combination = first.spec, first.rows, combination
         self._first, self._second, self._counts, self._asked = first, second, counts, batches
         self._narrow: dict[str, np.ndarray] = {}
+        self._made: np.ndarray | None = None
         self.shape = (combination.width(self.spec),)
         size = 4 * self.rows * self.shape[0]
         self.mode = batches or ("ram" if size <= available_memory() * _RAM_SHARE else "mapped")
@@ -93,7 +95,7 @@ class PairFeatures:
         combination = self.combination.without_features() if is_other else self.combination
         part = PairFeatures(first, second, combination, counts, batches=self._asked)
         if rows is not None and not is_other and self.mode == "ram":
-            part.__dict__["_held"] = self._held[rows]
+            part._made = self._held[rows]
         return part
 
     def fitted(self) -> "PairFeatures":
@@ -156,8 +158,15 @@ class PairFeatures:
             positions = order[begin : begin + batch_size]
             yield positions, self.take(positions)
 
-    @cached_property
+    @property
     def _held(self) -> np.ndarray:
+        """All combined rows, made by the thread that asks first."""
+        with _MAKING:
+            if self._made is None:
+                self._made = self._all_rows()
+            return self._made
+
+    def _all_rows(self) -> np.ndarray:
         """All combined rows. What is narrow of them, and takes long, is kept for other combinations."""
         numbers, rows = self.combination.numbers, np.arange(self.rows)
         fresh = tuple(name for name in numbers.names if self._key(name) not in self._narrow)
@@ -175,7 +184,7 @@ class PairFeatures:
     def _key(self, name: str) -> str:
         """What a block of numbers depends on, besides the features and the texts."""
         common = self.combination.tables.get("common")
-        return f"{name} {crc32(common)}" if name == "alignment" and common is not None else name
+        return f"{name} {crc32(common.tobytes())}" if name == "alignment" and common is not None else name
 
     def _combined(self, combination: Combination, positions: np.ndarray) -> np.ndarray:
         def features(part: slice) -> tuple[np.ndarray, np.ndarray]:

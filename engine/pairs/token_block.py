@@ -38,6 +38,5 @@ class TokenBlock:
 def _any_bits(features: np.ndarray) -> np.ndarray:
     """Whether any number along the last axis is not 0, bool [rows, tokens]; many numbers at a time."""
     whole = np.ascontiguousarray(features)
-    if whole.shape[-1] * whole.itemsize % 8 == 0:
-        return whole.view(np.uint64).any(-1)
-    return (whole != 0).any(-1)
+    is_even = whole.shape[-1] * whole.itemsize % 8 == 0
+    return np.any(whole.view(np.uint64) if is_even else whole != 0, axis=-1)
