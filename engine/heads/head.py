@@ -293,6 +293,8 @@ class Head:
         scaling_shape = scaling_of(self.weights, self.members).shape
         if scaling_shape not in (self.shape, self.shape[-1:]):
             raise ValueError(f"its scaling has shape {list(scaling_shape)}")
+        if self.combination is not None and not self.pair_column:
+            raise ValueError("it combines two texts, and names no column of the second one")
         if self.task.has_classes != bool(len(self.labels)):
             raise ValueError(f"it has {len(self.labels)} labels")
         if self._dense is None:

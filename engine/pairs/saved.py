@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...store import FeatureSpec
+from ...store import FeatureSpec, SourceError
 from .combination import Combination
 
 _PREFIX = "combination."
@@ -30,15 +30,17 @@ def combination_from(
 ) -> Combination | None:
     """The combination of a head, None where the head has none.
 
-    Raises ValueError or SourceError where its names, arguments and tables do not fit each other and the
-    features.
+    Raises ValueError where its names, arguments and tables do not fit each other and the features.
     """
     if saved is None:
         if tables:
             raise ValueError("it has tables of a combination that it does not name")
         return None
-    combination = Combination(tuple(saved["names"]), dict(saved["arguments"]), tables)
-    combination.require(spec)
+    try:
+        combination = Combination(tuple(saved["names"]), dict(saved["arguments"]), tables)
+        combination.require(spec)
+    except SourceError as error:
+        raise ValueError(f"its combination cannot be: {error}") from error
     wanted, found = combination.table_shapes(spec), {name: one.shape for name, one in tables.items()}
     if found != wanted:
         raise ValueError(f"its combination has tables {found}, not {wanted}")

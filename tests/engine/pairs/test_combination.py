@@ -87,6 +87,12 @@ def test_tables_that_do_not_fit_are_refused(break_it):
         combination_from(combination.to_json(), tables, POOLED)
 
 
+@pytest.mark.parametrize("names", [["cosine"], ["alignment"], []])
+def test_names_that_cannot_be_are_refused(names):
+    with pytest.raises(ValueError, match="its combination cannot be"):
+        combination_from({"names": names, "arguments": {}}, {}, POOLED)
+
+
 def test_tables_without_a_combination_are_refused():
     with pytest.raises(ValueError, match="does not name"):
         combination_from(None, {"rarity": np.ones(1)}, POOLED)
