@@ -16,7 +16,7 @@ ARROWS = {
     "engine.pairs": {"store"},
     "engine.heads": {"engine.pairs", "store"},
     "engine.train": {"engine.heads", "engine.pairs", "store"},
-    "engine.sweep": {"engine.heads", "engine.train", "store"},
+    "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.pairs", "store"},
     "engine": {
