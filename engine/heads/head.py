@@ -22,6 +22,7 @@ from ...store.files import require_replaceable as require_folder
 from ..pairs.combination import Combination
 from ..pairs.saved import combination_from, split_tables, tables_of
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
+from .float_values import block_rows
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS, Task
 from .weight_files import read_weights
@@ -137,6 +138,11 @@ class Head:
             raise HeadError("the features hold a value that is not finite; encode their texts again")
         return found
 
+    @property
+    def block_rows(self) -> int:
+        """How many rows :meth:`outputs` takes at a time, which its last bits may depend on."""
+        return rows_per_block(self.shape) if self._dense is None else block_rows(self.shape)
+
     def _outputs_by_network(self, features: np.ndarray) -> np.ndarray:
         import torch
 
@@ -157,9 +163,7 @@ class Head:
         return self.outputs(features)
 
     def predict(self, features: np.ndarray) -> list[Any]:
-        """The most probable label of each row; a list of labels for several labels, a number for a
-        regression.
-        """
+        """The most probable label of each row; a list for several labels, a number for a regression."""
         return self.decided(self.outputs(features)).to_pylist()
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
@@ -167,9 +171,7 @@ class Head:
         return self.named(self.task.decide(outputs))
 
     def named(self, decisions: np.ndarray) -> pa.Array:
-        """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for a class of
-        -1.
-        """
+        """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for class -1."""
         if not self.task.has_classes:
             return pa.array(decisions, pa.float32())
         if decisions.ndim == 1:
@@ -248,7 +250,6 @@ class Head:
                     f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
                 )
             task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
-            arguments = saved.get("arguments", {})
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
             weights, tables = split_tables(read_weights(folder / "head.safetensors"))
@@ -262,7 +263,7 @@ class Head:
                 pair_column=saved["pair_column"],
                 combination=combination_from(saved.get("combination"), tables, spec),
                 task=task,
-                arguments=arguments,
+                arguments=saved.get("arguments", {}),
                 members=saved.get("members", 1),
                 metrics=saved["metrics"],
                 history=pq.ParquetFile(folder / "history.parquet").read().to_pylist(),

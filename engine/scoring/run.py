@@ -31,7 +31,8 @@ from .rows import Rows, output_names
 from .tables import Features, Group, source_for
 
 BATCH_ROWS = 65536
-BATCH_BYTES = 64 << 20  # of features at a time
+BATCH_BYTES = 64 << 20  # of features in a batch
+_CACHE_BYTES = 4 << 20  # of features gathered at a time
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,22 @@ class _Scorer:
     def columns(self, ids: np.ndarray) -> list[pa.Array]:
         """The added columns of the rows with these ids; null where there are no features."""
         usable = self._rows.are_known(ids)
-        outputs = self.added.head.outputs(self._rows.take(ids[usable]))
+        outputs = self._outputs(ids[usable])
         self.scored += len(outputs)
         decided = self.added.decide(outputs)
         self._counts += self.added.counts(decided)
         columns = self.added.columns(outputs, decided)
         return columns if usable.all() else [_spread(one, usable) for one in columns]
+
+    def _outputs(self, ids: np.ndarray) -> np.ndarray:
+        """The head's outputs float32 [rows, outputs], from as many features at a time as a cache holds."""
+        head = self.added.head
+        blocks = max(1, _CACHE_BYTES // (head.block_rows * self.group.spec.row_bytes))
+        outputs = np.empty((len(ids), head.outputs_count), np.float32)
+        for start in range(0, len(ids), blocks * head.block_rows):
+            part = slice(start, start + blocks * head.block_rows)
+            outputs[part] = head.outputs(self._rows.take(ids[part]))
+        return outputs
 
     def predictions(self) -> dict[str, int]:
         """Rows by predicted label."""

@@ -1,5 +1,6 @@
 """Pairs whose texts are encoded apart are scored as they were trained on."""
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import (
@@ -45,10 +46,15 @@ def trained(source, tmp_path):
     return train
 
 
-@pytest.fixture
-def new(write):
-    lines = "\n".join(f"{first}\t{second}" for first, second in NEW)
-    return write("new.tsv", f"a\tb\n{lines}\n")
+@pytest.fixture(params=["tsv", "parquet"])
+def new(tmp_path, request):
+    first, second = zip(*NEW, strict=True)
+    table, path = pa.table({"a": first, "b": second}), tmp_path / f"new.{request.param}"
+    if request.param == "parquet":
+        pq.write_table(table, path, row_group_size=2)
+    else:
+        path.write_text("a\tb\n" + "".join(f"{one}\t{other}\n" for one, other in NEW))
+    return path
 
 
 @pytest.mark.parametrize("cache", [True, False])
