@@ -40,6 +40,7 @@ from ..store import RECIPES, Source, Store
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace
 from ..store.stage import stage_source
+from .pair_job import pair_contenders
 from .random_features import write_features
 from .results import Measurement, Results, in_turn, machine
 
@@ -95,6 +96,8 @@ def run(
         )
         prepared = "scikit-learn LogisticRegression, features read and standardized too"
         contend(prepared, lambda m: _logistic(_standardized(pooled.train), targets, m), rows)
+        for name, work in pair_contenders(pooled, L2):
+            contend(name, work, rows)
         in_turn(contenders, repetitions, say)
     finally:
         shutil.rmtree(folder)

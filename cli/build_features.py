@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, setting_options, source_options, store_option
+from .options import backend_options, json_option, pairs_option, setting_options, source_options, store_option
 from .progress import note, progress_bar
 from .text import rejects_line, rows_of, seconds_line
 from .values import backend_values, setting_values, source_of
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("sources", nargs=-1, metavar="SOURCE…")
 @store_option
 @source_options
+@pairs_option
 @click.option(
     "--model",
     metavar="NAME",

@@ -23,6 +23,13 @@ text_options = options(
     click.option("--text-column", metavar="NAME", help="Column of the text.  [default: sentence or text]"),
     click.option("--pair-column", metavar="NAME", help="Column of the second text of a pair."),
 )
+pairs_option = click.option(
+    "--pairs",
+    type=click.Choice(["joint", "separate"]),
+    default="joint",
+    show_default=True,
+    help="Encode both texts of a pair as one, or each by itself, once in however many pairs it is.",
+)
 source_options = options(
     text_options,
     click.option(

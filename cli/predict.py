@@ -68,7 +68,14 @@ def command(
         checkpoint = checkpoint_of(
             model or head.spec.model, verify_model=values["verify_model"], **head.spec.setting
         )
-        read = checkpoint.token_texts(checkpoint.tokenize(firsts, seconds))
+        if seconds is not None and head.combination is not None:
+            read = checkpoint.token_texts(checkpoint.tokenize([*firsts, *seconds]))
+            read = [
+                (one[0] + other[0], one[1] + [1] * len(other[1]))
+                for one, other in zip(read[: len(firsts)], read[len(firsts) :], strict=True)
+            ]
+        else:
+            read = checkpoint.token_texts(checkpoint.tokenize(firsts, seconds))
     for number, prediction in enumerate(predictions):
         tokens, segment_ids = read[number] if read else ([], [])
         if as_json:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, source_options, store_option
+from .options import backend_options, json_option, pairs_option, source_options, store_option
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
-from .train_options import config_of, grid_of, training_rows
+from .train_options import combination_asked, config_of, grid_of, training_rows
 from .values import backend_values, find_local_modules
 
 if TYPE_CHECKING:
@@ -52,6 +52,15 @@ if TYPE_CHECKING:
     help="What to learn.  [default: single-label; multi-label for lists and several columns]",
 )
 @source_options
+@pairs_option
+@click.option(
+    "--combine",
+    metavar="LIST",
+    help="What the head sees of pairs that are encoded separately: cosines, words, alignment (of token "
+    "features), difference, product, first, second; rbf lets a linear head bend.  "
+    "[default: cosines,words; and alignment of token features]",
+)
+@click.option("--combine-args", multiple=True, metavar="ARGS", help="Of rbf: components=512,seed=0.")
 @click.option(
     "--head",
     default="linear",
@@ -150,7 +159,8 @@ if TYPE_CHECKING:
     "--sweep",
     multiple=True,
     metavar="NAME=V,V",
-    help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12.  With lbfgs: use alone.",
+    help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12; of pairs combine=cosines,"
+    "cosines+words.  With lbfgs: use and combine alone.",
 )
 @click.option(
     "--seeds",
@@ -203,6 +213,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         "task": values["task"],
         "use": use,
         "batches": values["batches"],
+        "combine": combination_asked(values, train_source, use or table.spec, grid),
         "config": config,
         "on_data": lambda *sets: say(counts_text(*sets)),
     }

@@ -10,8 +10,9 @@ from .values import key_values, source_of
 
 if TYPE_CHECKING:
     from ..engine import SolveConfig, TrainConfig
+    from ..engine.pairs.combination import Combination
     from ..engine.train.validation import Validation
-    from ..store import FeatureTable, Source
+    from ..store import FeatureSpec, FeatureTable, Source
 
 _CONFIG = (
     "head",
@@ -149,6 +150,31 @@ def training_rows(
         source = replace(source, where=f"({source.where}) AND {others}" if source.where else others)
         say(f"rows with {condition} are for validation, and left out of training")
     return source, valid
+
+
+def combination_asked(
+    values: dict[str, Any], train: "Source", spec: "FeatureSpec", grid: dict[str, list[Any]]
+) -> "Combination | None":
+    """What a head is to see of pairs that are encoded apart, checked before anything is read."""
+    from ..store import SourceError
+
+    if not train.is_separate:
+        for name, flag in (("combine", "--combine"), ("combine_args", "--combine-args")):
+            if values[name]:
+                raise SourceError(
+                    f"{flag} is for pairs that are encoded apart: add --pair-column and --pairs separate"
+                )
+        return None
+    from ..engine.pairs.combination import combination_of, names_in_any
+
+    names = values["combine"]
+    if "combine" in grid:
+        if names:
+            raise SourceError("name combinations by --combine or by --sweep combine=…, not by both")
+        for one in grid["combine"]:
+            combination_of(one, spec)
+        names = names_in_any(grid["combine"])
+    return combination_of(names, spec, key_values(values["combine_args"], "--combine-args"))
 
 
 def grid_of(

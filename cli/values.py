@@ -93,7 +93,8 @@ def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "
     from ..store import Source
 
     names = ("text_column", "pair_column", "query", "where", "format", "has_header", "allowed_paths")
-    return Source(files, **{name: values[name] for name in names} | changes)
+    pairs = {"pairs": values["pairs"]} if "pairs" in values else {}
+    return Source(files, **{name: values[name] for name in names} | pairs | changes)
 
 
 def setting_values(values: dict[str, Any]) -> "AskedSetting":

@@ -6,6 +6,7 @@ from typing import Unpack
 
 import torch
 
+from ..store import ModelError
 from .backends.onnx_file import Export, OnTop, export_graph
 from .encode.asked import AskedSetting
 from .encode.checkpoint import Checkpoint, checkpoint_of
@@ -46,6 +47,11 @@ def export_onnx(
     the checkpoint gives, and ModelError as ``export_graph`` does.
     """
     on_top = None
+    if head is not None and head.combination is not None:
+        raise ModelError(
+            "this head compares two texts that are encoded apart, and has no single graph; score with "
+            "`enc score`, or train it with --pairs joint"
+        )
     if isinstance(model, Checkpoint):
         checkpoint = model
     else:

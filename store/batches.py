@@ -73,6 +73,11 @@ class PlannedFeatures:
         return partial(PlannedFeatures, batches=mode, use=self.spec), self._arguments
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a row's features."""
+        return self.spec.shape
+
+    @property
     def locations(self) -> np.ndarray:
         """Locations int64 [rows], as they were given; rows with equal texts have equal locations."""
         return self._locations

@@ -1,7 +1,8 @@
 """Where the features of a source's rows are, found in one pass over the source.
 
 The texts of Parquet files are hashed and looked up as they are read, and nothing is kept of a row but its
-location. Sources of other formats, and those whose labels are wanted, are staged in a table first.
+location. Sources of other formats, those whose labels are wanted, and pairs whose texts are encoded apart
+are staged in a table first. Of such pairs, the texts are looked up (:mod:`enc.store.sides`).
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from .errors import SourceError
 from .key_ranges import key_words
 from .lookup import Finder, Lookup, look_up_in
+from .sides import encoded_texts
 from .source import Source
 from .stage import Picking, Stage, stage_source
 
@@ -37,7 +39,8 @@ class Located:
         """``shards`` are those of each feature set."""
         self._con, self._source, self._scope = con, source, ExitStack()
         files = [] if source.query else source.files()
-        self._is_parquet = bool(files) and all(source.format_of(file) == "parquet" for file in files)
+        is_parquet = bool(files) and all(source.format_of(file) == "parquet" for file in files)
+        self._is_parquet = is_parquet and not source.is_separate
         self._finders: list[Finder] = []
         self.stage: Stage
         """The rows. Of Parquet files without labels, its table has only those that cannot be used."""
@@ -48,9 +51,10 @@ class Located:
                 self._stream(files, shards)
             else:
                 self.stage = stage_source(con, source, label_column=label_column, keep_text=False)
+                texts = encoded_texts(self.stage)
                 for some in shards:
-                    self._add_finder(some, self.stage.rows, self.stage.ids)
-                self.lookups = [look_up_in(finder, self.stage) for finder in self._finders]
+                    self._add_finder(some, texts.rows, texts.ids)
+                self.lookups = [look_up_in(finder, texts) for finder in self._finders]
             self._scope = self._scope.pop_all()
 
     def __enter__(self) -> "Located":
@@ -61,6 +65,8 @@ class Located:
 
     def stage_missing(self) -> Stage:
         """A stage with the texts that are missing in any feature set; of Parquet files, with no others."""
+        if self._source.is_separate:
+            return encoded_texts(self.stage)
         if not self._is_parquet:
             return stage_source(self._con, self._source, "texts")
         wanted = np.logical_or.reduce([found.is_first_missing for found in self.lookups])

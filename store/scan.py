@@ -92,15 +92,21 @@ def numbered_sql(scan: str, number: str) -> str:
     return f"SELECT *, row_number() OVER () AS {quoted(number)} FROM (\n{scan}\n)"
 
 
-def reason_sql(text: str, pair: str | None, invalid: str, null_reason: str = "text is null") -> str:
-    """Why a row cannot be used, NULL where it can. White space of any script counts as empty."""
+def reason_sql(
+    text: str, pair: str | None, invalid: str, null_reason: str = "text is null", *, each: bool = False
+) -> str:
+    """Why a row cannot be used, NULL where it can. White space of any script counts as empty.
+
+    With ``each``, both texts of a pair must hold something, as single texts must.
+    """
 
     def blank(column: str) -> str:
         return f"regexp_full_match({column}, '[\\s\\pZ]*')"
 
     # One side of a pair may be empty: GLUE-like data has such rows, and BERT encodes them.
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
-    empty = blank(text) if pair is None else f"{blank(text)} AND {blank(pair)}"
+    both = "OR" if each else "AND"
+    empty = blank(text) if pair is None else f"{blank(text)} {both} {blank(pair)}"
     return (
         f"CASE WHEN {invalid} IS NOT NULL THEN {invalid} WHEN {nulls} THEN {literal(null_reason)} "
         f"WHEN {empty} THEN 'text is empty' END"
@@ -137,6 +143,7 @@ def rows_sql(
     *,
     keep_filtered: bool = False,
     null_rows_are_bad: bool = False,
+    each_text: bool = False,
 ) -> str:
     """``row, text, pair, label, reason`` of a scan's rows.
 
@@ -145,7 +152,7 @@ def rows_sql(
     expression (:func:`label_sql`). Columns in ``blobs`` hold bytes: they are decoded, and a text that is not
     UTF-8 is the row's reason. Rows for which ``where`` does not hold are left out, or with ``keep_filtered``
     have FILTERED as their reason. With ``null_rows_are_bad``, a row of nothing but nulls is a line that could
-    not be read.
+    not be read. With ``each_text``, neither text of a pair may be empty.
     """
     flag = unused_name((number, *columns), "enc unusable")
     problems = [
@@ -175,7 +182,8 @@ def rows_sql(
     inner = f"SELECT {stars}, {unusable} AS {quoted(flag)} FROM ({scan})"
     filter = "" if keep_filtered else f" WHERE {condition}"
     null_reason = "text is null, or the line is not JSON" if null_rows_are_bad else "text is null"
-    reason = reason_sql("text", "pair" if len(texts) > 1 else None, "unusable", null_reason)
+    pair = "pair" if len(texts) > 1 else None
+    reason = reason_sql("text", pair, "unusable", null_reason, each=each_text)
     if keep_filtered:
         reason = f"CASE WHEN kept IS NOT TRUE THEN {literal(FILTERED)} ELSE {reason} END"
     return (

@@ -15,6 +15,8 @@ FORMATS = {
     "parquet": (".parquet", ".pq"),
 }
 _COMPRESSIONS = (".gz", ".zst")
+PAIRS = ("joint", "separate")
+"""How pairs of texts are encoded: both as one input, or each text by itself."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Source:
     """Whether the first line of TSV and CSV files names their columns; else these are column0, column1, …"""
     allowed_paths: Sequence[str | Path] = ()
     """Files and folders that the query and the condition can read, too."""
+    pairs: str = "joint"
+    """One of PAIRS. With ``separate``, a text has the same features in every pair, and as a single text."""
 
     def __post_init__(self) -> None:
         paths = (self.paths,) if isinstance(self.paths, (str, Path)) else tuple(self.paths)
@@ -58,8 +62,17 @@ class Source:
             raise SourceError(
                 f"column '{self.text_column}' cannot be both texts of a pair; pass another --pair-column"
             )
+        if self.pairs not in PAIRS:
+            raise SourceError(f"unknown way to encode pairs '{self.pairs}'; there are {', '.join(PAIRS)}")
+        if self.is_separate and self.pair_column is None:
+            raise SourceError("--pairs separate is for pairs of texts: name the second text, --pair-column")
         if self.format is not None and self.format not in FORMATS:
             raise SourceError(f"unknown format '{self.format}'; there are {', '.join(FORMATS)}")
+
+    @property
+    def is_separate(self) -> bool:
+        """Whether each text of a pair is encoded by itself."""
+        return self.pairs == "separate"
 
     @property
     def title(self) -> str:

@@ -151,6 +151,8 @@ def stage_source(
 ) -> Stage:
     """Read a source into table ``name``; texts are kept only where they will be encoded.
 
+    The texts of pairs that are encoded apart are always kept: their keys are made of them.
+
     The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`. A
     source of Parquet files may be read with ``picking``: the table then has only some of the rows.
 
@@ -167,6 +169,7 @@ def stage_source(
     )
     files = ["the query"] if source.query else source.files()
     labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
+    keep_text = keep_text or source.is_separate
     label_type, typed, ids = None, bool(source.query), 0
     scans: list[Scan] = []
     first_ids: list[int] = []

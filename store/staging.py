@@ -147,6 +147,7 @@ class Staging:
             self.source.where,
             keep_filtered=scan.is_delimited or scan.counts_lines,
             null_rows_are_bad=scan.format == "jsonl",  # DuckDB reads what is not JSON as nulls
+            each_text=self.source.is_separate,
         )
         keyed = keyed_sql(rows, self.number, self.first_id, paired=len(texts) > 1, keep_text=self.keep_text)
         if reading is self.con:

@@ -14,6 +14,7 @@ from ...store import FeatureTable, Source, Store, default_name
 from ...store.duck import scan_memory, workspace
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
+from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
 from ...store.table import LOG_FOLDER
 from .collected import CollectedFeatures
@@ -40,7 +41,7 @@ class BuildSummary:
     rows: int
     """Rows read, rejected ones included."""
     distinct: int
-    """Distinct texts or pairs among them."""
+    """Distinct texts or pairs among them; of pairs that are encoded apart, distinct texts."""
     cached: int
     """Those that were in the store already."""
     encoded: int
@@ -113,13 +114,15 @@ def build_features(
             is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
             stage = stage_source(con, source, keep_text=is_new)
             table = Store(store).create(name, encoder.spec)
-            work = find_missing(stage, table.shards)
-            if work.missing and not stage.has_texts:
+            texts = encoded_texts(stage)
+            work = find_missing(texts, table.shards)
+            if work.missing and not texts.has_texts:
                 # Reading the source again costs little beside encoding, and nothing where all is known.
                 stage = stage_source(con, source, "texts")
-                work = find_missing(stage, table.shards)
+                texts = encoded_texts(stage)
+                work = find_missing(texts, table.shards)
         encode_missing(
-            stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
+            texts, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
         )
         rejects = stage.write_rejects(rejects_path(store, name))
         reasons, first_reject = stage.reasons(), stage.first_reject()

@@ -29,6 +29,11 @@ def begin_as(
     number in the model of each of the head's labels. Raises SpecError, HeadError or ModelError where
     the head does not fit, saying why.
     """
+    if head.combination is not None:
+        raise HeadError(
+            "the head compares two texts that are encoded apart, and no model has such a classifier; "
+            "`enc train-head … --pairs joint` makes one to begin with"
+        )
     wanted = {
         "weights": spec.weights,
         "layers": spec.layers,

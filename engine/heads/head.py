@@ -19,6 +19,8 @@ from safetensors.numpy import save_file
 from ...store import FeatureSpec, HeadError, LabelError, SpecError
 from ...store.files import replaced_folder
 from ...store.files import require_replaceable as require_folder
+from ..pairs.combination import Combination
+from ..pairs.saved import combination_from, split_tables, tables_of
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .float_values import block_rows
 from .labels import Labels
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
     from .ensemble import Ensemble
     from .networks import Standardized
 
-FORMAT = 2
-"""Of head.json. 1, which is still read, knew the linear head and single labels alone."""
+FORMAT = 3
+"""Of head.json, for heads over texts of pairs that are encoded apart. Others are 2, which older releases
+read. 1, which is still read, knew the linear head and single labels alone."""
+_JOINT_FORMAT = 2
 _ROWS_PER_BLOCK = 8192
 _BLOCK_BYTES = 64 << 20
 
@@ -55,6 +59,8 @@ class Head:
     feature_set: str
     text_column: str
     pair_column: str | None = None
+    combination: Combination | None = None
+    """Of pairs whose texts are encoded apart: what the network takes is made of both texts' features."""
     task: Task = SINGLE_LABEL
     arguments: dict[str, Any] = field(default_factory=dict)
     """Of the head's class."""
@@ -87,12 +93,17 @@ class Head:
             self.kind,
             self.weights,
             self.members,
-            self.spec.shape,
+            self.shape,
             self.outputs_count,
             self.arguments,
             task=self.task,
             head_folder=self.folder,
         )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what the network takes of a row."""
+        return self.spec.shape if self.combination is None else (self.combination.width(self.spec),)
 
     @property
     def outputs_count(self) -> int:
@@ -103,18 +114,18 @@ class Head:
     def _dense(self) -> list[DenseHead] | None:
         """The members as NumPy does them; None for a head of more than dense layers."""
         return dense_members(
-            self.kind, self.weights, self.members, self.spec.shape, self.outputs_count, self.arguments
+            self.kind, self.weights, self.members, self.shape, self.outputs_count, self.arguments
         )
 
     def outputs(self, features: np.ndarray) -> np.ndarray:
-        """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values
+        """Of features [rows, *shape], float32: probabilities [rows, labels], or a regression's values
         [rows, 1].
 
         Raises HeadError for features of another shape, or of which the head makes no finite numbers.
         """
-        if features.shape[1:] != self.spec.shape:
+        if features.shape[1:] != self.shape:
             raise HeadError(
-                f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}"
+                f"features have shape {list(features.shape[1:])}, the head takes {list(self.shape)}"
             )
         if not len(features):
             return np.empty((0, self.outputs_count), np.float32)
@@ -130,7 +141,7 @@ class Head:
     @property
     def block_rows(self) -> int:
         """How many rows :meth:`outputs` takes at a time, which its last bits may depend on."""
-        return rows_per_block(self.spec) if self._dense is None else block_rows(self.spec.shape)
+        return rows_per_block(self.shape) if self._dense is None else block_rows(self.shape)
 
     def _outputs_by_network(self, features: np.ndarray) -> np.ndarray:
         import torch
@@ -138,7 +149,7 @@ class Head:
         def outputs(block: np.ndarray) -> "Tensor":
             return self.task.torch.activation(self.network(torch.from_numpy(block).float()))
 
-        step = rows_per_block(self.spec)
+        step = rows_per_block(self.shape)
         with torch.inference_mode():
             blocks = [
                 outputs(features[start : start + step]).numpy() for start in range(0, len(features), step)
@@ -146,7 +157,7 @@ class Head:
         return np.concatenate(blocks)
 
     def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities of the labels, float32 [rows, labels], of features [rows, *spec.shape]."""
+        """Probabilities of the labels, float32 [rows, labels], of features [rows, *shape]."""
         if not self.task.has_classes:
             raise HeadError("a regression has no probabilities; call predict for its values")
         return self.outputs(features)
@@ -190,7 +201,7 @@ class Head:
         folder = Path(folder)
         require_replaceable(folder)
         description = {
-            "format": FORMAT,
+            "format": _JOINT_FORMAT if self.combination is None else FORMAT,
             "task": self.task.name,
             "kind": self.kind,
             "arguments": self.arguments,
@@ -199,6 +210,7 @@ class Head:
             "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
             "text_column": self.text_column,
             "pair_column": self.pair_column,
+            **({"combination": self.combination.to_json()} if self.combination else {}),
             "metrics": self.metrics,
             "record": {
                 **self.record,
@@ -206,7 +218,8 @@ class Head:
             },
         }
         with replaced_folder(folder) as part:
-            contiguous = {name: np.asarray(one, order="C") for name, one in self.weights.items()}
+            arrays = {**self.weights, **tables_of(self.combination)}
+            contiguous = {name: np.asarray(one, order="C") for name, one in arrays.items()}
             save_file(contiguous, part / "head.safetensors")
             (part / "head.json").write_text(
                 json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -239,14 +252,16 @@ class Head:
             task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
+            weights, tables = split_tables(read_weights(folder / "head.safetensors"))
             head = cls(
                 kind=saved["kind"],
                 labels=labels,
                 spec=spec,
-                weights=read_weights(folder / "head.safetensors"),
+                weights=weights,
                 feature_set=saved["features"]["name"],
                 text_column=saved["text_column"],
                 pair_column=saved["pair_column"],
+                combination=combination_from(saved.get("combination"), tables, spec),
                 task=task,
                 arguments=saved.get("arguments", {}),
                 members=saved.get("members", 1),
@@ -277,8 +292,10 @@ class Head:
             if one.dtype.kind == "f" and not np.isfinite(one).all():
                 raise ValueError(f"its weights {name} are not finite")
         scaling_shape = scaling_of(self.weights, self.members).shape
-        if scaling_shape not in (self.spec.shape, self.spec.shape[-1:]):
+        if scaling_shape not in (self.shape, self.shape[-1:]):
             raise ValueError(f"its scaling has shape {list(scaling_shape)}")
+        if self.combination is not None and not self.pair_column:
+            raise ValueError("it combines two texts, and names no column of the second one")
         if self.task.has_classes != bool(len(self.labels)):
             raise ValueError(f"it has {len(self.labels)} labels")
         if self._dense is None:
@@ -289,9 +306,9 @@ class Head:
         return dataclasses.replace(self, **changes)
 
 
-def rows_per_block(spec: FeatureSpec) -> int:
-    """How many rows go through a head at a time where no gradients are wanted."""
-    return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // (4 * math.prod(spec.shape))))
+def rows_per_block(shape: tuple[int, ...]) -> int:
+    """How many rows of this shape go through a head at a time where no gradients are wanted."""
+    return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // (4 * math.prod(shape))))
 
 
 def require_replaceable(folder: Path) -> None:

@@ -20,8 +20,13 @@ def export_state_dict(head: Head, path: str | Path) -> list[str]:
 
     A linear head gives ``fc1.weight`` [outputs, inputs] and ``fc1.bias`` [outputs], the scaling of its
     features folded into them; other heads give their own names. Raises HeadError for scaling that
-    plain weights cannot do, and for an ensemble.
+    plain weights cannot do, for an ensemble, and for a head over pairs that are encoded apart.
     """
+    if head.combination is not None:
+        raise HeadError(
+            "the head's weights are of numbers that enc puts together of two texts "
+            f"({', '.join(head.combination.names)}), and say nothing without it; score with `enc score`"
+        )
     network = head.network
     if isinstance(network, Ensemble):
         raise HeadError("an ensemble has no plain weights; train without --ensemble")

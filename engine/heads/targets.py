@@ -73,7 +73,8 @@ def read_targets(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Locations int64 [rows] and targets of a stage's labelled rows among those chosen, in their order.
 
-    ``locations`` are those of all rows, see :class:`store.lookup.Lookup`; ``chosen`` is bool [ids], see
+    ``locations`` are those of all rows, see :class:`store.lookup.Lookup`, or of both texts of each row
+    [ids, 2], and then those that are returned are int64 [rows, 2]. ``chosen`` is bool [ids], see
     :meth:`Stage.rows_where`. Targets are class numbers
     int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for several, float32 [rows] for a
     regression. What is returned is all that is held, but for a constant. Raises LabelError, naming the row,
@@ -85,7 +86,8 @@ def read_targets(
         REGRESSION.name: (_values, (), np.float32),
     }[task.name]
     rows = int(np.count_nonzero(chosen & stage.rows_where("label IS NOT NULL")))
-    found, targets, start, last = np.empty(rows, np.int64), np.empty((rows, *shape), dtype), 0, -1
+    found = np.empty((rows, *locations.shape[1:]), np.int64)
+    targets, start, last = np.empty((rows, *shape), dtype), 0, -1
     for all_ids, all_values in read(stage, labels):
         ids, values = all_ids[chosen[all_ids]], all_values[chosen[all_ids]]
         if not (np.diff(ids, prepend=last) > 0).all():

@@ -22,6 +22,7 @@ from ..heads.metrics import Predicted, compute, confusion_matrix, metric_names
 from ..heads.targets import read_targets
 from .added import Added, Threshold
 from .jobs import require_output
+from .row_features import RowFeatures
 from .tables import Features, Group, source_for
 
 _BLOCK_ROWS = 8192
@@ -51,14 +52,13 @@ class Evaluation:
         """Raises LabelError for a label that the head does not know, and SourceError where there is none."""
         head = added.head
         self._stage, self._added = stage, added
-        locations, self._targets = read_targets(
-            stage, group.locations, head.task, head.labels, stage.rows_where("true")
-        )
+        labelled = stage.rows_where("label IS NOT NULL")
+        locations, self._targets = read_targets(stage, group.locations, head.task, head.labels, labelled)
         if not len(locations):
             raise SourceError(f"{stage.source.title} has no row with a label and a usable text")
-        features = group.features(head)
-        starts = range(0, len(locations), _BLOCK_ROWS)
-        blocks = (features.take(locations[start : start + _BLOCK_ROWS]) for start in starts)
+        rows, ids = RowFeatures(head, group, stage), np.flatnonzero(labelled)
+        starts = range(0, len(ids), _BLOCK_ROWS)
+        blocks = (rows.take(ids[start : start + _BLOCK_ROWS]) for start in starts)
         self._outputs = np.concatenate([head.outputs(block) for block in blocks])
         self._decided = added.decide(self._outputs)
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ...store import HeadError
 from ..encode.encoder import Encoder, encode_texts
 from ..heads.head import Head
+from ..pairs.texts import pair_rows
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,14 @@ def predict_texts(
 ) -> list[Prediction]:
     """What the head makes of each text (or pair); encodes every time."""
     head.require(encoder.spec)
-    outputs = head.outputs(encode_texts(encoder, texts, pairs))
+    if head.combination is not None:
+        if pairs is None:
+            raise HeadError("the head compares two texts: pass the second ones, too, as pairs")
+        features = encode_texts(encoder, [*texts, *pairs])
+        rows = pair_rows(head.combination, head.spec, features, texts, pairs)
+    else:
+        rows = encode_texts(encoder, texts, pairs)
+    outputs = head.outputs(rows)
     shares: list[dict[Any, float]] = [{} for _ in outputs]
     if head.task.has_classes:
         shares = [

@@ -13,11 +13,10 @@ from ...store import FeatureSpec, Source, Store
 from ...store.copying import write_query
 from ...store.duck import workspace
 from ...store.files import replaced_file
-from ...store.lookup import NOWHERE
 from ...store.prefetch import prefetched
 from ...store.scratch import scratch_folder
 from ...store.source import pick_columns
-from ...store.stage import source_columns
+from ...store.stage import Stage, source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
 from ..encode.encoder import Encoder
@@ -27,6 +26,7 @@ from .evaluation import Evaluation, Figures
 from .jobs import QUERY, Job, jobs_of, rejects_file_of, require_output, with_files_of_folders
 from .output import RowGroupWriter
 from .parquet_input import ParquetInput, facts_of
+from .row_features import RowFeatures
 from .rows import Rows, output_names
 from .tables import Features, Group, source_for
 
@@ -64,31 +64,30 @@ class ScoreSummary:
 class _Scorer:
     """A head with its columns, where its features are, and counts of what it predicted."""
 
-    def __init__(self, added: Added, group: Group):
+    def __init__(self, added: Added, group: Group, stage: Stage):
         self.added, self.group = added, group
-        self._features = group.features(added.head)
+        self._rows = RowFeatures(added.head, group, stage)
         self.scored = 0
         self._counts = np.zeros(len(added.head.labels), np.int64)
 
     def columns(self, ids: np.ndarray) -> list[pa.Array]:
         """The added columns of the rows with these ids; null where there are no features."""
-        locations = self.group.locations[ids]
-        usable = locations != NOWHERE
-        outputs = self._outputs(locations[usable])
+        usable = self._rows.are_known(ids)
+        outputs = self._outputs(ids[usable])
         self.scored += len(outputs)
         decided = self.added.decide(outputs)
         self._counts += self.added.counts(decided)
         columns = self.added.columns(outputs, decided)
         return columns if usable.all() else [_spread(one, usable) for one in columns]
 
-    def _outputs(self, locations: np.ndarray) -> np.ndarray:
+    def _outputs(self, ids: np.ndarray) -> np.ndarray:
         """The head's outputs float32 [rows, outputs], from as many features at a time as a cache holds."""
         head = self.added.head
         blocks = max(1, _CACHE_BYTES // (head.block_rows * self.group.spec.row_bytes))
-        outputs = np.empty((len(locations), head.outputs_count), np.float32)
-        for start in range(0, len(locations), blocks * head.block_rows):
+        outputs = np.empty((len(ids), head.outputs_count), np.float32)
+        for start in range(0, len(ids), blocks * head.block_rows):
             part = slice(start, start + blocks * head.block_rows)
-            outputs[part] = head.outputs(self._features.take(locations[part]))
+            outputs[part] = head.outputs(self._rows.take(ids[part]))
         return outputs
 
     def predictions(self) -> dict[str, int]:
@@ -163,7 +162,7 @@ def score_parquet(
             rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
         schemas = [rows.schema(job, columns, fields) for job in jobs]
         group_of = {prefix: group for group in groups for prefix in group.heads}
-        scorers = [_Scorer(one, group_of[one.prefix]) for one in added]
+        scorers = [_Scorer(one, group_of[one.prefix], stage) for one in added]
         metrics = {}
         if label_column is not None:  # before anything is written: a label may be unknown
             with clock("evaluate"):

@@ -11,6 +11,7 @@ import numpy as np
 from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
 from ...store.located import Located
 from ...store.mapped import MappedFeatures
+from ...store.sides import locations_of_rows
 from ...store.stage import Stage
 from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
 from ..encode.encoder import Encoder
@@ -28,7 +29,9 @@ class Group:
     shards: list[str] = field(default_factory=list)
     """Those of the tables, which :attr:`locations` number."""
     locations: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features."""
+    """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features; of pairs that are
+    encoded apart [ids, 2].
+    """
 
     _held: list[list[str]] = field(default_factory=list)
     """The lists that :attr:`shards` came from: a vacuum leaves shards as long as their list is held."""
@@ -91,7 +94,7 @@ class Features:
                 located = scope.enter_context(Located(con, source, shards, label_column=label_column))
             texts: Stage | None = None
             for number, (group, found) in enumerate(zip(groups, located.lookups, strict=True)):
-                group.locations = found.locations
+                group.locations = locations_of_rows(located.stage, found.locations)
                 counts.cached += found.distinct - found.missing
                 if not found.missing:
                     continue
@@ -146,12 +149,19 @@ def source_for(
     given = source if isinstance(source, Source) else Source(source)
     trained = {(head.text_column or None, head.pair_column) for head in heads.values()}
     text, pair = text_column or given.text_column, pair_column or given.pair_column
+    ways = {head.combination is not None for head in heads.values()}
+    if len(ways) > 1:
+        raise SourceError(
+            "some of the heads take pairs that are encoded apart, and others do not; score with them one "
+            "after the other"
+        )
     if text is None and len(trained) > 1:
         raise SourceError(
             "the heads were trained on different columns; pass --text-column (and --pair-column)"
         )
     trained_text, trained_pair = trained.pop()
-    return replace(given, text_column=text or trained_text, pair_column=pair or trained_pair)
+    pairs = "separate" if ways.pop() else "joint"
+    return replace(given, text_column=text or trained_text, pair_column=pair or trained_pair, pairs=pairs)
 
 
 def feature_table(head: Head, store: Store | str | Path, *, create: bool) -> FeatureTable | None:

@@ -19,6 +19,8 @@ MAX_RUNS = 10_000
 SEEDS = whole(1, MAX_RUNS)
 _SHORT = {"lr": "learning_rate"}
 _ARGUMENT = "head_args."
+_OF_DATA = ("use", "combine")
+"""What is swept, and is of the features and not of the configuration."""
 # Of TrainConfig; a sweep has one of each.
 _FIXED = ("head_args", "class_weights", "metric", "early_stopping", "seed")
 SWEPT = tuple(name for name in typing.get_type_hints(TrainConfig) if name not in _FIXED)
@@ -31,6 +33,8 @@ class Trial:
     config: TrainConfig | SolveConfig
     use: str | None = None
     """Parts of the features, as :func:`store.parts.select_parts` reads them; None for all."""
+    combine: str | None = None
+    """What is combined of pairs that are encoded apart, as ``cosines+words``; None for what was loaded."""
     fold: int | None = None
     """The fold that is held out; None where there are no folds."""
 
@@ -46,8 +50,8 @@ class Run(Trial):
         return {name: self._value(name) for name in names}
 
     def _value(self, name: str) -> Any:
-        if name == "use":
-            return self.use
+        if name in _OF_DATA:
+            return getattr(self, name)
         if name.startswith(_ARGUMENT):
             return self.config.head_args.get(name.removeprefix(_ARGUMENT))
         return getattr(self.config, name)
@@ -69,14 +73,16 @@ def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
             raise SourceError(f"--sweep names '{given}' twice; give all of its values in one")
         if name == "use":
             grid[name] = _parts(text)
+        elif name == "combine":
+            grid[name] = [value.strip() for value in text.split(",")]
         else:
             grid[name] = [_typed(name, value.strip()) for value in _split(text)]
     return grid
 
 
 def _require_name(name: str, given: str) -> None:
-    if name != "use" and name not in SWEPT and not name.startswith(_ARGUMENT):
-        there = ", ".join((*SWEPT, "use", "head_args.NAME"))
+    if name not in (*_OF_DATA, *SWEPT) and not name.startswith(_ARGUMENT):
+        there = ", ".join((*SWEPT, *_OF_DATA, "head_args.NAME"))
         raise SourceError(f"'{given}' cannot be swept; there are {there}")
 
 
@@ -104,17 +110,17 @@ def runs_of(
         raise SourceError(f"the sweep has {count:,} runs, more than {MAX_RUNS:,}; leave out some values")
     runs = []
     for values in itertools.product(*grid.values()):
-        use, changes, arguments = None, {}, dict(base.head_args)
+        of_data, changes, arguments = {}, {}, dict(base.head_args)
         for name, value in zip(grid, values, strict=True):
-            if name == "use":
-                use = value
+            if name in _OF_DATA:
+                of_data[name] = value
             elif name.startswith(_ARGUMENT):
                 arguments[name.removeprefix(_ARGUMENT)] = value
             else:
                 changes[name] = value
         config = replace(base, **changes, head_args=arguments)
         for seed, fold in itertools.product(range(seeds), range(folds) if folds else [None]):
-            runs.append(Run(replace(config, seed=base.seed + seed), use, fold))
+            runs.append(Run(replace(config, seed=base.seed + seed), fold=fold, **of_data))
     return runs
 
 

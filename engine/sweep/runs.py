@@ -74,7 +74,7 @@ def train_runs(
         chosen, config = [runs[number] for number in numbers], runs[numbers[0]].config
         require_metric(config.metric or data.task.metric, data.task, data.outputs)
         network = _network(data, config)
-        problem = stacking_problem(network, data.spec.shape, folds=folds is not None)
+        problem = stacking_problem(network, data.shape, folds=folds is not None)
         if problem:
             say(
                 f"head '{config.head}' cannot be stacked ({problem}); "
@@ -105,7 +105,7 @@ def stacked_bytes(data: TrainData, config: TrainConfig, network: Standardized) -
     # The network's own weights, the stack's, their gradients, the best epoch's, and the optimizer's values.
     weights = (6 + moments) * 4 * network.parameters_count
     # The backward pass makes about as much as the forward pass has kept.
-    batch = config.batch_size * (2 * activation_bytes(network, data.spec.shape) + 16 * data.outputs)
+    batch = config.batch_size * (2 * activation_bytes(network, data.shape) + 16 * data.outputs)
     return weights + batch + 4 * len(data.valid.targets) * (1 + data.outputs)
 
 
@@ -236,7 +236,7 @@ class _Stack:
             np.empty((runs, rows), np.float32),
             np.empty((runs, rows, self._data.outputs), np.float32),
         )
-        for block in examples.features.blocks(rows_per_block(examples.features.spec) // runs + 1):
+        for block in examples.features.blocks(rows_per_block(examples.features.shape) // runs + 1):
             stop = start + len(block)
             logits = self._heads.logits(torch.from_numpy(block).float(), state)
             losses[:, start:stop] = self._loss_of(logits, examples.targets[start:stop]).numpy()

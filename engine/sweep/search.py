@@ -12,6 +12,7 @@ from torch.nn import Module
 from ...store import DivergedError, FeatureTable, Source, SourceError
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head
+from ..pairs.combination import Combination, names_in_any
 from ..train.config import TrainConfig
 from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
 from ..train.fit import fit
@@ -54,19 +55,23 @@ def search(
     parts = distinct_parts(table.spec, (run.use for run in runs), rows.get("use") or table.spec)
     runs = [run for run in runs if run.use in parts]
     rows["use"] = next(iter(parts.values()))
+    rows["combine"] = combine_of(train, grid, rows)
     data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
     results: list[RunResult] = []
     for use, part in parts.items():
-        chosen = [run for run in runs if run.use == use]
-        results += train_runs(data.using(part), chosen, seed=config.seed, folds=fold_of, say=say)
+        for combine in grid.get("combine", [None]):
+            chosen = [run for run in runs if (run.use, run.combine) == (use, combine)]
+            served = data.using(part, combine)
+            results += train_runs(served, chosen, seed=config.seed, folds=fold_of, say=say)
     watched = config.metric or data.task.metric
     compared = compared_settings(_by_setting(results, list(grid)), watched)
     require_complete(compared, watched, say)
     best = compared[0]
-    chosen_data = data.using(parts[best.results[0].run.use])
+    kept = best.results[0].run
+    chosen_data = data.using(parts[kept.use], kept.combine)
     if fold_of is None:
         head, predicted = _head(chosen_data, best, watched, ensemble=ensemble), None
     else:
@@ -84,6 +89,20 @@ def require_one_use(grid: Mapping[str, Sequence[Any]], rows: RowOptions) -> None
     """Raise SourceError where parts of the features are both swept and chosen."""
     if "use" in grid and rows.get("use"):
         raise SourceError("parts are named by --use or by --sweep use=…, not by both; leave one out")
+
+
+def combine_of(
+    train: Source, grid: Mapping[str, Sequence[Any]], rows: RowOptions
+) -> Combination | str | Sequence[str] | None:
+    """What is to be combined where any of the grid's combinations is tried."""
+    given = rows.get("combine")
+    if "combine" not in grid:
+        return given
+    if not train.is_separate:
+        raise SourceError(
+            "'combine' is swept for pairs that are encoded apart: add --pair-column and --pairs separate"
+        )
+    return names_in_any(grid["combine"]) if given is None else given
 
 
 def _run_of(result: RunResult) -> Run:

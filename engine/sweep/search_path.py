@@ -1,5 +1,6 @@
 """Paths of :func:`engine.train.solve.solve`, compared over parts of features and over folds."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -20,7 +21,7 @@ from .comparison import Found, compared_settings, require_complete, table_of_run
 from .folds import fold_of_rows, holding_out, out_of_fold, out_of_fold_table
 from .grid import Trial, distinct_parts, require_grid
 from .runs import RunResult
-from .search import require_one_use
+from .search import combine_of, require_one_use
 
 
 def search_path(
@@ -36,22 +37,24 @@ def search_path(
     """Walk the path ``config.l2`` for each part of the features that ``grid`` names; keep the best.
 
     The best strength and parts have the best ``config.metric``, or else the best metric of the task, on the
-    validation rows; of equals, the strongest is kept. ``grid`` has parts under ``use``, and nothing else.
+    validation rows; of equals, the strongest is kept. ``grid`` has parts under ``use``, combinations of pairs
+    under ``combine``, and nothing else.
     With Folds as ``valid`` the path is walked once for each fold, the best is solved for on all rows, and the
     figures are means over the folds.
     """
     config, grid, valid = config or SolveConfig(), grid or {}, rows.get("valid")
     require_grid(grid)
     for name in grid:
-        if name != "use":
+        if name not in ("use", "combine"):
             raise SourceError(
                 f"'{name}' cannot be swept with --solver lbfgs, which walks the path of --l2 1,0.1,0.01; "
-                "leave it out, or sweep use=…"
+                "leave it out, or sweep use=… or combine=…"
             )
     require_one_use(grid, rows)
     table = FeatureTable.of(table)
     parts = distinct_parts(table.spec, grid.get("use", [None]), rows.get("use") or table.spec)
     rows["use"] = next(iter(parts.values()))
+    rows["combine"] = combine_of(train, grid, rows)
     data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
@@ -59,22 +62,26 @@ def search_path(
     require_metric(watched, data.task, data.outputs)
     folds = valid.count if isinstance(valid, Folds) else None
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
-    settings: dict[tuple[str | None, float], tuple[dict[str, Any], list[RunResult]]] = {}
-    for use, part in parts.items():
+    settings: dict[tuple[str | None, str | None, float], tuple[dict[str, Any], list[RunResult]]] = {}
+    for use, combine in itertools.product(parts, grid.get("combine", [None])):
+        served = data.using(parts[use], combine)
+        named = "".join(f"{name}: " for name in (use, combine) if name is not None)
         for fold in range(folds) if folds else [None]:
-            chosen, title = data.using(part), "" if use is None else f"{use}: "
+            chosen, title = served, named
             if fold_of is not None and fold is not None:
                 chosen, title = holding_out(chosen, fold_of, fold), f"{title}fold {fold + 1}/{folds}: "
             started = time.perf_counter()
-            walked = _walked(chosen, config, Trial(config, use, fold))
+            walked = _walked(chosen, config, Trial(config, use, combine, fold))
             say(f"{title}{len(walked)} solutions in {time.perf_counter() - started:.2f} s")
             for l2, result in walked:
-                setting = {"use": use, "l2": l2} if "use" in grid else {"l2": l2}
-                settings.setdefault((use, l2), (setting, []))[1].append(result)
+                swept = {"use": use, "combine": combine, "l2": l2}
+                setting = {name: value for name, value in swept.items() if name == "l2" or name in grid}
+                settings.setdefault((use, combine, l2), (setting, []))[1].append(result)
     compared = compared_settings(settings.values(), watched)
     require_complete(compared, watched, say)
     best = compared[0]
-    chosen, l2 = data.using(parts[best.results[0].run.use]), float(best.setting["l2"])
+    kept, l2 = best.results[0].run, float(best.setting["l2"])
+    chosen = data.using(parts[kept.use], kept.combine)
     record: dict[str, Any] = {"solver": "lbfgs", "l2": l2}
     if grid:
         record["sweep"] = {name: list(values) for name, values in grid.items()}

@@ -10,13 +10,16 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
-from ...store.batches import PlannedFeatures
 from ...store.duck import workspace
 from ...store.lookup import Lookup, look_up
+from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
 from ..heads.targets import detect_task, labels_of, read_targets
 from ..heads.tasks import REGRESSION, Task
+from ..pairs.combination import Combination, combination_of
+from ..pairs.served import PairFeatures
+from .served import Features, Serve, require_alike, serving
 from .validation import Fraction, Validation, require_validation
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ class SetSummary:
 class Examples:
     """Features and targets (see :func:`engine.heads.targets.read_targets`) of the same rows."""
 
-    features: PlannedFeatures
+    features: Features
     targets: np.ndarray
     summary: SetSummary
     source_rows: pa.Table | None = None
@@ -82,17 +85,33 @@ class TrainData:
     """Where the rows came from: sources, their fingerprints, label columns, Delta version."""
 
     @property
+    def combination(self) -> Combination | None:
+        """What is made of the features of pairs whose texts are encoded apart."""
+        features = self.train.features
+        return features.combination if isinstance(features, PairFeatures) else None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what a head takes of a row."""
+        return self.train.features.shape
+
+    @property
     def outputs(self) -> int:
         """How many outputs a head needs."""
         return len(self.labels) if self.task.has_classes else 1
 
-    def using(self, use: FeatureSpec) -> "TrainData":
-        """The same rows, with these parts of their features."""
-        if use == self.spec:
+    def using(self, use: FeatureSpec, combine: str | None = None) -> "TrainData":
+        """The same rows, with these parts of their features; ``combine`` names some of what is combined."""
+        if use == self.spec and combine is None:
             return self
-        train = replace(self.train, features=self.train.features.part(use))
-        same = self.valid is self.train
-        valid = train if same else replace(self.valid, features=self.valid.features.part(use))
+        features, judged = self.train.features.part(use), self.valid.features.part(use)
+        if isinstance(features, PairFeatures) and isinstance(judged, PairFeatures):
+            if combine is not None:
+                features = features.combined_by(features.combination.selected(combine))
+            features = features.fitted()
+            judged = judged.combined_by(features.combination)
+        train = replace(self.train, features=features)
+        valid = train if self.valid is self.train else replace(self.valid, features=judged)
         return replace(self, spec=use, train=train, valid=valid)
 
 
@@ -106,6 +125,10 @@ class RowOptions(TypedDict, total=False):
     use: FeatureSpec | None
     batches: str | None
     """One of :data:`store.batches.MODES`; chosen by the available memory unless given."""
+    combine: Combination | str | Sequence[str] | None
+    """What a head sees of pairs whose texts are encoded apart: names of
+    :data:`engine.pairs.combination.NAMES`; what suits the features unless given.
+    """
 
 
 def load_examples(
@@ -117,6 +140,7 @@ def load_examples(
     task: str | None = None,
     use: FeatureSpec | None = None,
     batches: str | None = None,
+    combine: Combination | str | Sequence[str] | None = None,
     seed: int = 42,
 ) -> TrainData:
     """Read labels and splits from the sources, and plan the features of their rows.
@@ -125,25 +149,32 @@ def load_examples(
     ``seed`` chooses. With Folds they are the training rows themselves, and tell where they stand in the
     source. ``use`` is the setting of a part of the table's features (:meth:`FeatureSpec.select`). Raises
     MissingFeatures where texts were not encoded, LabelError for labels that the task cannot take, SpecError
-    for parts that are not there.
+    for parts that are not there. For ``combine`` see :class:`RowOptions`.
     """
     require_validation(valid)
+    require_alike(train, valid, combine)
     table = FeatureTable.of(table)
     if use is not None and not table.spec.covers(use):
         table.require(use)
+    combination = None
+    if train.is_separate:
+        is_made = isinstance(combine, Combination)
+        combination = combine if is_made else combination_of(combine, use or table.spec)
+        combination.require(use or table.spec)
+    serve = serving(table, use, batches, combination)
     with workspace() as con:
         staged = stage_source(con, train, "train", label_column=label_column, keep_text=False)
         kind = detect_task(staged, task)
         labels = labels_of(staged, kind)
 
         def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
-            locations = found[stage.name].locations
-            return _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
+            locations = locations_of_rows(stage, found[stage.name].locations)
+            return _examples(stage, locations, kind, labels, name, chosen, serve)
 
         stages = [staged]
         if isinstance(valid, Source):
             stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
-        found = {stage.name: look_up(stage, table.shards) for stage in stages}
+        found = {stage.name: look_up(encoded_texts(stage), table.shards) for stage in stages}
         require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
             train_rows = examples(staged, "train", staged.rows_where("true"))
@@ -188,6 +219,8 @@ def require_features(table: FeatureTable, found: Sequence[tuple[Stage, Lookup]])
         return
     files = " ".join(stage.source.arguments for stage in sources)
     pair = f" --pair-column {sources[0].pair_column}" if sources[0].pair_column else ""
+    if sources[0].source.is_separate:
+        pair += " --pairs separate"
     texts = "1 text" if absent == 1 else f"{absent} texts"
     raise MissingFeatures(
         f"{texts} of {' and '.join(stage.source.title for stage in sources)} have no features yet; run "
@@ -198,15 +231,12 @@ def require_features(table: FeatureTable, found: Sequence[tuple[Stage, Lookup]])
 
 def _examples(
     stage: Stage,
-    table: FeatureTable,
     locations: np.ndarray,
     task: Task,
     labels: Labels,
     name: str,
     chosen: np.ndarray,
-    *,
-    use: FeatureSpec | None,
-    batches: str | None,
+    serve: Serve,
 ) -> Examples:
     locations, targets = read_targets(stage, locations, task, labels, chosen)
     if not len(targets):
@@ -218,9 +248,8 @@ def _examples(
     summary = SetSummary(name, len(targets), counts, span, unlabelled, stage.rejected)
     if name == "train":
         _require_all(stage, summary)
-    return Examples(
-        PlannedFeatures(table.shards, table.spec, locations, batches=batches, use=use), targets, summary
-    )
+    served = chosen & stage.rows_where("label IS NOT NULL")
+    return Examples(serve(stage, served, locations), targets, summary)
 
 
 def _counts(targets: np.ndarray, labels: Labels) -> dict[str, int]:

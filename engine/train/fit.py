@@ -77,7 +77,7 @@ def train_head(
             "a single head is validated on a Source or Fraction(0.2); with Folds call search or search_path"
         )
     # A misspelt head should not wait for the data.
-    head_class(config.head, config.head_args, tokens=len(spec.shape) == 2)
+    head_class(config.head, config.head_args, tokens=len(spec.shape) == 2 and not train.is_separate)
     data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
@@ -110,12 +110,12 @@ def fit(
         scope.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(config.seed)
         network = make_network(data, config)
-        length = data.spec.shape[0] if network.takes_mask else 1
+        length = data.shape[0] if network.takes_mask else 1
         scope.enter_context(one_thread(is_small_step(network.parameters_count, config.batch_size, length)))
         loss = make_loss(data, config)
         optimizer = make_optimizer(network, config)
         steps = config.epochs * -(-len(examples.targets) // config.batch_size)
-        batch, step = torch.empty(min(config.batch_size, len(examples.targets)), *data.spec.shape), 0
+        batch, step = torch.empty(min(config.batch_size, len(examples.targets)), *data.shape), 0
         history: list[EpochResult] = []
         best, best_state = BestEpoch(watched, config.early_stopping), {}
         for epoch in range(1, config.epochs + 1):
@@ -170,7 +170,7 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
     Raises HeadError for a head of which nothing can be trained.
     """
     network = make_head(
-        config.head, data.spec.shape, data.outputs, config.head_args, targets=not data.task.has_classes
+        config.head, data.shape, data.outputs, config.head_args, targets=not data.task.has_classes
     )
     if not network.parameters_count:
         raise HeadError(f"head '{config.head}' has no weights to train; leave some with requires_grad")

@@ -65,7 +65,7 @@ def evaluate(
 
 def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     start = 0
-    for block in examples.features.blocks(rows_per_block(examples.features.spec)):
+    for block in examples.features.blocks(rows_per_block(examples.features.shape)):
         yield (
             torch.from_numpy(examples.targets[start : start + len(block)]),
             network(torch.from_numpy(block).float()),
@@ -107,6 +107,7 @@ def finished_head(
         feature_set=data.feature_set,
         text_column=data.text_column,
         pair_column=data.pair_column,
+        combination=data.combination,
         metrics={
             **compute(names, validated),
             **({"majority_rate": valid.majority} if data.task.name == "single-label" else {}),

@@ -40,9 +40,9 @@ class LinearProblem:
     def __init__(self, data: TrainData, loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]):
         self._data, self._loss, self._examples = data, loss, data.train
         self._mean, self._scale = (part.float() for part in data.train.scaling)
-        self._tokens = len(data.spec.shape) == 2
-        self._width = int(np.prod(data.spec.shape))
-        self._scales = self._scale.expand(data.spec.shape).flatten()
+        self._tokens = len(data.shape) == 2
+        self._width = int(np.prod(data.shape))
+        self._scales = self._scale.expand(data.shape).flatten()
         self._block_rows = max(1, _BLOCK_BYTES // (4 * self._width))
         is_small_pass = data.train.features.rows * self._width < _SMALL_PASS
         self._threads = 1 if is_small_pass else torch.get_num_threads()
@@ -90,7 +90,7 @@ class LinearProblem:
     def _read(self, first: int, stop: int) -> Iterator[_Block]:
         # Converting in each pass takes as long as reading twice the bytes from memory, and needs no memory.
         held, targets = (
-            torch.empty(self._block_rows, *self._data.spec.shape),
+            torch.empty(self._block_rows, *self._data.shape),
             torch.from_numpy(self._examples.targets),
         )
         for block in self._examples.features.blocks(self._block_rows, first, stop):
@@ -227,7 +227,7 @@ class LinearProblem:
     def network(self, weights: torch.Tensor) -> Standardized:
         """The weights as a head, the scaling folded into them, but for token features, which are masked."""
         network = make_head(
-            "linear", self._data.spec.shape, self._data.outputs, targets=not self._data.task.has_classes
+            "linear", self._data.shape, self._data.outputs, targets=not self._data.task.has_classes
         )
         if self._two_classes:
             weights = torch.cat([-weights / 2, weights / 2])

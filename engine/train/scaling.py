@@ -5,19 +5,20 @@ import torch
 
 from ...store.batches import PlannedFeatures
 from ..heads.networks import token_mask
+from ..pairs.served import PairFeatures
 from .threads import in_shares
 
 _SHARES = 16  # of the rows, each summed up by itself: the sums do not depend on the number of threads
 _BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
 
 
-def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+def feature_scaling(features: PlannedFeatures | PairFeatures) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and reciprocal standard deviation per feature, float64; 0 for constant features.
 
     Pooled features have one of each per value [*shape]. Token features have one of each per value of a token
     [hidden], over the tokens alone, without the padding.
     """
-    shape = features.spec.shape
+    shape = features.shape
     block_rows = min(features.rows, max(1, _BLOCK_BYTES // (4 * int(np.prod(shape)))))
 
     def sums(first: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, int]:

@@ -47,3 +47,10 @@ def test_format_asked_for_wins():
 def test_errors(tmp_path, make, message):
     with pytest.raises(SourceError, match=message):
         make(tmp_path)
+
+
+def test_pairs_are_encoded_in_one_of_two_ways():
+    with pytest.raises(SourceError, match="unknown way to encode pairs 'apart'; there are joint, separate"):
+        Source("p.tsv", text_column="a", pair_column="b", pairs="apart")
+    with pytest.raises(SourceError, match="--pairs separate is for pairs of texts: name the second text"):
+        Source("p.tsv", pairs="separate")

@@ -36,6 +36,7 @@ class InMemory:
         self.spec = fake_spec(
             hidden_size=values.shape[-1], pooling=("tokens",) if values.ndim == 3 else ("mean",)
         )
+        self.shape = self.spec.shape
 
     def blocks(self, rows, first=0, stop=None):
         return iter(np.split(self.values[first:stop], range(rows, len(self.values[first:stop]), rows)))

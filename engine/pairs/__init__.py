@@ -1,0 +1,1 @@
+"""Pairs of texts that were encoded apart: what a head sees of both together."""

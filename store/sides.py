@@ -1,0 +1,45 @@
+"""The texts of pairs that are encoded apart, as single texts: what is looked up, and what is encoded."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from . import plan
+from .stage import Stage
+
+
+def encoded_texts(stage: Stage) -> Stage:
+    """The stage whose texts are encoded: the stage itself, or a view of both texts of each of its pairs.
+
+    In the view, row 2n is the first text of row n, and row 2n + 1 the second one. Their keys are those of
+    single texts, so that features are shared with them.
+    """
+    if not stage.source.is_separate:
+        return stage
+    name = f"{stage.name}_sides"
+    stage.con.execute(f"CREATE OR REPLACE VIEW {name} AS {sides_sql(stage.name)}")
+    return replace(
+        stage,
+        name=name,
+        pair_column=None,
+        rows=2 * stage.rows,
+        ids=2 * stage.ids,
+        first_ids=tuple(2 * first for first in stage.first_ids),
+    )
+
+
+def sides_sql(stage: str) -> str:
+    """``id, source, row, key, text, pair, label, reason`` of both texts of each usable row."""
+    sides = (
+        f"SELECT 2 * id + {number} AS id, source, row, {plan.key_sql(column)} AS key, {column} AS text, "
+        f"NULL::VARCHAR AS pair, label, reason FROM {stage} WHERE key IS NOT NULL"
+        for number, column in enumerate(("text", "pair"))
+    )
+    return " UNION ALL ".join(sides)
+
+
+def locations_of_rows(stage: Stage, locations: np.ndarray) -> np.ndarray:
+    """Locations by the stage's rows, of those found for :func:`encoded_texts`: int64 [ids], or [ids, 2] for
+    pairs that are encoded apart.
+    """
+    return locations.reshape(-1, 2) if stage.source.is_separate else locations
