@@ -20,6 +20,7 @@ from .confined import require_condition
 from .duck import count
 from .files import replaced_file
 from .reading import Scan, scan_of
+from .share import WHOLE, Share
 from .source import Source, pick_columns
 from .staging import Staging, errors_of_source, reading_connection
 
@@ -132,8 +133,9 @@ def stage_source(
     *,
     label_column: str | Sequence[str] | None = None,
     keep_text: bool = True,
+    share: Share = WHOLE,
 ) -> Stage:
-    """Read a source into table ``name``; texts are kept only where they will be encoded.
+    """Read a source, or a share of it, into table ``name``; texts are kept only where they will be encoded.
 
     The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`.
 
@@ -156,7 +158,7 @@ def stage_source(
     for number, file in enumerate(files):
         con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
-        staging = Staging(con, name, number, file, source, labels, keep_text, ids)
+        staging = Staging(con, name, number, file, source, labels, keep_text, ids, share)
         scans.append(staging.run())
         first_ids.append(ids)
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]

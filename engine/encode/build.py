@@ -14,6 +14,7 @@ from ...store import FeatureTable, Source, Store, default_name
 from ...store.duck import scan_memory, workspace
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
+from ...store.share import WHOLE, Share
 from ...store.stage import Stage, rejects_path, stage_source
 from ...store.table import LOG_FOLDER
 from .collected import CollectedFeatures
@@ -98,10 +99,14 @@ def build_features(
     encoder: Encoder,
     *,
     name: str | None = None,
+    share: Share = WHOLE,
     tokens_per_batch: int | None = None,
     progress: Progress | None = None,
 ) -> BuildSummary:
-    """Encode the source's texts that the feature set does not hold yet, and commit them.
+    """Encode the source's texts, or those of a share, that the feature set does not hold yet; commit them.
+
+    Several processes may build shares of a source at once, also the same share twice: the counts of all
+    shares add up to those of the whole.
 
     The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
     encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
@@ -111,12 +116,12 @@ def build_features(
     with clock("total"), workspace() as con:
         with clock("stage"):
             is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
-            stage = stage_source(con, source, keep_text=is_new)
+            stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             work = find_missing(stage, table.shards)
             if work.missing and not stage.has_texts:
                 # Reading the source again costs little beside encoding, and nothing where all is known.
-                stage = stage_source(con, source, "texts")
+                stage = stage_source(con, source, "texts", share=share)
                 work = find_missing(stage, table.shards)
         encode_missing(
             stage, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
