@@ -142,7 +142,7 @@ def build_features(
         rejects_file=str(rejects) if rejects else None,
         seconds=clock.rounded(),
         texts_per_second=round(work.encoded / at_work, 1) if work.encoded else 0.0,
-        encoder_busy=round(_busy_share(clock.seconds), 4),
+        encoder_busy=round(busy_share(clock.seconds), 4),
         padding=round(1 - work.tokens / work.slots, 4) if work.slots else 0.0,
         encoder=encoder.title if work.encoded else "",
         feature_set=name,
@@ -150,7 +150,8 @@ def build_features(
     )
 
 
-def _busy_share(seconds: dict[str, float]) -> float:
+def busy_share(seconds: dict[str, float]) -> float:
+    """The share of the time since the first batch in which the encoder was at work, of seconds by stage."""
     at_work = seconds.get("encode", 0.0)
     return at_work / (at_work + seconds.get("wait", 0.0) + seconds.get("write", 0.0)) if at_work else 0.0
 
