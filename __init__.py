@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
     from .engine.heads.head import Head
+    from .engine.runners.job import BuildJob
+    from .engine.runners.processes import build_in_processes
+    from .engine.runners.ray_tasks import build_with_ray
     from .engine.scoring.evaluation import evaluate_head
     from .engine.scoring.predict import predict_texts as predict
     from .engine.scoring.run import score_parquet as score
@@ -28,22 +31,27 @@ if TYPE_CHECKING:
     from .engine.train.validation import Folds, Fraction
     from .store.catalog import Store
     from .store.errors import EncError
+    from .store.share import Share
     from .store.source import Source
     from .store.table import FeatureTable
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BuildJob",
     "EncError",
     "FeatureTable",
     "Folds",
     "Fraction",
     "Head",
+    "Share",
     "SolveConfig",
     "Source",
     "Store",
     "TrainConfig",
     "build_features",
+    "build_in_processes",
+    "build_with_ray",
     "encode_texts",
     "evaluate_head",
     "export_onnx",
@@ -69,6 +77,11 @@ _HOMES = {
     "load_encoder": "engine.backends.load:load_encoder",
     "build_features": "engine.encode.build:build_features",
     "encode_texts": "engine.encode.encoder:encode_texts",
+    # The same by several processes.
+    "Share": "store.share:Share",
+    "BuildJob": "engine.runners.job:BuildJob",
+    "build_in_processes": "engine.runners.processes:build_in_processes",
+    "build_with_ray": "engine.runners.ray_tasks:build_with_ray",
     # Heads on features.
     "Head": "engine.heads.head:Head",
     "TrainConfig": "engine.train.config:TrainConfig",

@@ -10,13 +10,49 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, pairs_option, setting_options, source_options, store_option
+from .options import (
+    backend_options,
+    json_option,
+    options,
+    pairs_option,
+    setting_options,
+    source_options,
+    store_option,
+)
 from .progress import note, progress_bar
 from .text import rejects_line, rows_of, seconds_line
 from .values import backend_values, setting_values, source_of
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
+    from ..store import Source
+
+MOST_WORKERS = 1024
+
+
+spread_options = options(
+    click.option(
+        "--share", metavar="K/N", help="Build the Kth of N shares of the texts, such as 3/8: for array jobs."
+    ),
+    click.option(
+        "--workers",
+        metavar="N",
+        help="Processes that build a share each; auto: one for each GPU, or for every 4 cores.  [default: 1]",
+    ),
+    click.option(
+        "--runner",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Where workers run: here, or on the Ray cluster that RAY_ADDRESS names.",
+    ),
+    click.option(
+        "--cpus-per-worker", type=click.FloatRange(0), default=1.0, help="Of a Ray task.  [default: 1]"
+    ),
+    click.option(
+        "--gpus-per-worker", type=click.FloatRange(0), default=0.0, help="Of a Ray task.  [default: 0]"
+    ),
+)
 
 
 @click.command("build-features", cls=EncCommand, short_help="Encode texts once and keep their features.")
@@ -41,12 +77,14 @@ if TYPE_CHECKING:
     help="Batch size in tokens, padding included.  [default: by device]",
 )
 @backend_options
+@spread_options
 @json_option
 def command(
     sources: tuple[str, ...],
     store: str,
     name: str | None,
     tokens_per_batch: int | None,
+    share: str | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -55,27 +93,85 @@ def command(
     A SOURCE is a TSV, CSV, JSON-lines or Parquet file, or a quoted glob of them. Texts that were
     encoded before under the same setting, from whatever source, are not encoded again.
     """
+    from ..store import Share
+
     source = source_of(sources, values)
+    part = Share.parse(share) if share else Share()
+    workers = _workers(values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
     encoder = _encoder(store, name, values)
-    from ..engine import build_features
-
+    build = {"name": name, "tokens_per_batch": tokens_per_batch, "share": part}
     try:
-        with progress_bar("encoding") as progress:
-            summary = build_features(
-                source, store, encoder, name=name, tokens_per_batch=tokens_per_batch, progress=progress
-            )
+        if workers == 1 and values["runner"] == "local":
+            summary = _build(source, store, encoder, build)
+        else:
+            summary = _build_by_workers(source, store, encoder, workers, build, values)
     except KeyboardInterrupt as interrupt:
         again = shlex.join(["enc", *sys.argv[1:]])
         raise type(interrupt)(f"interrupted; what was encoded is kept. Go on with: {again}") from None
-    if explained := encoder.explain():
-        note(f"chose {explained}")
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False)
         if as_json
         else summary_text(summary, store)
     )
+
+
+def _workers(values: dict[str, Any]) -> int | None:
+    """How many processes; None where Ray is to use all that it has."""
+    from ..store import WorkerError
+
+    asked, is_ray = values["workers"], values["runner"] == "ray"
+    if asked is None:
+        return None if is_ray else 1
+    if asked == "auto":
+        from ..engine.runners.processes import suitable_workers
+
+        return None if is_ray else suitable_workers(values["device"])
+    if not asked.isdecimal() or not 1 <= int(asked) <= MOST_WORKERS:
+        raise WorkerError(f"--workers {asked}: pass a number from 1 to {MOST_WORKERS}, or auto")
+    return int(asked)
+
+
+def _build(source: "Source", store: str, encoder: "Encoder", build: dict[str, Any]) -> "BuildSummary":
+    from ..engine import build_features
+
+    with progress_bar("encoding") as progress:
+        summary = build_features(source, store, encoder, progress=progress, **build)
+    if explained := encoder.explain():
+        note(f"chose {explained}")
+    return summary
+
+
+def _build_by_workers(
+    source: "Source",
+    store: str,
+    encoder: "Encoder",
+    workers: int | None,
+    build: dict[str, Any],
+    values: dict[str, Any],
+) -> "BuildSummary":
+    from ..engine.runners.job import BuildJob
+
+    asked = {name: values[name] for name in ("model", "backend", "precision", "device")}
+    share = build.pop("share")
+    job = BuildJob.of(source, store, encoder, **build, **asked)
+    if values["runner"] == "ray":
+        from ..engine.runners.ray_tasks import build_with_ray
+
+        with progress_bar("finished workers") as progress:
+            return build_with_ray(
+                job,
+                workers,
+                share=share,
+                cpus_per_worker=values["cpus_per_worker"],
+                gpus_per_worker=values["gpus_per_worker"],
+                progress=progress,
+            )
+    from ..engine.runners.processes import build_in_processes
+
+    with progress_bar("encoding") as progress:
+        return build_in_processes(job, workers or 1, share=share, progress=progress, say=note)
 
 
 def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":

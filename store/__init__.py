@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         SourceError,
         SpecError,
         StoreError,
+        WorkerError,
         WorkspaceError,
     )
     from .naming import default_name
+    from .share import Share
     from .source import Source
     from .spec import RECIPES, FeatureSpec, Setting
     from .table import FeatureTable
@@ -36,11 +38,13 @@ __all__ = [
     "MissingFeatures",
     "ModelError",
     "Setting",
+    "Share",
     "Source",
     "SourceError",
     "SpecError",
     "Store",
     "StoreError",
+    "WorkerError",
     "WorkspaceError",
     "default_name",
 ]
@@ -50,6 +54,7 @@ _MODULES = {
     "FeatureTable": "table",
     "RECIPES": "spec",
     "Setting": "spec",
+    "Share": "share",
     "Source": "source",
     "Store": "catalog",
     "default_name": "naming",

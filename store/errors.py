@@ -63,6 +63,10 @@ class WorkspaceError(EncError):
     """Memory or temporary files that a run needs cannot be had."""
 
 
+class WorkerError(EncError):
+    """A worker that does a share of a build cannot be had, or has failed."""
+
+
 class ModelError(EncError):
     """An encoder that cannot be loaded, or whose output cannot be used."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .plan import exact_path, key_sql, literal, quoted
+from .share import WHOLE, Share
 
 FILTERED = "outside the condition"
 """The reason of a row for which the user's condition does not hold."""
@@ -193,14 +194,25 @@ def rows_sql(
     )
 
 
-def keyed_sql(rows: str, source: int, first_id: int, *, paired: bool, keep_text: bool) -> str:
+def keyed_sql(
+    rows: str, source: int, first_id: int, *, paired: bool, keep_text: bool, share: Share = WHOLE
+) -> str:
     """``id, source, row, key, text, pair, label, reason`` of :func:`rows_sql`'s rows.
 
-    Ids count from ``first_id`` on. There is no key where there is a reason.
+    Ids count from ``first_id`` on. There is no key where there is a reason. Rows of another share have
+    FILTERED as their reason, and nothing else.
     """
     key = key_sql("text", "pair" if paired else None)
     kept = "text, pair" if keep_text else "NULL::VARCHAR AS text, NULL::VARCHAR AS pair"
-    return (
+    keyed = (
         f"SELECT {first_id - 1} + row AS id, {source} AS source, row, "
         f"CASE WHEN reason IS NULL THEN {key} END AS key, {kept}, label, reason FROM ({rows})"
+    )
+    if share.is_whole:
+        return keyed
+    is_ours = f"coalesce({share.holds_sql('key')}, {str(share.is_first).lower()})"
+    ours = ", ".join(f"CASE WHEN {is_ours} THEN {name} END" for name in ("key", "text", "pair", "label"))
+    return (
+        f"SELECT id, source, row, {ours}, CASE WHEN {is_ours} THEN reason ELSE {literal(FILTERED)} END "
+        f"FROM ({keyed})"
     )

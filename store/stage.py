@@ -20,6 +20,7 @@ from .confined import require_condition
 from .duck import count
 from .files import replaced_file
 from .reading import Scan, scan_of
+from .share import WHOLE, Share
 from .source import Source, pick_columns
 from .staging import Staging, errors_of_source, reading_connection
 
@@ -148,8 +149,9 @@ def stage_source(
     label_column: str | Sequence[str] | None = None,
     keep_text: bool = True,
     picking: Picking | None = None,
+    share: Share = WHOLE,
 ) -> Stage:
-    """Read a source into table ``name``; texts are kept only where they will be encoded.
+    """Read a source, or a share of it, into table ``name``; texts are kept only where they will be encoded.
 
     The texts of pairs that are encoded apart are always kept: their keys are made of them.
 
@@ -178,7 +180,10 @@ def stage_source(
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
         first_ids.append(picking.first_ids[number] if picking else ids)
         pick = picking.pick if picking else None
-        scans.append(Staging(con, name, number, file, source, labels, keep_text, first_ids[-1], pick).run())
+        staging = Staging(
+            con, name, number, file, source, labels, keep_text, first_ids[-1], pick=pick, share=share
+        )
+        scans.append(staging.run())
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]
         label_type = scans[-1].columns[labels[0]] if len(labels) == 1 else None
     text, pair = pick_columns(source, list(scans[-1].columns) if scans else [], files[-1])

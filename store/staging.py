@@ -26,6 +26,7 @@ from .reading import (
     with_text_columns,
 )
 from .scan import FILTERED, keyed_sql, label_sql, rows_sql
+from .share import WHOLE, Share
 from .source import Source, pick_columns, require_column
 
 _STREAM = "enc_stream"
@@ -56,6 +57,8 @@ class Staging:
     """Is given the rows (id, source, row, key, text, pair, label, reason) many at a time, in their order, and
     returns those that go into the table; all do without it. It may be given rows again from the first one on.
     """
+    share: Share = WHOLE
+    """Of the texts: rows of other shares are left out."""
 
     def run(self) -> Scan:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
@@ -85,6 +88,8 @@ class Staging:
             f"INSERT INTO {self.stage}_rejects SELECT source, row, reason FROM {self.stage} "
             f"WHERE source = {self.number} AND reason IS NOT NULL"
         )
+        if not self.share.is_first:  # the lines that do not parse
+            self.con.execute(f"DELETE FROM {self.stage}_rejects WHERE source = {self.number}")
         return scan
 
     @contextmanager
@@ -149,7 +154,14 @@ class Staging:
             null_rows_are_bad=scan.format == "jsonl",  # DuckDB reads what is not JSON as nulls
             each_text=self.source.is_separate,
         )
-        keyed = keyed_sql(rows, self.number, self.first_id, paired=len(texts) > 1, keep_text=self.keep_text)
+        keyed = keyed_sql(
+            rows,
+            self.number,
+            self.first_id,
+            paired=len(texts) > 1,
+            keep_text=self.keep_text,
+            share=self.share,
+        )
         if reading is self.con:
             self.con.execute(f"INSERT INTO {self.stage} {keyed}")
             return

@@ -19,9 +19,10 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.pairs", "store"},
+    "engine.runners": {"engine.backends", "engine.encode", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train",
-        "engine.sweep", "engine.finetune", "engine.scoring", "store",
+        "engine.sweep", "engine.finetune", "engine.scoring", "engine.runners", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ...store import FeatureTable, Source, Store, default_name
+from ...store import FeatureTable, Source, SourceError, Store, default_name
 from ...store.duck import scan_memory, workspace
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
+from ...store.share import WHOLE, Share
 from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
 from ...store.table import LOG_FOLDER
@@ -99,26 +100,32 @@ def build_features(
     encoder: Encoder,
     *,
     name: str | None = None,
+    share: Share = WHOLE,
     tokens_per_batch: int | None = None,
     progress: Progress | None = None,
 ) -> BuildSummary:
-    """Encode the source's texts that the feature set does not hold yet, and commit them.
+    """Encode the source's texts, or those of a share, that the feature set does not hold yet; commit them.
+
+    Several processes may build shares of a source at once, also the same share twice: the counts of all
+    shares add up to those of the whole.
 
     The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
     encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
+    if source.is_separate and not share.is_whole:  # a text of two pairs would be in two shares
+        raise SourceError("shares and workers are for single texts and joint pairs; build each column alone")
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):
             is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
-            stage = stage_source(con, source, keep_text=is_new)
+            stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)
             work = find_missing(texts, table.shards)
             if work.missing and not texts.has_texts:
                 # Reading the source again costs little beside encoding, and nothing where all is known.
-                stage = stage_source(con, source, "texts")
+                stage = stage_source(con, source, "texts", share=share)
                 texts = encoded_texts(stage)
                 work = find_missing(texts, table.shards)
         encode_missing(
@@ -140,7 +147,7 @@ def build_features(
         rejects_file=str(rejects) if rejects else None,
         seconds=clock.rounded(),
         texts_per_second=round(work.encoded / at_work, 1) if work.encoded else 0.0,
-        encoder_busy=round(_busy_share(clock.seconds), 4),
+        encoder_busy=round(busy_share(clock.seconds), 4),
         padding=round(1 - work.tokens / work.slots, 4) if work.slots else 0.0,
         encoder=encoder.title if work.encoded else "",
         feature_set=name,
@@ -148,7 +155,8 @@ def build_features(
     )
 
 
-def _busy_share(seconds: dict[str, float]) -> float:
+def busy_share(seconds: dict[str, float]) -> float:
+    """The share of the time since the first batch in which the encoder was at work, of seconds by stage."""
     at_work = seconds.get("encode", 0.0)
     return at_work / (at_work + seconds.get("wait", 0.0) + seconds.get("write", 0.0)) if at_work else 0.0
 

@@ -8,6 +8,7 @@ from enc.engine.encode import build
 from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.shard_writer import ShardWriter
+from enc.store.share import Share
 from fakes import FakeEncoder
 
 
@@ -207,3 +208,17 @@ def test_a_window_that_cannot_be_written_ends_the_run(tmp_path, reviews, monkeyp
     assert (
         build_features(Source(reviews), tmp_path / "store", FakeEncoder(), name="set").encoded == 200 - kept
     )
+
+
+def test_shares_build_the_whole_and_nothing_twice(tmp_path, reviews):
+    store = tmp_path / "store"
+    encoders = [FakeEncoder() for _ in range(3)]
+    parts = [
+        build_features(Source(reviews), store, encoder, share=Share(number, 3))
+        for number, encoder in enumerate(encoders, 1)
+    ]
+    assert [part.encoded for part in parts] == [encoder.encoded for encoder in encoders]
+    assert min(part.encoded for part in parts) > 40  # of 200
+    assert sum(part.encoded for part in parts) == sum(part.rows for part in parts) == 200
+    again = build_features(Source(reviews), store, FakeEncoder())
+    assert (again.cached, again.encoded) == (200, 0)

@@ -1,0 +1,1 @@
+"""Several processes that build shares of one source: on this machine, or as Ray tasks."""
