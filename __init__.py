@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .engine.encode.build import build_features
     from .engine.encode.encoder import encode_texts
     from .engine.export import export_onnx
+    from .engine.features_out.run import write_features
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
     from .engine.heads.head import Head
@@ -58,6 +59,7 @@ __all__ = [
     "solve",
     "sweep",
     "train_head",
+    "write_features",
 ]
 
 # Where each name is, as module:name. A name stands here, in __all__, and in the imports for type checkers.
@@ -88,6 +90,7 @@ _HOMES = {
     "predict": "engine.scoring.predict:predict_texts",
     "score": "engine.scoring.run:score_parquet",
     "evaluate_head": "engine.scoring.evaluation:evaluate_head",
+    "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",
     "EncError": "store.errors:EncError",
 }

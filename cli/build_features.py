@@ -57,7 +57,7 @@ def command(
     source = source_of(sources, values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
-    encoder = _encoder(store, name, values)
+    encoder = encoder_for(store, name, values)
     from ..engine import build_features
 
     try:
@@ -77,8 +77,11 @@ def command(
     )
 
 
-def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
-    """The encoder asked for; what is left unsaid comes from the named feature set, if it is there."""
+def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
+    """The encoder asked for by the values of `setting_options`, the model and `backend_options`.
+
+    What is left unsaid comes from the named feature set, if it is there.
+    """
     from ..engine import load_encoder
     from ..store.log_folder import has_log
     from ..store.table import FeatureTable

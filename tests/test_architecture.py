@@ -18,9 +18,10 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "store"},
+    "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.scoring", "store",
+        "engine.finetune", "engine.scoring", "engine.features_out", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""
