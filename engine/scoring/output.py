@@ -1,6 +1,7 @@
 """Writing rows: row groups of a size that readers like, whatever the size of the batches."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,10 +23,8 @@ class RowGroupWriter:
         numbers = {one.name for one in added if _holds_floats(one.type)}
         names = [name for name in schema.names if name not in numbers]
         vectors = any(pa.types.is_fixed_size_list(one.type) for one in added)
-        self._writer = pq.ParquetWriter(
-            path, schema, compression=compression, use_dictionary=names,  # pyright: ignore[reportArgumentType]
-            write_statistics=names if vectors else True,
-        )  # fmt: skip
+        options: dict[str, Any] = {"use_dictionary": names, "write_statistics": names if vectors else True}
+        self._writer = pq.ParquetWriter(path, schema, compression=compression, **options)
 
     def __enter__(self) -> "RowGroupWriter":
         return self
