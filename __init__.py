@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .engine.train.fit import train_head
     from .engine.train.solve import solve
     from .engine.train.solve_config import SolveConfig
+    from .engine.train.torch_dataset import FeatureDataset, to_device
     from .engine.train.validation import Folds, Fraction
     from .store.catalog import Store
     from .store.errors import EncError
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EncError",
+    "FeatureDataset",
     "FeatureTable",
     "Folds",
     "Fraction",
@@ -58,6 +60,7 @@ __all__ = [
     "search_path",
     "solve",
     "sweep",
+    "to_device",
     "train_head",
     "write_features",
 ]
@@ -82,6 +85,9 @@ _HOMES = {
     "solve": "engine.train.solve:solve",
     "search_path": "engine.sweep.search_path:search_path",
     "sweep": "engine.sweep.search:search",
+    # Training loops of your own.
+    "FeatureDataset": "engine.train.torch_dataset:FeatureDataset",
+    "to_device": "engine.train.torch_dataset:to_device",
     # Whole models.
     "fine_tune": "engine.finetune.run:fine_tune",
     "fine_tune_options": "engine.finetune.options:parse_options",
