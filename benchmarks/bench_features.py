@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -43,7 +44,7 @@ def run(*, rows: int, repetitions: int, say: Callable[[str], None]) -> Results:
             remarks = {"target": target} if target else {}
             contenders.append((Measurement(title, "s", remarks=remarks), lambda: _seconds(work)))
 
-        def enc(out: str, **options: object) -> Callable[[], Path]:
+        def enc(out: str, **options: Any) -> Callable[[], Path]:
             def work() -> Path:
                 summary = write_features(
                     folder / "rows.parquet", folder / out, table, overwrite=True, **options
