@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .engine.encode.build import build_features
     from .engine.encode.encoder import encode_texts
     from .engine.export import export_onnx
+    from .engine.features_out.run import write_features
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
     from .engine.heads.head import Head
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .engine.train.fit import train_head
     from .engine.train.solve import solve
     from .engine.train.solve_config import SolveConfig
+    from .engine.train.torch_dataset import FeatureDataset, to_device
     from .engine.train.validation import Folds, Fraction
     from .store.catalog import Store
     from .store.errors import EncError
@@ -40,6 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BuildJob",
     "EncError",
+    "FeatureDataset",
     "FeatureTable",
     "Folds",
     "Fraction",
@@ -65,7 +68,9 @@ __all__ = [
     "search_path",
     "solve",
     "sweep",
+    "to_device",
     "train_head",
+    "write_features",
 ]
 
 # Where each name is, as module:name. A name stands here, in __all__, and in the imports for type checkers.
@@ -93,6 +98,9 @@ _HOMES = {
     "solve": "engine.train.solve:solve",
     "search_path": "engine.sweep.search_path:search_path",
     "sweep": "engine.sweep.search:search",
+    # Training loops of your own.
+    "FeatureDataset": "engine.train.torch_dataset:FeatureDataset",
+    "to_device": "engine.train.torch_dataset:to_device",
     # Whole models.
     "fine_tune": "engine.finetune.run:fine_tune",
     "fine_tune_options": "engine.finetune.options:parse_options",
@@ -101,6 +109,7 @@ _HOMES = {
     "predict": "engine.scoring.predict:predict_texts",
     "score": "engine.scoring.run:score_parquet",
     "evaluate_head": "engine.scoring.evaluation:evaluate_head",
+    "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",
     "EncError": "store.errors:EncError",
 }

@@ -226,6 +226,19 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
     write(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
 
 
+@command.command("features", cls=EncCommand, short_help="Writing features of rows, against copies.")
+@click.option(
+    "--rows", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of known texts, made up."
+)
+@repetitions_option(3)
+@report_options
+def features(rows: int, repetitions: int, output: str, as_json: bool) -> None:
+    """Writing the features of known texts beside their columns, against copies, and a join by DuckDB."""
+    from ..benchmarks.bench_features import run
+
+    write(run(rows=rows, repetitions=repetitions, say=note), output, as_json)
+
+
 @command.command("score", cls=EncCommand, short_help="Scoring files, against a copy and usual libraries.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @source_options

@@ -100,7 +100,7 @@ def command(
     workers = _workers(values)
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
-    encoder = _encoder(store, name, values)
+    encoder = encoder_for(store, name, values)
     build = {"name": name, "tokens_per_batch": tokens_per_batch, "share": part}
     try:
         if workers == 1 and values["runner"] == "local":
@@ -174,8 +174,11 @@ def _build_by_workers(
         return build_in_processes(job, workers or 1, share=share, progress=progress, say=note)
 
 
-def _encoder(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
-    """The encoder asked for; what is left unsaid comes from the named feature set, if it is there."""
+def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
+    """The encoder asked for by the values of `setting_options`, the model and `backend_options`.
+
+    What is left unsaid comes from the named feature set, if it is there.
+    """
     from ..engine import load_encoder
     from ..store.log_folder import has_log
     from ..store.table import FeatureTable

@@ -11,6 +11,7 @@ COMMANDS = {
     "score": "score",
     "evaluate": "evaluate",
     "predict": "predict",
+    "features": "features",
     "store": "store",
     "calibrate": "calibrate",
     "export-onnx": "export_onnx",

@@ -58,7 +58,7 @@ source_options = options(
         help="The first line of TSV and CSV files is a row; columns are column0, column1, …",
     ),
 )
-setting_options = options(
+encoding_options = options(
     click.option(
         "--recipe",
         type=click.Choice(["flat32"]),
@@ -99,6 +99,9 @@ setting_options = options(
     click.option(
         "--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"
     ),
+)
+setting_options = options(
+    encoding_options,
     click.option(
         "--dtype",
         type=click.Choice(["float16", "float32"]),

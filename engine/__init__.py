@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .encode.build import BuildSummary, build_features
     from .encode.encoder import Encoder, encode_texts
     from .export import export_onnx
+    from .features_out.run import FeaturesSummary, write_features
     from .finetune.run import fine_tune
     from .heads.head import Head
     from .heads.labels import Labels
@@ -33,6 +34,7 @@ __all__ = [
     "Encoder",
     "EvaluationSummary",
     "FeatureDataset",
+    "FeaturesSummary",
     "Folds",
     "Fraction",
     "Head",
@@ -57,6 +59,7 @@ __all__ = [
     "solve",
     "to_device",
     "train_head",
+    "write_features",
 ]
 
 # Where each name is, as module:name. A name stands here, in __all__, and in the imports for type checkers.
@@ -65,6 +68,7 @@ _HOMES = {
     "Encoder": "encode.encoder:Encoder",
     "EvaluationSummary": "scoring.evaluation:EvaluationSummary",
     "FeatureDataset": "train.torch_dataset:FeatureDataset",
+    "FeaturesSummary": "features_out.run:FeaturesSummary",
     "Folds": "train.validation:Folds",
     "Fraction": "train.validation:Fraction",
     "Head": "heads.head:Head",
@@ -89,6 +93,7 @@ _HOMES = {
     "solve": "train.solve:solve",
     "to_device": "train.torch_dataset:to_device",
     "train_head": "train.fit:train_head",
+    "write_features": "features_out.run:write_features",
 }
 
 

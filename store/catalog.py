@@ -1,13 +1,19 @@
 """A store: a folder of feature sets."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .errors import StoreError
 from .log_folder import has_log, has_remains, other_files
 from .naming import require_name
 from .spec import FeatureSpec
 from .table import FeatureTable
+
+if TYPE_CHECKING:
+    from .feature_rows import FeatureRows
+    from .source import Source
 
 
 class Store(os.PathLike[str]):
@@ -63,6 +69,37 @@ class Store(os.PathLike[str]):
         if name not in names:
             raise StoreError(f"there is no feature set '{name}' in '{self}' {there}")
         return FeatureTable(self.path / name)
+
+    def features(
+        self,
+        source: "Source | str | Path | Sequence[str | Path] | Any",
+        name: str | None = None,
+        *,
+        use: FeatureSpec | str | None = None,
+        text_column: str | None = None,
+        pair_column: str | None = None,
+    ) -> "FeatureRows":
+        """The features of a source's rows, in their order: :class:`enc.store.feature_rows.FeatureRows`.
+
+        >>> rows = Store("features").features("reviews.tsv", "minilm-mean-128")
+        >>> rows.shape, rows[:10], numpy.asarray(rows), rows.as_arrow()
+
+        ``source`` is a file, several, a Source, or a table of pandas, polars or Arrow. ``name`` is the
+        feature set's, which may be left out where there is only one, and ``use`` a part of its features:
+        ``layers=9-12,pooling=mean``. Rows without a usable text have no features, and stand in
+        ``without_text``; lines that do not parse are no rows. Raises MissingFeatures for texts that the
+        feature set does not hold, and SourceError for a source that cannot be read.
+        """
+        from .rows_of import rows_of_source, rows_of_texts
+        from .source import Source, with_text_columns
+        from .texts import is_table
+
+        table = self.open(name)
+        if is_table(source):
+            columns = {"text_column": text_column, "pair_column": pair_column}
+            return rows_of_texts(source, None, table, use, **columns, complete=True)
+        given = source if isinstance(source, Source) else Source(source)
+        return rows_of_source(with_text_columns(given, text_column, pair_column), table, use)
 
     def create(self, name: str, spec: FeatureSpec) -> FeatureTable:
         """Open a feature set, making the set and the store if they are not there.

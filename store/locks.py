@@ -22,13 +22,15 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, err
 class Lock:
     """A lock on a file that is there, until :meth:`release`, or until nothing refers to the lock."""
 
+    _close = staticmethod(os.close)  # when the interpreter ends, this module's names may go before the lock
+
     def __init__(self, descriptor: int):
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Let others have the file."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._close(self._descriptor)
         self._descriptor = -1
 
     def __del__(self) -> None:

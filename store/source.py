@@ -3,7 +3,7 @@
 import glob
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import SourceError
@@ -121,6 +121,17 @@ class Source:
         raise SourceError(
             f"cannot tell the format of '{file}' from its ending; pass --format {'|'.join(FORMATS)}"
         )
+
+
+def with_text_columns(source: Source, text_column: str | None, pair_column: str | None) -> Source:
+    """The source with these columns of the texts, where they are named."""
+    if text_column is None and pair_column is None:
+        return source
+    return replace(
+        source,
+        text_column=text_column or source.text_column,
+        pair_column=pair_column or source.pair_column,
+    )
 
 
 def pick_columns(source: Source, columns: Sequence[str], file: str) -> tuple[str, str | None]:

@@ -16,6 +16,7 @@ from .log_folder import DELTA_SCHEMA, SPEC_KEY, create_table, first_line, has_lo
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
+    from .feature_rows import FeatureRows
     from .writer import TableWriter
 
 _UNREAD_FEATURES = {
@@ -197,6 +198,30 @@ class FeatureTable:
         if column not in actions.schema.names:  # no shard has this statistic
             return [None] * actions.num_rows
         return actions.column(column).to_pylist()
+
+    def lookup(
+        self,
+        texts: Any,
+        pairs: Any = None,
+        *,
+        text_column: str | None = None,
+        pair_column: str | None = None,
+        use: FeatureSpec | str | None = None,
+    ) -> "FeatureRows":
+        """The features of texts in memory, in their order: :class:`enc.store.feature_rows.FeatureRows`.
+
+        >>> rows = Store("features").open().lookup(["A lovely stay.", "Never again."])
+        >>> rows.has_features, rows[rows.has_features]
+
+        ``texts`` is a list, an array or a Series of texts, and ``pairs`` one of their second texts; or a
+        table of pandas, polars or Arrow, with the columns ``text_column`` (``sentence`` or ``text``) and
+        ``pair_column``. ``use`` is a part of the features: ``layers=9-12,pooling=mean``. Nothing is
+        encoded: ``missing`` are the positions of texts that the table does not hold, and ``without_text``
+        those of what is null or empty. Raises SourceError for what are no texts.
+        """
+        from .rows_of import rows_of_texts
+
+        return rows_of_texts(texts, pairs, self, use, text_column=text_column, pair_column=pair_column)
 
     def writer(self) -> "TableWriter":
         """A context manager that appends rows and commits them shard by shard."""

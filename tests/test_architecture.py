@@ -19,10 +19,11 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.pairs", "store"},
+    "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.runners": {"engine.backends", "engine.encode", "store"},
     "engine": {
-        "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train",
-        "engine.sweep", "engine.finetune", "engine.scoring", "engine.runners", "store",
+        "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
+        "engine.finetune", "engine.scoring", "engine.features_out", "engine.runners", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

@@ -18,6 +18,8 @@ def test_python_example_runs(tmp_path, monkeypatch, capsys):
     exec(compile(examples[0], "README.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "640 texts encoded, 0 found in the store" in printed
+    assert "(640, 384)" in printed
+    assert "fixed_size_list<element: halffloat not null>[384]" in printed
     accuracy, majority = map(float, re.search(r"accuracy ([\d.]+) majority ([\d.]+)", printed).groups())
     assert accuracy > majority + 0.15
 

@@ -34,11 +34,11 @@ def with_files_of_folders(source: Source) -> Source:
     return replace(source, paths=tuple(paths))
 
 
-def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]:
+def jobs_of(source: Source, output: str | Path, *, overwrite: bool, ending: str = ".parquet") -> list[Job]:
     """One job for each output file.
 
     ``output`` is a folder if it is there as one or ends with a slash; each input file then has an output
-    of its name in it, with the ending ``.parquet``. Else all rows go to one file, in the order of the
+    of its name in it, with this ``ending``. Else all rows go to one file, in the order of the
     inputs. Raises SourceError for an output that is an input, that is there (unless ``overwrite``), that is
     no regular file, or that two inputs would share.
     """
@@ -49,15 +49,15 @@ def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]
     else:
         base = Path(os.path.commonpath([Path(file).absolute().parent for file in files]))
         jobs = [
-            Job((file,), (Path(text) / Path(file).absolute().relative_to(base)).with_suffix(".parquet"))
+            Job((file,), (Path(text) / Path(file).absolute().relative_to(base)).with_suffix(ending))
             for file in files
         ]
     taken: dict[Path, str] = {}
     for job in jobs:
         if job.output in taken:
             raise SourceError(
-                f"'{taken[job.output]}' and '{job.inputs[0]}' would both be scored to '{job.output}'; "
-                "score them one after the other"
+                f"'{taken[job.output]}' and '{job.inputs[0]}' would both be written to '{job.output}'; "
+                "name one of them at a time"
             )
         taken[job.output] = job.inputs[0]
         require_output(job.output, files, overwrite=overwrite)

@@ -1,6 +1,7 @@
-"""Writing scored rows: row groups of a size that readers like, whatever the size of the batches."""
+"""Writing rows: row groups of a size that readers like, whatever the size of the batches."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,13 +14,17 @@ class RowGroupWriter:
     """A Parquet file that is written a row group at a time; a context manager that closes it."""
 
     def __init__(self, path: Path, schema: pa.Schema, compression: str, added: list[pa.Field]):
-        """``added`` are the fields of the predictions; their floating-point numbers get no dictionaries."""
+        """``added`` are the fields that are not the input's; their floating-point numbers get no dictionaries
+        and, in lists of a fixed size, no statistics, which nobody would ask for and which cost much time.
+        """
         self._held: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
         self._schema = schema
         numbers = {one.name for one in added if _holds_floats(one.type)}
         names = [name for name in schema.names if name not in numbers]
-        self._writer = pq.ParquetWriter(path, schema, compression=compression, use_dictionary=names)  # pyright: ignore[reportArgumentType]
+        vectors = any(pa.types.is_fixed_size_list(one.type) for one in added)
+        options: dict[str, Any] = {"use_dictionary": names, "write_statistics": names if vectors else True}
+        self._writer = pq.ParquetWriter(path, schema, compression=compression, **options)
 
     def __enter__(self) -> "RowGroupWriter":
         return self
@@ -45,4 +50,5 @@ class RowGroupWriter:
 
 
 def _holds_floats(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or (pa.types.is_list(kind) and pa.types.is_floating(kind.value_type))
+    is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
+    return pa.types.is_floating(kind) or (is_list and pa.types.is_floating(kind.value_type))

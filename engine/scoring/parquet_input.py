@@ -89,7 +89,7 @@ class ParquetInput:
 
 def changed(file: str) -> SourceError:
     """The error for a file that is no longer what it was when it was first read."""
-    return SourceError(f"'{file}' changed while it was scored; score it again when it is complete")
+    return SourceError(f"'{file}' changed while it was read; run this again when it is complete")
 
 
 def facts_of(file: str) -> Facts | None:

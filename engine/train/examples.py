@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from ...store import FeatureSpec, FeatureTable, LabelError, MissingFeatures, Source, SourceError, plan
+from ...store import FeatureSpec, FeatureTable, LabelError, Source, SourceError, plan
 from ...store.duck import workspace
-from ...store.lookup import Lookup, look_up
+from ...store.lookup import look_up
+from ...store.required import require_features
 from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
@@ -206,27 +207,6 @@ def load_examples(
                 "feature_set_digest": table.spec.digest,
             },
         )
-
-
-def require_features(table: FeatureTable, found: Sequence[tuple[Stage, Lookup]]) -> None:
-    """Raise MissingFeatures, with the command that mends it, if a staged text is not in the table."""
-    absent, sources = 0, []
-    for stage, lookup in {stage.source: (stage, lookup) for stage, lookup in found}.values():
-        if lookup.missing:
-            absent += lookup.missing
-            sources.append(stage)
-    if not absent:
-        return
-    files = " ".join(stage.source.arguments for stage in sources)
-    pair = f" --pair-column {sources[0].pair_column}" if sources[0].pair_column else ""
-    if sources[0].source.is_separate:
-        pair += " --pairs separate"
-    texts = "1 text" if absent == 1 else f"{absent} texts"
-    raise MissingFeatures(
-        f"{texts} of {' and '.join(stage.source.title for stage in sources)} have no features yet; run "
-        f"`enc build-features {files} --text-column {sources[0].text_column}{pair} "
-        f"--store {table.path.parent} --name {table.name}`, or add --build"
-    )
 
 
 def _examples(

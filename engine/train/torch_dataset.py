@@ -1,14 +1,22 @@
 """Features and targets as torch datasets give them, and batches on their way to a GPU."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ...store import SourceError
+from ...store import FeatureSpec, FeatureTable, Source, SourceError
 from ...store.batches import PlannedFeatures
+from ...store.duck import workspace
+from ...store.lookup import look_up
+from ...store.parts import select_parts
+from ...store.required import require_features
+from ...store.stage import stage_source
+from ..heads.labels import Labels
+from ..heads.targets import detect_task, labels_of, read_targets
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Features [n, *shape] in the stored dtype, and targets [n]."""
@@ -23,7 +31,7 @@ class FeatureDataset(IterableDataset[Batch]):
     share the rank's rows in this way, too (without ``persistent_workers``, which would not see
     :meth:`set_epoch`).
 
-    >>> dataset = FeatureDataset(features, labels, batch_size=256)
+    >>> dataset = FeatureDataset.of(reviews, "features/reviews", batch_size=256)
     >>> for epoch in range(10):
     ...     dataset.set_epoch(epoch)
     ...     for batch, target in to_device(dataset, "cuda"):
@@ -38,6 +46,7 @@ class FeatureDataset(IterableDataset[Batch]):
         seed: int = 42,
         rank: int | None = None,
         world_size: int | None = None,
+        labels: Labels | None = None,
     ):
         super().__init__()
         if len(targets) != features.rows:
@@ -48,8 +57,48 @@ class FeatureDataset(IterableDataset[Batch]):
         if (rank is None) != (world_size is None):
             raise SourceError("give both rank and world_size, or neither")
         self.features, self.targets, self.batch_size, self.seed = features, targets, batch_size, seed
+        self.labels = labels
+        """What the class numbers among the targets stand for; empty for numbers, None where nobody told."""
         self._given = None if rank is None or world_size is None else (rank, world_size)
         self._epoch = self._served = self._start = 0
+
+    @classmethod
+    def of(
+        cls,
+        source: Source | str | Path | Sequence[str | Path],
+        table: FeatureTable | str | Path,
+        *,
+        batch_size: int,
+        label_column: str | Sequence[str] = "label",
+        task: str | None = None,
+        labels: Labels | None = None,
+        use: FeatureSpec | str | None = None,
+        batches: str | None = None,
+        seed: int = 42,
+    ) -> "FeatureDataset":
+        """The rows of a source that have a label and a usable text, with their features from a table.
+
+        Targets are class numbers int64 [n] in the order of ``labels`` (those of the source, sorted, unless
+        given: give the training set's to the others), 0 and 1 as float32 [n, classes] for several labels a
+        row, and float32 [n] for ``task="regression"``. ``use`` are parts of the features, such as
+        ``layers=9-12,pooling=mean``; ``batches`` is where they wait, one of :data:`store.batches.MODES`, by
+        the available memory unless given. Raises MissingFeatures where texts were not encoded, and
+        LabelError for labels that the task cannot take.
+        """
+        given, table = source if isinstance(source, Source) else Source(source), FeatureTable.of(table)
+        spec = select_parts(table.spec, use) if isinstance(use, str) else use
+        with workspace() as con:
+            stage = stage_source(con, given, label_column=label_column, keep_text=False)
+            kind = detect_task(stage, task)
+            known = labels_of(stage, kind) if labels is None else labels
+            found = look_up(stage, table.shards)
+            require_features(table, [(stage, found)])
+            rows = stage.rows_where("true")
+            locations, targets = read_targets(stage, found.locations, kind, known, rows)
+            if not len(targets):
+                raise SourceError(f"{given.title} has no row with a label and a usable text")
+            features = PlannedFeatures(table.shards, table.spec, locations, batches=batches, use=spec)
+        return cls(features, targets, batch_size=batch_size, seed=seed, labels=known)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration. A state that was loaded in this very epoch stays."""

@@ -55,6 +55,9 @@ def test_commands_that_encode_nothing(loaded, head, enc, build, reviews, tiny_be
     assert loaded(*again) <= READS | {"tokenizers"}
     assert loaded("score", reviews, tmp_path / "out.parquet", *head) <= READS
     enc("train-head", reviews, "--valid-fraction", 0.3, *store, "--output", tmp_path / "mlp", "--head", "mlp")
+    features = ("features", reviews, *store)
+    assert loaded(*features, tmp_path / "out.npy") <= READS
+    assert loaded(*features, tmp_path / "again.parquet", "--build") <= READS
     mlp = ("--head", tmp_path / "mlp", *store, "--overwrite")
     assert loaded("score", reviews, tmp_path / "out.parquet", *mlp) <= READS
 

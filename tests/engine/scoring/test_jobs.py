@@ -33,7 +33,7 @@ def test_one_file_each_in_a_folder(files, tmp_path, make):
     assert [job.output for job in found] == [
         folder / name for name in ("a.parquet", "b.parquet", "deep/a.parquet")
     ]
-    with pytest.raises(SourceError, match=r"both be scored to '.*b.parquet'"):
+    with pytest.raises(SourceError, match=r"both be written to '.*b.parquet'"):
         jobs(files, f"{folder}/")
 
 

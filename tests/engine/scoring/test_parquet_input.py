@@ -41,7 +41,7 @@ def test_a_file_that_changes(path, tmp_path):
     pq.write_table(pa.table({"id": [1]}), tmp_path / "other.parquet")
     os.replace(tmp_path / "other.parquet", path)
     assert sum(batch.num_rows for batch, _ in opened.batches(4, ["id"])) == 10  # what was opened is read
-    with pytest.raises(SourceError, match=r"in\.parquet' changed while it was scored"):
+    with pytest.raises(SourceError, match=r"in\.parquet' changed while it was read"):
         opened.require_unchanged()
     os.remove(path)
     assert facts_of(path) is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from enc.engine import FeatureDataset, build_features, to_device
-from enc.store import Source, SourceError, Store
+from enc.store import FeatureTable, LabelError, MissingFeatures, Source, SourceError, SpecError, Store
 from enc.store.batches import MODES, PlannedFeatures
 from fakes import FakeEncoder
 from torch.utils.data import DataLoader
@@ -104,3 +104,44 @@ def test_what_does_not_fit_is_refused(make):
 def test_batches_for_the_cpu_pass_through(make):
     dataset = make()
     assert rows(to_device(dataset, "cpu")) == rows(dataset)
+
+
+@pytest.fixture
+def labelled(write, tmp_path):
+    """Texts with classes, numbers and a row without a label, and their features."""
+    lines = [f"{'word ' * (1 + i % 8)}n{i}\t{'ab'[i % 2]}\t{i / 4}" for i in range(20)]
+    path = write("labelled.tsv", "\n".join(["text\tlabel\tstars", *lines, "x\t\t", "\ta\t1"]) + "\n")
+    build_features(Source(path), tmp_path / "store", FakeEncoder(max_length=16), name="set")
+    return path, tmp_path / "store" / "set"
+
+
+def test_a_source_and_a_table_are_enough(labelled):
+    path, table = labelled
+    dataset = FeatureDataset.of(path, table, batch_size=8)
+    assert dataset.labels is not None
+    assert dataset.labels.values == ("a", "b")
+    found = [(row[0], target) for f, t in dataset for row, target in zip(f.tolist(), t.tolist(), strict=True)]
+    expected = [(2.0 + i % 8, i % 2) for i in range(20)]
+    assert sorted(found) == sorted(expected)
+    assert found != expected  # shuffled
+
+
+def test_targets_of_a_source(labelled, write):
+    path, table = labelled
+    train = FeatureDataset.of(Source(path), FeatureTable(table), batch_size=8)
+    one = write("one.tsv", "text\tlabel\nword n0\tb\n")
+    # The number of a class is that of the training set.
+    assert FeatureDataset.of(one, table, batch_size=8, labels=train.labels).targets.tolist() == [1]
+    numbers = FeatureDataset.of(path, table, batch_size=8, label_column="stars", task="regression")
+    assert numbers.targets.tolist() == [i / 4 for i in range(20)]
+    unknown = write("two.tsv", "text\tlabel\nword n0\tc\n")
+    with pytest.raises(LabelError, match="'c'"):
+        FeatureDataset.of(unknown, table, batch_size=8, labels=train.labels)
+    with pytest.raises(MissingFeatures, match="1 text of"):
+        FeatureDataset.of(write("new.tsv", "text\tlabel\nbrand new\tb\nx\ta\n"), table, batch_size=8)
+    with pytest.raises(SourceError, match="no row with a label and a usable text"):
+        FeatureDataset.of(
+            write("none.tsv", "text\tlabel\nword n0\t\n"), table, batch_size=8, labels=train.labels
+        )
+    with pytest.raises(SpecError, match="there is no layer 4"):
+        FeatureDataset.of(path, table, batch_size=8, use="layers=4")

@@ -1,0 +1,1 @@
+"""Room: rows in, the same rows with their features out."""
