@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, source_options, store_option
+from .options import backend_options, code_option, json_option, source_options, store_option
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_options import config_of, grid_of, training_rows
-from .values import backend_values, find_local_modules
+from .values import allows_code, backend_values
 
 if TYPE_CHECKING:
     from ..engine import Encoder
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     metavar="ARGS",
     help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.",
 )
+@code_option
 @click.option(
     "--recipe",
     type=click.Choice(["flat32"]),
@@ -182,7 +183,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     from ..engine.train.columns import require_columns
     from ..store import Source, Store
 
-    find_local_modules()
+    allows_code(is_allowed=values["allow_code"])
     say = note if as_json else click.echo
     config = config_of(values)
     train_source, valid = training_rows(train, values, say)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "head",
+    "allow_code",
     "optimizer",
     "epochs",
     "batch_size",

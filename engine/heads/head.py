@@ -21,6 +21,7 @@ from ...store.files import replaced_folder
 from ...store.files import require_replaceable as require_folder
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .labels import Labels
+from .own_code import OwnCode
 from .tasks import SINGLE_LABEL, TASKS, Task
 from .weight_files import read_weights
 
@@ -65,8 +66,8 @@ class Head:
     """One row an epoch: epoch, train and validation loss and metric, learning rate, seconds."""
     record: dict[str, Any] = field(default_factory=dict)
     """How it came about: configuration, sources, versions, Delta version; not needed to use it."""
-    folder: Path | None = None
-    """Where the head was read from; no code in this folder is run."""
+    code: OwnCode = field(default_factory=OwnCode)
+    """Of a ``module:Class``: whether it may be imported, and from what."""
 
     @classmethod
     def of_network(cls, network: "Standardized | Ensemble", **fields: Any) -> "Head":
@@ -90,7 +91,7 @@ class Head:
             self.outputs_count,
             self.arguments,
             task=self.task,
-            head_folder=self.folder,
+            code=self.code,
         )
 
     @property
@@ -193,6 +194,7 @@ class Head:
             "kind": self.kind,
             "arguments": self.arguments,
             "members": self.members,
+            **({"code": dict(self.code.hashes)} if self.code.hashes else {}),
             "labels": list(self.labels.values),
             "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
             "text_column": self.text_column,
@@ -215,11 +217,11 @@ class Head:
         return folder
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Head":
+    def load(cls, folder: str | Path, *, allow_code: bool = False) -> "Head":
         """Read a saved head. Raises HeadError if it is not one.
 
-        No code from the folder is run: the class of a ``module:Class`` head is imported from where
-        Python finds it, and refused if that is the folder.
+        The class of a ``module:Class`` head is imported only with ``allow_code``, from where Python finds it
+        (never from the folder), and only if its source file is the one of the training.
         """
         folder = Path(folder)
         try:
@@ -252,7 +254,7 @@ class Head:
                 metrics=saved["metrics"],
                 history=pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
                 record=saved["record"],
-                folder=folder,
+                code=OwnCode(allow_code, saved.get("code", {}), folder),
             )
             head._require_usable()
             return head

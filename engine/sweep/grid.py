@@ -20,7 +20,7 @@ SEEDS = whole(1, MAX_RUNS)
 _SHORT = {"lr": "learning_rate"}
 _ARGUMENT = "head_args."
 # Of TrainConfig; a sweep has one of each.
-_FIXED = ("head_args", "class_weights", "metric", "early_stopping", "seed")
+_FIXED = ("allow_code", "head_args", "class_weights", "metric", "early_stopping", "seed")
 SWEPT = tuple(name for name in typing.get_type_hints(TrainConfig) if name not in _FIXED)
 
 

@@ -11,6 +11,7 @@ from ...store import SourceError
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head, rows_per_block
 from ..heads.losses import loss_weights
+from ..heads.making import code_of_training
 from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
 from ..heads.networks import Standardized
 from ..heads.tasks import Task
@@ -101,6 +102,7 @@ def finished_head(
         network,
         kind=config.head,
         arguments=dict(config.head_args),
+        code=code_of_training(config.head, allow_code=config.allow_code),
         task=data.task,
         labels=data.labels,
         spec=data.spec,

@@ -161,11 +161,31 @@ def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkey
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
-    assert "run enc where gated_head lies" in enc(*options, code=2).stderr
+    assert "run enc where gated_head lies" in enc(*options, "--allow-code", code=2).stderr
     shutil.copy(EXAMPLES / "gated_head.py", tmp_path)
-    summary = json.loads(enc(*options, "--head-args", "hidden=4", "--learning-rate", 0.05, "--json").stdout)
+    refused = "'gated_head:GatedHead' is a class that enc does not bring"
+    assert refused in enc(*options, code=2).stderr
+    sweep = (*options[:-2], "--sweep", "head=cnn,gated_head:GatedHead")
+    assert refused in enc(*sweep, code=2).stderr
+    assert "'allow_code' cannot be swept" in enc(*sweep, "--sweep", "allow_code=true", code=2).stderr
+    options = (*options, "--allow-code", "--learning-rate", 0.05, "--json")
+    summary = json.loads(enc(*options, "--head-args", "hidden=4").stdout)
     assert summary["accuracy"] > 0.8
-    assert scored(store, head).num_rows == 60
+    assert scored(store, head, "--allow-code").num_rows == 60
+    scoring = ("score", reviews, tmp_path / "out.parquet", "--overwrite", "--head", head, *store)
+    for command in (
+        scoring,
+        ("evaluate", head, reviews, *store),
+        ("predict", "--head", head, "good"),
+        ("export-onnx", "--head", head, tmp_path / "head.onnx"),
+        ("export-head", head, tmp_path / "head.pth"),
+    ):
+        assert refused in enc(*command, code=2).stderr
+    with (tmp_path / "gated_head.py").open("a") as file:
+        file.write("# another one\n")
+    monkeypatch.delitem(sys.modules, "gated_head")
+    assert "was trained with a module 'gated_head' of SHA-256" in enc(*scoring, "--allow-code", code=2).stderr
+    assert "gated_head" not in sys.modules
 
 
 def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, scored):
