@@ -12,7 +12,7 @@ from .options import backend_options, code_option, json_option, source_options, 
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
-from .train_options import config_of, grid_of, training_rows
+from .train_options import config_of, grid_of, test_rows, training_rows
 from .values import allows_code, backend_values
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--valid-fraction", type=float, help="Hold out this share of TRAIN's texts, in place of --valid."
+)
+@click.option(
+    "--test",
+    multiple=True,
+    metavar="FILE",
+    help="Rows on which the head that is kept is judged in the end, and that choose nothing.",
 )
 @click.option(
     "--label-column",
@@ -187,10 +193,11 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     say = note if as_json else click.echo
     config = config_of(values)
     train_source, valid = training_rows(train, values, say)
+    test = test_rows(values)
     require_output(output)
     table = Store(values["store"]).open(values["features"])
     grid, use = grid_of(values, config, table), _use(table, values["use"])
-    sources = [train_source, valid] if isinstance(valid, Source) else [train_source]
+    sources = [one for one in (train_source, valid, test) if isinstance(one, Source)]
     for source in sources:
         require_columns(source, values["label_columns"])
     if build:
@@ -200,6 +207,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         _encoder(table, values)
     options: dict[str, Any] = {
         "valid": valid,
+        "test": test,
         "label_column": values["label_columns"],
         "task": values["task"],
         "use": use,

@@ -152,6 +152,11 @@ def training_rows(
     return source, valid
 
 
+def test_rows(values: dict[str, Any]) -> "Source | None":
+    """The rows that the head is judged on in the end, if there are any."""
+    return source_of(values["test"], values, query=None, where=None) if values["test"] else None
+
+
 def grid_of(
     values: dict[str, Any], config: "TrainConfig | SolveConfig", table: "FeatureTable"
 ) -> dict[str, list[Any]]:

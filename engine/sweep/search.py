@@ -15,7 +15,7 @@ from ..heads.head import Head
 from ..train.config import TrainConfig
 from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
 from ..train.fit import fit
-from ..train.judging import finished_head, make_loss
+from ..train.judging import finished_head, make_loss, tested
 from ..train.validation import Folds
 from .comparison import Compared, Found, compared_settings, require_complete, sort_value, table_of_runs
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
@@ -77,7 +77,8 @@ def search(
         "seeds": seeds,
         "folds": folds or 0,
     }
-    return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
+    head = tested(head.replace(record=record), chosen_data.test)
+    return Found(head, watched, compared, table_of_runs(compared), predicted)
 
 
 def require_one_use(grid: Mapping[str, Sequence[Any]], rows: RowOptions) -> None:

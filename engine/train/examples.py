@@ -78,6 +78,8 @@ class TrainData:
     feature_set: str
     text_column: str
     pair_column: str | None
+    test: Examples | None = None
+    """Rows on which the head that is kept is judged in the end, once."""
     record: dict[str, Any] = field(default_factory=dict)
     """Where the rows came from: sources, their fingerprints, label columns, Delta version."""
 
@@ -93,13 +95,16 @@ class TrainData:
         train = replace(self.train, features=self.train.features.part(use))
         same = self.valid is self.train
         valid = train if same else replace(self.valid, features=self.valid.features.part(use))
-        return replace(self, spec=use, train=train, valid=valid)
+        test = self.test and replace(self.test, features=self.test.features.part(use))
+        return replace(self, spec=use, train=train, valid=valid, test=test)
 
 
 class RowOptions(TypedDict, total=False):
     """Which rows to train and to validate on, and what of them, as :func:`load_examples` takes it."""
 
     valid: Required[Validation]
+    test: Source | None
+    """Rows that nothing is chosen by: the head that is kept is judged on them in the end."""
     label_column: str | Sequence[str]
     task: str | None
     """One of :data:`engine.heads.tasks.TASKS`; unless given, it follows from the label columns."""
@@ -113,6 +118,7 @@ def load_examples(
     table: FeatureTable | str | Path,
     *,
     valid: Validation,
+    test: Source | None = None,
     label_column: str | Sequence[str] = "label",
     task: str | None = None,
     use: FeatureSpec | None = None,
@@ -123,9 +129,9 @@ def load_examples(
 
     The rows to validate on are those of another source, or of a Fraction of the training texts that
     ``seed`` chooses. With Folds they are the training rows themselves, and tell where they stand in the
-    source. ``use`` is the setting of a part of the table's features (:meth:`FeatureSpec.select`). Raises
-    MissingFeatures where texts were not encoded, LabelError for labels that the task cannot take, SpecError
-    for parts that are not there.
+    source. ``test`` holds rows for the head that is kept in the end. ``use`` is the setting of a part of the
+    table's features (:meth:`FeatureSpec.select`). Raises MissingFeatures where texts were not encoded,
+    LabelError for labels that the task cannot take, SpecError for parts that are not there.
     """
     require_validation(valid)
     table = FeatureTable.of(table)
@@ -141,8 +147,9 @@ def load_examples(
             return _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
 
         stages = [staged]
-        if isinstance(valid, Source):
-            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
+        for name, source in (("valid", valid), ("test", test)):
+            if isinstance(source, Source):
+                stages.append(stage_source(con, source, name, label_column=label_column, keep_text=False))
         found = {stage.name: look_up(stage, table.shards) for stage in stages}
         require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
@@ -157,6 +164,7 @@ def load_examples(
             train_rows = valid_rows = replace(
                 examples(staged, "train", staged.rows_where("true")), source_rows=places
             )
+        tested = examples(stages[-1], "test", stages[-1].rows_where("true")) if test else None
         return TrainData(
             task=kind,
             labels=labels,
@@ -166,8 +174,10 @@ def load_examples(
             feature_set=table.name,
             text_column=staged.text_column,
             pair_column=staged.pair_column,
+            test=tested,
             record={
                 "train": train.title,
+                **({"test": test.title} if test else {}),
                 "valid": valid.title if isinstance(valid, Source) else str(valid),
                 "fingerprints": {stage.name: _fingerprint(stage) for stage in stages},
                 "label_columns": list(staged.label_columns),

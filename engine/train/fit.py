@@ -21,7 +21,7 @@ from ..heads.own_code import OwnCode
 from .best import BestEpoch, undefined_metric
 from .config import TrainConfig
 from .examples import RowOptions, SetSummary, TrainData, load_examples
-from .judging import evaluate, finished_head, make_loss
+from .judging import evaluate, finished_head, make_loss, tested
 from .optimizer import make_optimizer
 from .schedule import learning_rate_factor
 from .solve_config import SolveConfig
@@ -84,10 +84,10 @@ def train_head(
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     if isinstance(config, TrainConfig):
-        return fit(data, config, on_epoch=on_epoch)
+        return tested(fit(data, config, on_epoch=on_epoch), data.test)
     from .solve import solve  # which loads SciPy
 
-    return solve(data, config, on_epoch=on_epoch)
+    return tested(solve(data, config, on_epoch=on_epoch), data.test)
 
 
 def fit(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -72,6 +72,24 @@ def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torc
             network(torch.from_numpy(block).float()),
         )
         start += len(block)
+
+
+def tested(head: Head, test: Examples | None) -> Head:
+    """The head with ``metrics["test"]``, its figures on test rows, if there are any.
+
+    They are the task's metrics but for the loss, whose weights are the training's own, and ``rows``.
+    """
+    if test is None:
+        return head
+    blocks = test.features.blocks(rows_per_block(head.spec))
+    outputs = np.concatenate([head.outputs(block) for block in blocks])
+    predicted = Predicted(head.task, outputs.shape[1], 0.0, test.targets, head.task.decide(outputs), outputs)
+    names = [name for name in metric_names(head.task, outputs.shape[1]) if name != "loss"]
+    matrix = confusion_matrix(predicted)
+    figures: dict[str, Any] = {**compute(names, predicted), "rows": len(test.targets)}
+    if matrix:
+        figures["confusion_matrix"] = matrix
+    return head.replace(metrics={**head.metrics, "test": figures})
 
 
 def finished_head(

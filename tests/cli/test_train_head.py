@@ -228,3 +228,24 @@ def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, s
         "import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2
     ).stderr
     assert "a linear head of 3 labels" in error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--valid-fraction", 0.3), ("--folds", 2), ("--folds", 2, "--solver", "lbfgs", "--l2", 0.1)],
+    ids=["alone", "folds", "lbfgs"],
+)
+def test_the_kept_head_is_judged_on_test_rows(enc, build, reviews, tmp_path, options):
+    store, head, rows = build(), tmp_path / "head", tmp_path / "test.tsv"
+    rows.write_text("text\tlabel\ngood good good 3\ttrue\nbad 0\tfalse\ngood bad bad 1\ttrue\n")
+    train = ("train-head", reviews, *store, "--output", head, "--test", rows, *options)
+    assert "of test.tsv" in enc(*train, code=2).stderr.replace(f"{tmp_path}/", "")
+    assert not head.exists()
+    assert "test, 3 rows: accuracy" in enc(*train, "--build").stdout
+    metrics = json.loads((head / "head.json").read_text())["metrics"]
+    found = json.loads(enc("evaluate", head, rows, *store, "--json").stdout)["figures"]
+    tested = metrics.pop("test")
+    assert tested.pop("confusion_matrix") == found["confusion_matrix"]
+    assert tested.pop("rows") == 3
+    assert tested == pytest.approx(found["metrics"])
+    assert metrics["valid_rows"] != 3
