@@ -19,7 +19,7 @@ from ..train.judging import finished_head, make_loss, tested
 from ..train.validation import Folds
 from .comparison import Compared, Found, compared_settings, require_complete, sort_value, table_of_runs
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
-from .grid import Run, distinct_parts, runs_of
+from .grid import Run, distinct_parts, full_names, runs_of
 from .runs import RunResult, train_runs
 
 
@@ -44,7 +44,7 @@ def search(
     runs, or figures of the ensemble. Raises DivergedError where every setting lost all of its seeds to runs
     that diverged. For the rest see :func:`engine.train.fit.train_head`.
     """
-    table, config = FeatureTable.of(table), config or TrainConfig()
+    table, config, grid = FeatureTable.of(table), config or TrainConfig(), full_names(grid)
     valid = rows.get("valid")
     folds = valid.count if isinstance(valid, Folds) else None
     if ensemble and seeds == 1:
