@@ -13,6 +13,8 @@ from .plan import exact_path, key_sql, literal, quoted
 
 FILTERED = "outside the condition"
 """The reason of a row for which the user's condition does not hold."""
+LONGEST_TEXT = 4 << 20
+"""Bytes of a text that is encoded. Tokenizers take some 300 bytes of memory for a token."""
 _NESTED = re.compile(r"^(STRUCT|MAP|UNION)\b|\[\d*\]$")
 
 
@@ -101,9 +103,12 @@ def reason_sql(text: str, pair: str | None, invalid: str, null_reason: str = "te
     # One side of a pair may be empty: GLUE-like data has such rows, and BERT encodes them.
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
     empty = blank(text) if pair is None else f"{blank(text)} AND {blank(pair)}"
+    texts = [text] if pair is None else [text, pair]
+    long = " OR ".join(f"strlen({one}) > {LONGEST_TEXT}" for one in texts)
     return (
         f"CASE WHEN {invalid} IS NOT NULL THEN {invalid} WHEN {nulls} THEN {literal(null_reason)} "
-        f"WHEN {empty} THEN 'text is empty' END"
+        f"WHEN {empty} THEN 'text is empty' "
+        f"WHEN {long} THEN 'text is longer than {LONGEST_TEXT >> 20} MB' END"
     )
 
 
