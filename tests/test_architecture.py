@@ -13,14 +13,15 @@ ARROWS = {
     "store": set(),
     "engine.encode": {"store"},
     "engine.backends": {"engine.encode", "store"},
-    "engine.heads": {"store"},
-    "engine.train": {"engine.heads", "store"},
-    "engine.sweep": {"engine.heads", "engine.train", "store"},
+    "engine.words": {"store"},
+    "engine.heads": {"engine.words", "store"},
+    "engine.train": {"engine.heads", "engine.words", "store"},
+    "engine.sweep": {"engine.heads", "engine.train", "engine.words", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
-    "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "store"},
+    "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.words", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.scoring", "store",
+        "engine.finetune", "engine.scoring", "engine.words", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

@@ -19,6 +19,9 @@ from safetensors.numpy import save_file
 from ...store import FeatureSpec, HeadError, LabelError, SpecError
 from ...store.files import replaced_folder
 from ...store.files import require_replaceable as require_folder
+from ..words.files import load_words, save_words
+from ..words.part import WordPart
+from ..words.texts import Texts
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS, Task
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from .ensemble import Ensemble
     from .networks import Standardized
 
-FORMAT = 2
-"""Of head.json. 1, which is still read, knew the linear head and single labels alone."""
+FORMAT = 3
+"""Of head.json, for heads with words; others are 2, which older releases read. 1, which is still read, knew
+the linear head and single labels alone.
+"""
+_FORMAT_WITHOUT_WORDS = 2
 _ROWS_PER_BLOCK = 8192
 _BLOCK_BYTES = 64 << 20
 
@@ -59,6 +65,8 @@ class Head:
     """Of the head's class."""
     members: int = 1
     """With more than one, the head is an ensemble of so many."""
+    words: WordPart | None = None
+    """A linear model on the words of the texts, whose logits join those of the network."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -105,12 +113,25 @@ class Head:
             self.kind, self.weights, self.members, self.spec.shape, self.outputs_count, self.arguments
         )
 
-    def outputs(self, features: np.ndarray) -> np.ndarray:
+    def outputs(self, features: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Of features [rows, *spec.shape], float32: probabilities [rows, labels], or a regression's values
         [rows, 1].
 
-        Raises HeadError for features of another shape, or of which the head makes no finite numbers.
+        ``texts`` are those of the rows, for a head with words. Raises HeadError for features of another
+        shape, or of which the head makes no finite numbers, and where a head with words gets no texts.
         """
+        if self.words is None:
+            return self._without_words(features)
+        if texts is None or len(texts) != len(features):
+            given = "none" if texts is None else f"{len(texts)}"
+            raise HeadError(
+                f"the head was trained with words: it takes the texts of {len(features)} rows beside their "
+                f"features, and was given {given}; or call it as head.replace(words=None)"
+            )
+        logits = self.task.logits(self._without_words(features))
+        return self.task.activation(self.words.joined(logits, texts))
+
+    def _without_words(self, features: np.ndarray) -> np.ndarray:
         if features.shape[1:] != self.spec.shape:
             raise HeadError(
                 f"features have shape {list(features.shape[1:])}, the head takes {list(self.spec.shape)}"
@@ -139,17 +160,17 @@ class Head:
             ]
         return np.concatenate(blocks)
 
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities of the labels, float32 [rows, labels], of features [rows, *spec.shape]."""
+    def predict_proba(self, features: np.ndarray, texts: Texts | None = None) -> np.ndarray:
+        """Probabilities of the labels, float32 [rows, labels]; see :meth:`outputs`."""
         if not self.task.has_classes:
             raise HeadError("a regression has no probabilities; call predict for its values")
-        return self.outputs(features)
+        return self.outputs(features, texts)
 
-    def predict(self, features: np.ndarray) -> list[Any]:
+    def predict(self, features: np.ndarray, texts: Texts | None = None) -> list[Any]:
         """The most probable label of each row; a list of labels for several labels, a number for a
         regression.
         """
-        return self.decided(self.outputs(features)).to_pylist()
+        return self.decided(self.outputs(features, texts)).to_pylist()
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
         """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""
@@ -188,7 +209,7 @@ class Head:
         folder = Path(folder)
         require_replaceable(folder)
         description = {
-            "format": FORMAT,
+            "format": FORMAT if self.words else _FORMAT_WITHOUT_WORDS,
             "task": self.task.name,
             "kind": self.kind,
             "arguments": self.arguments,
@@ -204,6 +225,8 @@ class Head:
             },
         }
         with replaced_folder(folder) as part:
+            if self.words:
+                description["words"] = save_words(self.words, part)
             contiguous = {name: np.asarray(one, order="C") for name, one in self.weights.items()}
             save_file(contiguous, part / "head.safetensors")
             (part / "head.json").write_text(
@@ -249,6 +272,7 @@ class Head:
                 task=task,
                 arguments=arguments,
                 members=saved.get("members", 1),
+                words=load_words(folder, saved["words"], len(labels) or 1) if "words" in saved else None,
                 metrics=saved["metrics"],
                 history=pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
                 record=saved["record"],

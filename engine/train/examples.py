@@ -17,6 +17,8 @@ from ...store.stage import Stage, stage_source
 from ..heads.labels import Labels, listing
 from ..heads.targets import detect_task, labels_of, read_targets
 from ..heads.tasks import REGRESSION, Task
+from ..words.texts import Texts
+from .row_texts import read_texts
 from .validation import Fraction, Validation, require_validation
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Examples:
     summary: SetSummary
     source_rows: pa.Table | None = None
     """Where each row stands: ``source`` (the file) and ``row`` in the file, from 1; None without folds."""
+    texts: Texts | None = None
+    """The rows' texts, where they were asked for."""
 
     @cached_property
     def scaling(self) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -62,7 +66,8 @@ class Examples:
 
     def subset(self, rows: np.ndarray) -> "Examples":
         """Some of the rows (int64 positions), in the order given; the summary stays that of all."""
-        return replace(self, features=self.features.part(rows=rows), targets=self.targets[rows])
+        texts = None if self.texts is None else self.texts.take(rows)
+        return replace(self, features=self.features.part(rows=rows), targets=self.targets[rows], texts=texts)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class RowOptions(TypedDict, total=False):
     use: FeatureSpec | None
     batches: str | None
     """One of :data:`store.batches.MODES`; chosen by the available memory unless given."""
+    texts: bool
+    """Whether to keep the texts of the rows, too."""
 
 
 def load_examples(
@@ -117,6 +124,7 @@ def load_examples(
     task: str | None = None,
     use: FeatureSpec | None = None,
     batches: str | None = None,
+    texts: bool = False,
     seed: int = 42,
 ) -> TrainData:
     """Read labels and splits from the sources, and plan the features of their rows.
@@ -132,19 +140,20 @@ def load_examples(
     if use is not None and not table.spec.covers(use):
         table.require(use)
     with workspace() as con:
-        staged = stage_source(con, train, "train", label_column=label_column, keep_text=False)
+        staged = stage_source(con, train, "train", label_column=label_column, keep_text=texts)
         kind = detect_task(staged, task)
         labels = labels_of(staged, kind)
 
         def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
-            locations = found[stage.name].locations
-            return _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
+            locations = looked_up[stage.name].locations
+            found = _examples(stage, table, locations, kind, labels, name, chosen, use=use, batches=batches)
+            return replace(found, texts=read_texts(stage, chosen)) if texts else found
 
         stages = [staged]
         if isinstance(valid, Source):
-            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
-        found = {stage.name: look_up(stage, table.shards) for stage in stages}
-        require_features(table, [(stage, found[stage.name]) for stage in stages])
+            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=texts))
+        looked_up = {stage.name: look_up(stage, table.shards) for stage in stages}
+        require_features(table, [(stage, looked_up[stage.name]) for stage in stages])
         if isinstance(valid, Source):
             train_rows = examples(staged, "train", staged.rows_where("true"))
             valid_rows = examples(stages[1], "valid", stages[1].rows_where("true"))
