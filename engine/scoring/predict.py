@@ -6,6 +6,7 @@ from typing import Any
 
 from ..encode.encoder import Encoder, encode_texts
 from ..heads.head import Head
+from ..words.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ def predict_texts(
 ) -> list[Prediction]:
     """What the head makes of each text (or pair); encodes every time."""
     head.require(encoder.spec)
-    outputs = head.outputs(encode_texts(encoder, texts, pairs))
+    words = None if head.words is None else Texts.of(texts, pairs)
+    outputs = head.outputs(encode_texts(encoder, texts, pairs), words)
     shares: list[dict[Any, float]] = [{} for _ in outputs]
     if head.task.has_classes:
         shares = [

@@ -35,8 +35,8 @@ class Texts:
         return [self.first] if self.second is None else [self.first, self.second]
 
     @property
-    def characters(self) -> int:
-        """Characters of all texts, or as many as there are bytes where that is as good."""
+    def bytes(self) -> int:
+        """Of all texts in memory."""
         return sum(side.nbytes for side in self.sides)
 
     def take(self, rows: np.ndarray) -> "Texts":
