@@ -23,6 +23,7 @@ from ..heads.targets import read_targets
 from .added import Added, Threshold
 from .jobs import require_output
 from .tables import Features, Group, source_for
+from .word_texts import texts_of_ids
 
 _BLOCK_ROWS = 8192
 
@@ -57,9 +58,14 @@ class Evaluation:
         if not len(locations):
             raise SourceError(f"{stage.source.title} has no row with a label and a usable text")
         features = group.features(head)
+        ids = np.flatnonzero(stage.rows_where("label IS NOT NULL"))
+
+        def outputs(rows: slice) -> np.ndarray:
+            texts = None if head.words is None else texts_of_ids(stage, ids[rows])
+            return head.outputs(features.take(locations[rows]), texts)
+
         starts = range(0, len(locations), _BLOCK_ROWS)
-        blocks = (features.take(locations[start : start + _BLOCK_ROWS]) for start in starts)
-        self._outputs = np.concatenate([head.outputs(block) for block in blocks])
+        self._outputs = np.concatenate([outputs(slice(start, start + _BLOCK_ROWS)) for start in starts])
         self._decided = added.decide(self._outputs)
 
     def figures(self) -> Figures:

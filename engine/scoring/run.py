@@ -17,7 +17,7 @@ from ...store.lookup import NOWHERE
 from ...store.prefetch import prefetched
 from ...store.scratch import scratch_folder
 from ...store.source import pick_columns
-from ...store.stage import source_columns
+from ...store.stage import Stage, source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
 from ..encode.encoder import Encoder
@@ -29,6 +29,7 @@ from .output import RowGroupWriter
 from .parquet_input import ParquetInput, facts_of
 from .rows import Rows, output_names
 from .tables import Features, Group, source_for
+from .word_texts import texts_of_ids
 
 BATCH_ROWS = 65536
 BATCH_BYTES = 64 << 20  # of features at a time
@@ -63,8 +64,8 @@ class ScoreSummary:
 class _Scorer:
     """A head with its columns, where its features are, and counts of what it predicted."""
 
-    def __init__(self, added: Added, group: Group):
-        self.added, self.group = added, group
+    def __init__(self, added: Added, group: Group, stage: Stage):
+        self.added, self.group, self._stage = added, group, stage
         self._features = group.features(added.head)
         self.scored = 0
         self._counts = np.zeros(len(added.head.labels), np.int64)
@@ -73,7 +74,9 @@ class _Scorer:
         """The added columns of the rows with these ids; null where there are no features."""
         locations = self.group.locations[ids]
         usable = locations != NOWHERE
-        outputs = self.added.head.outputs(self._features.take(locations[usable]))
+        head = self.added.head
+        texts = None if head.words is None else texts_of_ids(self._stage, ids[usable])
+        outputs = head.outputs(self._features.take(locations[usable]), texts)
         self.scored += len(outputs)
         decided = self.added.decide(outputs)
         self._counts += self.added.counts(decided)
@@ -152,7 +155,7 @@ def score_parquet(
             rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
         schemas = [rows.schema(job, columns, fields) for job in jobs]
         group_of = {prefix: group for group in groups for prefix in group.heads}
-        scorers = [_Scorer(one, group_of[one.prefix]) for one in added]
+        scorers = [_Scorer(one, group_of[one.prefix], stage) for one in added]
         metrics = {}
         if label_column is not None:  # before anything is written: a label may be unknown
             with clock("evaluate"):

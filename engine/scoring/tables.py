@@ -73,7 +73,8 @@ class Features:
         """
         groups, counts = self._groups(), Counts()
         with clock("stage"):
-            stage = stage_source(con, source, label_column=label_column, keep_text=False)
+            needs_texts = any(head.words is not None for head in self.heads.values())
+            stage = stage_source(con, source, label_column=label_column, keep_text=needs_texts)
         texts: Stage | None = None
         for number, group in enumerate(groups):
             with clock("stage"):
