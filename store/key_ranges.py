@@ -73,7 +73,8 @@ def key_words(keys: pa.Array) -> np.ndarray:
     """Keys, an array of binary without nulls and each 32 bytes long, as uint64 [n, 4]. Nothing is copied."""
     if not len(keys):
         return np.zeros((0, _WORDS), np.uint64)
-    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1]
+    number = np.int64 if pa.types.is_large_binary(keys.type) else np.int32
+    offsets = np.frombuffer(keys.buffers()[1], number)[keys.offset : keys.offset + len(keys) + 1]
     start, end = int(offsets[0]), int(offsets[-1])
     if end - start != len(keys) * KEY_BYTES or (np.diff(offsets) != KEY_BYTES).any():
         raise ValueError(f"keys must have {KEY_BYTES} bytes each")

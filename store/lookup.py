@@ -1,8 +1,9 @@
-"""Which rows of a stage have features, where these are, and which texts have none.
+"""Which rows have features, where these are, and which texts have none.
 
-One join of all keys would need 50 to 70 bytes a row. So keys are put into ranges, and compared range by
-range: memory is about 50 MB for any number of rows and stored features, and a byte a row. The locations that
-are found take up 8 bytes a row of a file.
+One join of all keys would need 50 to 70 bytes a row. So the stored keys are held in memory where they are
+few (:data:`INDEX_KEYS`), and the rows' keys are looked up as they come. Else the keys of both are put into
+ranges, and compared range by range. Memory is about 50 MB for any number of rows and stored features, and a
+byte a row. The locations that are found take up 8 bytes a row of a file.
 """
 
 import tempfile
@@ -17,11 +18,13 @@ import pyarrow as pa
 
 from . import plan
 from .duck import count, folder_of
+from .key_index import NOWHERE, KeyIndex
 from .key_ranges import KeyRanges, key_words
+from .locations import ROW_BITS
 from .stage import Stage
 
-NOWHERE = -1
-"""The location of a row without features."""
+INDEX_KEYS = 1 << 20  # so many stored keys are held in memory, where the rows are not far fewer
+_STORED_TO_ROWS = 4  # from here on, leaving out what is not wanted is quicker than an index of all
 _READ_ROWS = 1 << 17
 _SIEVE_BITS = 24
 _CHUNK_IDS = 1 << 17  # about as many rows as DuckDB keeps together
@@ -29,7 +32,7 @@ _CHUNK_IDS = 1 << 17  # about as many rows as DuckDB keeps together
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the shards hold of a stage's texts. Arrays are by the rows' ``id``, from 0."""
+    """What the shards hold of a source's texts. Arrays are by the rows' ``id``, from 0."""
 
     locations: np.ndarray
     """int64 [ids]: where each row's features are; NOWHERE if there are none, or the row cannot be used.
@@ -39,7 +42,7 @@ class Lookup:
     is_first_missing: np.ndarray
     """bool [ids]: whether the row is the first with a text that has no features."""
     distinct: int
-    """Distinct texts or pairs of the stage."""
+    """Distinct texts or pairs of the source."""
     missing: int
     """Those of them that have no features."""
 
@@ -61,23 +64,112 @@ def _texts_sql(stage: Stage, start: int, stop: int) -> str:
 
 def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
     """Look for the features of a stage's texts in the shards of a feature table."""
-    stored = count(stage.con, f"({plan.shard_keys_sql(shards)})") if shards else 0
-    folder, keys = folder_of(stage.con), stage.rows + stored
-    found = Lookup(_nowhere(folder, stage.ids), np.zeros(stage.ids, np.bool_), 0, 0)
-    distinct = missing = 0
-    with closing(KeyRanges(folder, keys)) as wanted, closing(KeyRanges(folder, keys)) as known:
-        sieve = _Sieve(stage.rows)
-        for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
-            wanted.add(words, ids)
-            sieve.add(words)
-        if shards:
-            for words, locations in _keys(stage.con, plan.shard_keys_sql(shards)):
-                held = sieve.holds(words)
+    with closing(Finder(stage.con, shards, rows=stage.rows, ids=stage.ids)) as finder:
+        return look_up_in(finder, stage)
+
+
+def look_up_in(finder: "Finder", stage: Stage) -> Lookup:
+    """Look for the features of a stage's texts by a finder that has been given nothing yet."""
+    for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
+        finder.add(words, ids)
+    return finder.finish()
+
+
+class Finder:
+    """Finds where the features of rows are stored; the rows' keys are added many at a time, in any order.
+
+    A row may be added again with the same key.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, shards: Sequence[str], *, rows: int, ids: int):
+        """``rows`` is about how many will be added, and their ids are below ``ids``."""
+        self._con, self._folder, self._shards, self._rows = con, folder_of(con), shards, rows
+        self.locations = _nowhere(self._folder, ids)
+        self._is_first_missing = np.zeros(ids, np.bool_)
+        self._known = self._absent = 0
+        self._stored = count(con, f"({plan.shard_keys_sql(shards)})") if shards else 0
+        self._missing = KeyRanges(self._folder, rows)
+        self._index: KeyIndex | None = None
+        if self._stored <= min(INDEX_KEYS, _STORED_TO_ROWS * rows):
+            self._index = _index_of(con, shards)
+            self._is_used = np.zeros(len(self._index), np.bool_)
+        else:
+            self._wanted = KeyRanges(self._folder, rows + self._stored)
+            self._sieve = _Sieve(rows)
+
+    def add(self, words: np.ndarray, ids: np.ndarray) -> None:
+        """Look for keys, uint64 [n, 4] as of :func:`enc.store.key_ranges.key_words`, of rows int64 [n]."""
+        if self._index is not None:
+            self._match(self._index, self._is_used, words, ids)
+        else:
+            self._wanted.add(words, ids)
+            self._sieve.add(words)
+
+    def finish(self) -> Lookup:
+        """What was found of all rows that were added."""
+        if self._index is None:
+            self._match_ranges()
+        else:
+            self._known = int(np.count_nonzero(self._is_used))
+        self._absent = sum(self._first_missing(number) for number in range(len(self._missing)))
+        return Lookup(self.locations, self._is_first_missing, self._known + self._absent, self._absent)
+
+    def find_missing_in(self, shards: Sequence[str], first_shard: int) -> None:
+        """Look for what was not found, after :meth:`finish`, in more shards.
+
+        The first of these shards has the number ``first_shard`` in locations.
+        """
+        with closing(KeyRanges(self._folder, self._rows)) as known:
+            for words, locations in _keys(self._con, plan.shard_keys_sql(shards)):
+                known.add(words, locations + (first_shard << ROW_BITS))
+            for number in range(len(self._missing)):
+                index = KeyIndex(*known.range(number))
+                words, ids = self._missing.range(number)
+                found = index.find(words)
+                is_found = found != NOWHERE
+                self.locations[ids[is_found]] = index.numbers[found[is_found]]
+
+    def close(self) -> None:
+        """Remove the temporary files; the locations stay."""
+        self._missing.close()
+        if self._index is None:
+            self._wanted.close()
+
+    def _match_ranges(self) -> None:
+        with closing(KeyRanges(self._folder, self._rows + self._stored)) as known:
+            for words, locations in _keys(self._con, plan.shard_keys_sql(self._shards)):
+                held = self._sieve.holds(words)
                 known.add(words[held], locations[held])
-        for number in range(len(wanted)):
-            texts, absent = _match(wanted.range(number), known.range(number), found)
-            distinct, missing = distinct + texts, missing + absent
-    return Lookup(found.locations, found.is_first_missing, distinct, missing)
+            for number in range(len(known)):
+                index = KeyIndex(*known.range(number))
+                is_used = np.zeros(len(index), np.bool_)
+                self._match(index, is_used, *self._wanted.range(number))
+                self._known += int(np.count_nonzero(is_used))
+
+    def _match(self, index: KeyIndex, is_used: np.ndarray, words: np.ndarray, ids: np.ndarray) -> None:
+        found = index.find(words)
+        is_missing = found == NOWHERE
+        if is_missing.any():
+            self._missing.add(words[is_missing], ids[is_missing])
+            found, ids = found[~is_missing], ids[~is_missing]
+        is_used[found] = True
+        self.locations[ids] = index.numbers[found]
+
+    def _first_missing(self, number: int) -> int:
+        """Mark the first rows of a range's missing keys; returns how many keys there are."""
+        words, ids = self._missing.range(number)
+        if not len(ids):
+            return 0
+        firsts = _first_rows(words)
+        self._is_first_missing[ids[firsts]] = True
+        return len(firsts)
+
+
+def _index_of(con: duckdb.DuckDBPyConnection, shards: Sequence[str]) -> KeyIndex:
+    found = list(_keys(con, plan.shard_keys_sql(shards))) if shards else []
+    if not found:
+        return KeyIndex(np.empty((0, 4), np.uint64), np.empty(0, np.int64))
+    return KeyIndex(np.concatenate([words for words, _ in found]), np.concatenate([at for _, at in found]))
 
 
 def _nowhere(folder: Path, ids: int) -> np.ndarray:
@@ -97,49 +189,21 @@ def _keys(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[np.ndarray
                 yield key_words(batch.column(0)), batch.column(1).to_numpy()
 
 
-def _match(
-    wanted: tuple[np.ndarray, np.ndarray], known: tuple[np.ndarray, np.ndarray], found: Lookup
-) -> tuple[int, int]:
-    """Put into ``found`` what is known of one range's rows.
-
-    Returns the range's distinct keys, and how many of them are not known.
-    """
-    ids, locations = wanted[1], known[1]
-    if not len(ids):
-        return 0, 0
-    # A text that two writers stored is read at one place, whatever the order in which keys came.
-    by_place = np.argsort(locations, kind="stable")
-    keys = np.concatenate([known[0][by_place], wanted[0]])
-    groups, firsts = _groups(keys)
-    stored = len(locations)
-    rows_first = firsts[groups[stored:]]
-    has_features = rows_first < stored
-    found.locations[ids[has_features]] = locations[by_place[rows_first[has_features]]]
-    is_wanted = np.zeros(len(firsts), np.bool_)
-    is_wanted[groups[stored:]] = True
-    absent = firsts[firsts >= stored] - stored
-    found.is_first_missing[ids[absent]] = True
-    return int(is_wanted.sum()), len(absent)
-
-
-def _groups(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each row's group of equal keys, int64 [n], and each group's first row, int64 [groups]."""
-    order = np.argsort(keys[:, 1])
+def _first_rows(keys: np.ndarray) -> np.ndarray:
+    """The first row of each distinct key, int64 [distinct]; of keys uint64 [n, 4]."""
+    order = np.argsort(keys[:, 1], kind="stable")
     is_new, is_same_word = _steps(keys, order)
     if (is_new & is_same_word).any():  # one word does not tell them apart
         order = np.lexsort(keys.T)
         is_new, _ = _steps(keys, order)
-    starts = np.concatenate([[0], np.flatnonzero(is_new) + 1])
-    groups = np.empty(len(keys), np.int64)
-    groups[order] = np.concatenate([[0], np.cumsum(is_new)])
-    return groups, np.minimum.reduceat(order, starts)
+    return order[np.concatenate([[True], is_new])]
 
 
 def _steps(keys: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether each row in this order, from the second, has another key than the row before it, and whether
     it has the second word of that row, bool [n - 1] each.
     """
-    ordered = keys[order]
+    ordered = keys.take(order, axis=0)
     same = ordered[1:] == ordered[:-1]
     return ~(same[:, 0] & same[:, 1] & same[:, 2] & same[:, 3]), same[:, 1]
 

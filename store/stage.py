@@ -5,7 +5,7 @@ answers agree, whatever the source is.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,6 +56,8 @@ class Stage:
     """How each file was read."""
     first_ids: tuple[int, ...]
     """Of each file: the id of its row n is this number + n - 1, where n counts the rows that parse."""
+    seen: np.ndarray | None = None
+    """bool [ids]: which rows were read, where the table has only those of them that cannot be used."""
 
     def name_file(self, number: int, name: str) -> None:
         """Call a file of the stage otherwise from now on, in rejects and messages."""
@@ -63,6 +65,8 @@ class Stage:
 
     def kept_ids(self) -> np.ndarray:
         """bool [ids]: whether the row of an id is in the stage; the condition may have left it out."""
+        if self.seen is not None:
+            return self.seen
         kept = np.zeros(self.ids, np.bool_)
         with self.con.cursor() as cursor:
             for batch in cursor.sql(f"SELECT id FROM {self.name}").to_arrow_reader(_READ_ROWS):
@@ -118,6 +122,17 @@ class Stage:
         return pa.table({"source": source, "row": table.column("row")})
 
 
+@dataclass(frozen=True)
+class Picking:
+    """Which rows of Parquet files go into the table of a stage, and what their ids are."""
+
+    first_ids: tuple[int, ...]
+    """As of the Stage."""
+    ids: int
+    pick: Callable[[pa.RecordBatch], pa.RecordBatch]
+    """See :class:`enc.store.staging.Staging`."""
+
+
 def rejects_path(store: Store | str | Path, name: str) -> Path:
     """A new file for a run's rejects, beside the store."""
     store = Path(store)
@@ -132,10 +147,12 @@ def stage_source(
     *,
     label_column: str | Sequence[str] | None = None,
     keep_text: bool = True,
+    picking: Picking | None = None,
 ) -> Stage:
     """Read a source into table ``name``; texts are kept only where they will be encoded.
 
-    The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`.
+    The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`. A
+    source of Parquet files may be read with ``picking``: the table then has only some of the rows.
 
     Raises SourceError for a file, column, filter or query that cannot be read, for a file whose rows and
     rejects are not all of its lines, and for one that changes while it is read.
@@ -156,16 +173,17 @@ def stage_source(
     for number, file in enumerate(files):
         con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
         typed = typed or source.format_of(file) in ("parquet", "jsonl")
-        staging = Staging(con, name, number, file, source, labels, keep_text, ids)
-        scans.append(staging.run())
-        first_ids.append(ids)
+        first_ids.append(picking.first_ids[number] if picking else ids)
+        pick = picking.pick if picking else None
+        scans.append(Staging(con, name, number, file, source, labels, keep_text, first_ids[-1], pick).run())
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]
         label_type = scans[-1].columns[labels[0]] if len(labels) == 1 else None
     text, pair = pick_columns(source, list(scans[-1].columns) if scans else [], files[-1])
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
     rows = usable + rejected
     return Stage(
-        con, name, source, text, pair, labels, label_type, typed, rows, rejected, ids, keep_text,
+        con, name, source, text, pair, labels, label_type, typed, rows, rejected,
+        picking.ids if picking else ids, keep_text,
         tuple(scans), tuple(first_ids),
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -15,6 +15,7 @@ from .errors import SourceError
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
 from .plan import literal
+from .prefetch import prefetched
 from .reading import (
     Scan,
     fingerprint_of_file,
@@ -29,6 +30,7 @@ from .source import Source, pick_columns, require_column
 
 _STREAM = "enc_stream"
 _STREAM_ROWS = 8192
+_KEYS_ROWS = 1 << 16  # at a time, where texts do not come with them
 _NUMBERED_STREAM = f"SELECT row, row_number() OVER (ORDER BY row) AS nth FROM {_STREAM}"
 _REASON = (
     f"CASE WHEN reason IN ({literal(INVALID_UTF8)}, {literal(LINE_IS_EMPTY)}) THEN reason "
@@ -50,6 +52,10 @@ class Staging:
     keep_text: bool
     first_id: int
     """Of the file's rows; the others have the numbers behind it."""
+    pick: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None
+    """Is given the rows (id, source, row, key, text, pair, label, reason) many at a time, in their order, and
+    returns those that go into the table; all do without it. It may be given rows again from the first one on.
+    """
 
     def run(self) -> Scan:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
@@ -65,7 +71,10 @@ class Staging:
     def _attempt(self, memory_bytes: int) -> Scan:
         for table in (self.stage, f"{self.stage}_rejects"):
             self.con.execute(f"DELETE FROM {table} WHERE source = {self.number}")
-        with reading_connection(self.con, self.source, self.file, memory_bytes) as reading:
+        with (
+            reading_connection(self.con, self.source, self.file, memory_bytes) as given,
+            self._beside_writing(given) as reading,
+        ):
             forget(reading)
             scan = scan_of(reading, self.source, self.file)
             scan = with_text_columns(scan, self._text_columns(scan))
@@ -77,6 +86,15 @@ class Staging:
             f"WHERE source = {self.number} AND reason IS NOT NULL"
         )
         return scan
+
+    @contextmanager
+    def _beside_writing(self, reading: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The connection to read in: not that of the table, where the table is written to meanwhile."""
+        if self.pick is None or reading is not self.con:
+            yield reading
+        else:
+            with self.con.cursor() as cursor:
+                yield cursor
 
     def _read(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> bool:
         """Returns whether our own reader had to read it."""
@@ -134,6 +152,9 @@ class Staging:
         if reading is self.con:
             self.con.execute(f"INSERT INTO {self.stage} {keyed}")
             return
+        if self.pick is not None:
+            self._insert_picked(reading, keyed, self.pick)
+            return
         rows_read = reading.sql(keyed).to_arrow_reader(_STREAM_ROWS)
         try:
             self._insert_arrow(self.stage, "*", rows_read)
@@ -143,6 +164,27 @@ class Staging:
             raise
         finally:
             rows_read.close()  # else nothing else can be asked of that connection
+
+    def _insert_picked(
+        self,
+        reading: duckdb.DuckDBPyConnection,
+        keyed: str,
+        pick: Callable[[pa.RecordBatch], pa.RecordBatch],
+    ) -> None:
+        self.con.execute(
+            f"DELETE FROM {self.stage} WHERE source = {self.number}"
+        )  # of an attempt that failed
+        batch_rows = _STREAM_ROWS if self.keep_text else _KEYS_ROWS
+        rows_read = reading.sql(keyed).to_arrow_reader(batch_rows)
+        try:
+            # DuckDB works only while it is asked for rows, and so another thread asks.
+            with closing(prefetched(_batches(rows_read), "enc-hash")) as batches:
+                for batch in batches:
+                    picked = pick(batch)
+                    if picked.num_rows:
+                        self._insert_arrow(self.stage, "*", pa.Table.from_batches([picked]))
+        finally:
+            rows_read.close()
 
     def _insert_arrow(self, table: str, columns: str, rows: pa.Table | pa.RecordBatchReader) -> None:
         self.con.register(_STREAM, rows)
@@ -179,6 +221,18 @@ class Staging:
             require_column(column, self.source, list(scan.columns), self.file, "--label-column")
         text, pair = pick_columns(self.source, list(scan.columns), self.file)
         return [text] if pair is None else [text, pair]
+
+
+def _batches(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The rows of a query; what Arrow says of DuckDB's errors is raised as DuckDB's errors."""
+    try:
+        yield from rows
+    except (pa.ArrowException, OSError) as error:
+        said = str(error)
+        kind = duckdb.InvalidInputException
+        if "Out of Memory Error" in said:
+            kind = duckdb.OutOfMemoryException
+        raise kind(said) from error
 
 
 @contextmanager

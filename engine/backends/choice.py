@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WORTHWHILE_SECONDS = 15.0
 """A job that the default finishes sooner is not worth measuring for."""
+COMPARING_SECONDS = 3.0
+"""A job that the default finishes sooner is not worth loading a second backend for."""
 _ESTIMATE_TEXTS = 24
 
 
@@ -110,10 +112,13 @@ class AutoChoice:
         if sample is None:
             return backend
         is_known = known is not None and self._memory.is_known(sample)
-        if not is_known and self._is_long(backend, sample, texts):
+        seconds = -1.0 if is_known else self._seconds(backend, sample, texts)
+        if seconds >= WORTHWHILE_SECONDS:
             return self._measured(sample)
         if known is not None:
             self._remembered = sample, known
+        elif seconds >= COMPARING_SECONDS:
+            return self._faster(backend, sample)
         return backend
 
     def ran(self, backend: Backend) -> None:
@@ -130,17 +135,39 @@ class AutoChoice:
         """What was measured to decide, in one line; empty if nothing was."""
         return self._explained
 
-    def _is_long(self, backend: Backend, sample: Tokens, texts: int) -> bool:
-        """Whether this backend would take long enough that measuring others pays."""
+    def _seconds(self, backend: Backend, sample: Tokens, texts: int) -> float:
+        """About how long this backend would take for so many texts; -1 where there is no other one."""
         options = candidates(self._checkpoint.spec.dtype, self._precision, self._device)
-        sequences = texts * len(sample.lengths) / len(sample)
         if len(options) < 2:
-            return False
+            return -1.0
         from .measure import rate
 
-        few = np.random.default_rng(0).permutation(len(sample.lengths))[:_ESTIMATE_TEXTS]
-        speed = rate(backend, sample, backend.tokens_per_batch, rows=few, seconds=0.0)
-        return sequences / speed >= WORTHWHILE_SECONDS
+        sequences = texts * len(sample.lengths) / len(sample)
+        return sequences / rate(backend, sample, backend.tokens_per_batch, rows=_few(sample), seconds=0.0)
+
+    def _faster(self, backend: Backend, sample: Tokens) -> Backend:
+        """The default backend in bf16, where that is faster here and gives the features of float32.
+
+        It is compared on a few texts with the default in float32, which takes one to three seconds;
+        nothing is remembered of it.
+        """
+        options = candidates(self._checkpoint.spec.dtype, self._precision, self._device)
+        if self._device != "cpu" or Candidate("openvino", "bf16") not in options:
+            return backend
+        from .measure import MIN_COSINE, cosines, rate
+
+        try:
+            other = make_backend("openvino", self._checkpoint, "bf16", self._device)
+        except ModelError:
+            return backend
+        rows = _few(sample)
+        features, reference = (next(iter(b.run([sample.batch(rows)]))) for b in (other, backend))
+        if float(np.mean(cosines(features, reference))) < MIN_COSINE:
+            return backend
+        speed, before = (
+            rate(b, sample, b.tokens_per_batch, rows=rows, seconds=0.0) for b in (other, backend)
+        )
+        return other if speed > before else backend
 
     def _measured(self, sample: Tokens) -> Backend:
         from .measure import measure
@@ -178,6 +205,11 @@ class AutoChoice:
     def _made(self, candidate: Candidate) -> Backend:
         budget = candidate.tokens_per_batch or None
         return make_backend(candidate.backend, self._checkpoint, candidate.precision, self._device, budget)
+
+
+def _few(sample: Tokens) -> np.ndarray:
+    """A few sequences of a sample, int64."""
+    return np.random.default_rng(0).permutation(len(sample.lengths))[:_ESTIMATE_TEXTS]
 
 
 def explained(title: str, measured: Sequence[Candidate], best: Candidate) -> str:

@@ -19,7 +19,7 @@ def float_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
     Raises HeadError for float16 features that are not finite.
     """
     shape = features.shape[1:]
-    rows = max(1, _BLOCK_BYTES // (4 * math.prod(shape)))
+    rows = block_rows(shape)
     room = np.empty((min(rows, len(features)), *shape), np.int32)
     for start in range(0, len(features), rows):
         block = features[start : start + rows]
@@ -27,6 +27,11 @@ def float_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
             yield _widened(block, room[: len(block)])
         else:
             yield block.astype(np.float32, copy=False)
+
+
+def block_rows(shape: tuple[int, ...]) -> int:
+    """Rows of a block of :func:`float_blocks`, of features of a shape."""
+    return max(1, _BLOCK_BYTES // (4 * math.prod(shape)))
 
 
 def _widened(block: np.ndarray, room: np.ndarray) -> np.ndarray:

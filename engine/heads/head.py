@@ -23,6 +23,7 @@ from ..words.files import load_words, save_words
 from ..words.part import WordPart
 from ..words.texts import Texts
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
+from .float_values import block_rows
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS, Task
 from .weight_files import read_weights
@@ -147,6 +148,11 @@ class Head:
             raise HeadError("the features hold a value that is not finite; encode their texts again")
         return found
 
+    @property
+    def block_rows(self) -> int:
+        """How many rows :meth:`outputs` takes at a time, which its last bits may depend on."""
+        return rows_per_block(self.spec) if self._dense is None else block_rows(self.spec.shape)
+
     def _outputs_by_network(self, features: np.ndarray) -> np.ndarray:
         import torch
 
@@ -167,9 +173,7 @@ class Head:
         return self.outputs(features, texts)
 
     def predict(self, features: np.ndarray, texts: Texts | None = None) -> list[Any]:
-        """The most probable label of each row; a list of labels for several labels, a number for a
-        regression.
-        """
+        """The most probable label of each row; a list for several labels, a number for a regression."""
         return self.decided(self.outputs(features, texts)).to_pylist()
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
@@ -177,9 +181,7 @@ class Head:
         return self.named(self.task.decide(outputs))
 
     def named(self, decisions: np.ndarray) -> pa.Array:
-        """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for a class of
-        -1.
-        """
+        """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for class -1."""
         if not self.task.has_classes:
             return pa.array(decisions, pa.float32())
         if decisions.ndim == 1:
@@ -258,7 +260,6 @@ class Head:
                     f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
                 )
             task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
-            arguments = saved.get("arguments", {})
             spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
             labels = Labels(tuple(saved["labels"]))
             head = cls(
@@ -270,7 +271,7 @@ class Head:
                 text_column=saved["text_column"],
                 pair_column=saved["pair_column"],
                 task=task,
-                arguments=arguments,
+                arguments=saved.get("arguments", {}),
                 members=saved.get("members", 1),
                 words=load_words(folder, saved["words"], len(labels) or 1) if "words" in saved else None,
                 metrics=saved["metrics"],

@@ -1,6 +1,7 @@
 """Which feature table a head's features are read from, and where each row's features are."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import duckdb
 import numpy as np
 
 from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
-from ...store.lookup import look_up
+from ...store.located import Located
 from ...store.mapped import MappedFeatures
-from ...store.stage import Stage, stage_source
+from ...store.stage import Stage
 from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
 from ..encode.encoder import Encoder
 from ..heads.head import Head
@@ -29,10 +30,22 @@ class Group:
     locations: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64 [ids of the stage], :data:`enc.store.lookup.NOWHERE` for rows without features."""
 
+    _held: list[list[str]] = field(default_factory=list)
+    """The lists that :attr:`shards` came from: a vacuum leaves shards as long as their list is held."""
+
     def read_shards(self) -> list[str]:
         """The shards that the tables have now."""
-        self.shards = [shard for table in self.tables for shard in table.shards]
+        self._held = [table.shards for table in self.tables]
+        self.shards = [shard for shards in self._held for shard in shards]
         return self.shards
+
+    def read_new_shards(self) -> list[str]:
+        """The shards that the tables have now and had not before; they come after those, which stay."""
+        known, lists = set(self.shards), [table.shards for table in self.tables]
+        found = [shard for shards in lists for shard in shards if shard not in known]
+        self._held += lists
+        self.shards = self.shards + found
+        return found
 
     def features(self, head: Head) -> MappedFeatures:
         """Random access to a head's features."""
@@ -72,24 +85,27 @@ class Features:
         Texts are read once more where there are some to encode.
         """
         groups, counts = self._groups(), Counts()
-        with clock("stage"):
-            needs_texts = any(head.words is not None for head in self.heads.values())
-            stage = stage_source(con, source, label_column=label_column, keep_text=needs_texts)
-        texts: Stage | None = None
-        for number, group in enumerate(groups):
+        with ExitStack() as scope:
             with clock("stage"):
-                work = find_missing(stage, group.read_shards())
-                group.locations = work.found.locations
-            counts.cached += work.distinct - work.missing
-            if not work.missing:
-                continue
-            if texts is None:
+                shards = [group.read_shards() for group in groups]
+                needs_texts = any(head.words is not None for head in self.heads.values())
+                located = scope.enter_context(
+                    Located(con, source, shards, label_column=label_column, keep_text=needs_texts)
+                )
+            texts: Stage | None = None
+            for number, (group, found) in enumerate(zip(groups, located.lookups, strict=True)):
+                group.locations = found.locations
+                counts.cached += found.distinct - found.missing
+                if not found.missing:
+                    continue
+                if texts is None:
+                    with clock("stage"):
+                        texts = located.stage_missing()
+                counts.encoded += self._encode(texts, group, number, clock)
                 with clock("stage"):
-                    texts = stage_source(con, source, "texts", keep_text=True)
-            counts.encoded += self._encode(texts, group, number, clock)
-            with clock("stage"):
-                group.locations = look_up(stage, group.read_shards()).locations
-        return stage, groups, counts
+                    first_shard = len(group.shards)
+                    located.find_missing_in(number, group.read_new_shards(), first_shard)
+            return located.stage, groups, counts
 
     def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> int:
         """Encode what a group lacks; returns the number of texts."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -66,10 +66,10 @@ class WordFeatures:
 
     def matrix(self, texts: Texts) -> "csr_matrix":
         """Features float64 [rows, width]."""
-        from scipy.sparse import hstack
+        from scipy.sparse import csr_matrix, hstack
 
         columns = [block.vectorizer.transform(strings(side)) for side in texts.sides for block in self.blocks]
-        return columns[0] if len(columns) == 1 else hstack(columns, format="csr")
+        return columns[0] if len(columns) == 1 else csr_matrix(hstack(columns, format="csr"))
 
 
 def fit_features(texts: Texts, settings: WordSettings, outputs: int) -> tuple[WordFeatures, "csr_matrix"]:
@@ -77,7 +77,7 @@ def fit_features(texts: Texts, settings: WordSettings, outputs: int) -> tuple[Wo
 
     Raises SourceError where no n-gram is in as many texts as ``settings.min_count`` says.
     """
-    from scipy.sparse import hstack
+    from scipy.sparse import csr_matrix, hstack
 
     without_spaces = are_without_spaces(texts.all())
     width = outputs * len(texts.sides)
@@ -99,7 +99,7 @@ def fit_features(texts: Texts, settings: WordSettings, outputs: int) -> tuple[Wo
     sides = [
         one[start : start + rows] for start in range(0, rows * len(texts.sides), rows) for one in columns
     ]
-    matrix = sides[0] if len(sides) == 1 else hstack(sides, format="csr")
+    matrix = sides[0] if len(sides) == 1 else csr_matrix(hstack(sides, format="csr"))
     return WordFeatures(tuple(blocks), texts.second is not None), matrix
 
 
@@ -127,7 +127,7 @@ def make_vectorizer(
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    pattern = {"token_pattern": r"(?u)\b\w+\b"} if analyzer == "word" else {}
+    pattern: dict[str, Any] = {"token_pattern": r"(?u)\b\w+\b"} if analyzer == "word" else {}
     return TfidfVectorizer(
         analyzer=analyzer,
         ngram_range=ngrams,

@@ -61,7 +61,8 @@ def minimum(matrix: "csr_matrix", goal: Goal, l2: float, weights: np.ndarray | N
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 
-    rows, shape = matrix.shape[0], (1 + matrix.shape[1], goal.free)
+    rows, width = matrix.shape  # type: ignore[misc]
+    shape = (1 + width, goal.free)
     targets, transposed = torch.from_numpy(goal.targets), matrix.T
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,8 +57,9 @@ def strings(column: pa.ChunkedArray) -> Iterator[str]:
 
 
 def _column(texts: Iterable[str]) -> pa.ChunkedArray:
-    if isinstance(texts, (pa.Array, pa.ChunkedArray)):
-        column = texts if isinstance(texts, pa.ChunkedArray) else pa.chunked_array([texts])
-        return column.cast(pa.large_string())
+    arrow: Any = texts
+    if isinstance(arrow, (pa.Array, pa.ChunkedArray)):
+        chunks = arrow.chunks if isinstance(arrow, pa.ChunkedArray) else [arrow]
+        return pa.chunked_array([chunk.cast(pa.large_string()) for chunk in chunks], pa.large_string())
     values: Sequence[str] = texts if isinstance(texts, Sequence) else list(texts)
     return pa.chunked_array([pa.array(values, pa.large_string())])

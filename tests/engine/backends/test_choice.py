@@ -1,5 +1,7 @@
 """The choice between backends, by default, by measurement and by memory."""
 
+import time
+
 import pytest
 from backend_texts import HAS_OPENVINO, TEXTS
 from enc.engine import build_features, load_encoder
@@ -89,6 +91,36 @@ def test_where_the_likely_ones_are_inexact_the_others_are_measured(tiny_bert, mo
         ("torch fp32", ""),
         ("openvino fp32", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sign", "slow", "taken"), [(1, "fp32", "bf16"), (1, "bf16", "fp32"), (-1, "fp32", "fp32")]
+)
+def test_a_job_of_some_seconds_takes_bf16_where_it_is_faster_and_exact(
+    tiny_bert, monkeypatch, fresh_memory, sign, slow, taken
+):
+    class Stand(TorchBackend):
+        def __init__(self, checkpoint, *, precision, **options):
+            super().__init__(checkpoint, precision="fp32", **options)
+            self.title = f"stand {precision}"
+            self.sign, self.pause = sign if precision == "bf16" else 1, 0.2 if precision == slow else 0
+
+        def run(self, batches):
+            for features in super().run(batches):
+                time.sleep(self.pause)
+                yield features * self.sign
+
+    options = [Candidate("torch", "fp32"), Candidate("openvino", "bf16")]
+    monkeypatch.setattr(choice, "candidates", lambda *_: options)
+    monkeypatch.setattr(choice, "default_backend", lambda *_: "openvino")
+    monkeypatch.setattr(choice, "WORTHWHILE_SECONDS", float("inf"))
+    monkeypatch.setattr("enc.engine.backends.openvino_backend.OpenVinoBackend", Stand)
+    for seconds, title in ((float("inf"), "stand fp32"), (0.0, f"stand {taken}")):
+        monkeypatch.setattr(choice, "COMPARING_SECONDS", seconds)
+        encoder = load_encoder(str(tiny_bert), max_length=32, device="cpu")
+        encoder.prepare(encoder.tokenize(TEXTS), 10**3)
+        assert encoder.title == title
+        assert not encoder._choice.measured
 
 
 def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory):

@@ -94,6 +94,9 @@ def test_known_and_new_texts_are_scored_and_evaluated(rows, tmp_path):
     expected = predict_texts(head, usable, FakeEncoder())
     assert [one for one in scored["prediction"].to_pylist() if one] == [one.value for one in expected]
     assert scored["prediction"][1].as_py() is None
+    pq.write_table(scored.select(["text"]), tmp_path / "new.parquet")
+    score_parquet(tmp_path / "new.parquet", tmp_path / "again.parquet", head, tmp_path / "store", **load)
+    assert pq.read_table(tmp_path / "again.parquet")["prediction"] == scored["prediction"]
     found = evaluate_head(tmp_path / "new.tsv", head, tmp_path / "store", **load)
     assert found.figures.metrics["accuracy"] == 1
 
