@@ -11,6 +11,7 @@ from rooms import imported_rooms, room_of
 ROOT = Path(__file__).parents[1]
 ARROWS = {
     "store": set(),
+    "pages": {"store"},
     "engine.encode": {"store"},
     "engine.backends": {"engine.encode", "store"},
     "engine.heads": {"store"},
@@ -18,9 +19,10 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "store"},
+    "engine.reports": {"engine.encode", "engine.heads", "pages", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.scoring", "store",
+        "engine.finetune", "engine.reports", "engine.scoring", "pages", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""
