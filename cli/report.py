@@ -35,5 +35,5 @@ def command(runs: tuple[str, ...], output: str | None, label_column: str) -> Non
     if output is None:
         if len(runs) > 1:
             raise ReportError("several runs make one report: pass its folder with --output DIR")
-        output = f"{Path(runs[0]).resolve()}.report"
+        output = "".join(f"{Path(run).resolve()}.report" for run in runs)
     click.echo(f"report written: {write_report(runs, output, label_column)}")

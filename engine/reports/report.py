@@ -119,8 +119,9 @@ def _matrix(run: Run) -> np.ndarray | None:
 def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
     true, predicted, right = matrix.sum(1), matrix.sum(0), matrix.diagonal()
     frequent = np.argsort(-true, kind="stable")
+    listed: list[int] = frequent[:_CLASSES_SHOWN].tolist()
     blocks: list[Block] = []
-    chosen = np.sort(frequent[:_MATRIX_CLASSES])
+    chosen: list[int] = np.sort(frequent[:_MATRIX_CLASSES]).tolist()
     names = [labels[number] for number in chosen]
     values = [
         {
@@ -136,7 +137,7 @@ def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
     spec = matrix_chart(values, names, cell=max(24, min(64, 420 // len(names))))
     blocks.append(Chart("Confusion matrix", spec, caption, caption))
     rows = []
-    for number in frequent[:_CLASSES_SHOWN]:
+    for number in listed:
         precision = right[number] / predicted[number] if predicted[number] else None
         recall = right[number] / true[number] if true[number] else None
         both = true[number] + predicted[number]

@@ -130,6 +130,8 @@ def _scored(path: Path, label_column: str) -> Run:
     if len(known) > 10_000 or pa.types.is_floating(table.schema.field("prediction").type):
         raise ReportError(f"'{path}' holds numbers rather than labels; reports of scored files are of labels")
     rows = _rows(table, label_column, sorted(known), file.metadata.num_rows)
+    if not len(rows.truth):
+        raise ReportError(f"'{path}' has no row with both a label and a prediction; is --label-column right?")
     missing = []
     if rows.probabilities is None:
         missing.append(
@@ -156,10 +158,12 @@ def _sample(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
 def _rows(table: pa.Table, label_column: str, labels: list[str], of: int | None = None) -> Rows:
     """Rows that have both a label and a prediction."""
     numbers = {label: number for number, label in enumerate(labels)}
-    sides = [
-        np.array([numbers.get(str(value), -1) for value in table[name].to_pylist()], np.int64)
-        for name in (label_column, "prediction")
-    ]
+
+    def side(name: str) -> np.ndarray:
+        values = (None if value is None else str(value) for value in table[name].to_pylist())
+        return np.array([numbers.get(value, -1) if value is not None else -1 for value in values], np.int64)
+
+    sides = [side(label_column), side("prediction")]
     usable = (sides[0] >= 0) & (sides[1] >= 0)
     kept = table.filter(pa.array(usable))
     names = [f"proba_{label}" for label in labels]

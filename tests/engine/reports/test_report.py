@@ -65,6 +65,18 @@ def test_a_file_without_labels_is_refused(scored):
         read_run(scored, "truth")
 
 
+def test_rows_without_a_label_or_a_prediction_are_left_out(tmp_path):
+    path = tmp_path / "gaps.parquet"
+    table = {"label": ["None", "a", None, None], "prediction": ["a", None, "a", None]}
+    pq.write_table(pa.table(table), path)
+    rows = read_run(path).rows
+    assert rows is not None
+    assert len(rows.truth) == 1
+    pq.write_table(pa.table({"label": pa.nulls(2, pa.string()), "prediction": ["a", "b"]}), path)
+    with pytest.raises(ReportError, match="no row with both"):
+        read_run(path)
+
+
 def test_many_rows_are_sampled(tmp_path):
     rows = MAX_ROWS + 50_000
     pq.write_table(
