@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ...store.batches import PlannedFeatures
+from ...store.arrays import ServedFeatures
 from ..heads.networks import token_mask
 from .threads import in_shares
 
@@ -11,7 +11,7 @@ _SHARES = 16  # of the rows, each summed up by itself: the sums do not depend on
 _BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
 
 
-def feature_scaling(features: PlannedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+def feature_scaling(features: ServedFeatures) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and reciprocal standard deviation per feature, float64; 0 for constant features.
 
     Pooled features have one of each per value [*shape]. Token features have one of each per value of a token
