@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
     from .engine.encode.encoder import encode_texts
+    from .engine.estimators.head_estimators import HeadClassifier, HeadRegressor
+    from .engine.estimators.saving import save_head
+    from .engine.estimators.text_features import TextFeatures
     from .engine.export import export_onnx
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
@@ -39,9 +42,12 @@ __all__ = [
     "Folds",
     "Fraction",
     "Head",
+    "HeadClassifier",
+    "HeadRegressor",
     "SolveConfig",
     "Source",
     "Store",
+    "TextFeatures",
     "TrainConfig",
     "build_features",
     "encode_texts",
@@ -53,6 +59,7 @@ __all__ = [
     "load_encoder",
     "load_examples",
     "predict",
+    "save_head",
     "score",
     "search_path",
     "solve",
@@ -80,6 +87,11 @@ _HOMES = {
     "solve": "engine.train.solve:solve",
     "search_path": "engine.sweep.search_path:search_path",
     "sweep": "engine.sweep.search:search",
+    # As scikit-learn's estimators.
+    "TextFeatures": "engine.estimators.text_features:TextFeatures",
+    "HeadClassifier": "engine.estimators.head_estimators:HeadClassifier",
+    "HeadRegressor": "engine.estimators.head_estimators:HeadRegressor",
+    "save_head": "engine.estimators.saving:save_head",
     # Whole models.
     "fine_tune": "engine.finetune.run:fine_tune",
     "fine_tune_options": "engine.finetune.options:parse_options",

@@ -48,7 +48,7 @@ class ArrayFeatures:
         return np.take(self._values, positions, axis=0)
 
     def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
-        """Rows ``first`` to ``stop`` (or to the last), at most ``rows`` at a time. They must not be written to."""
+        """Rows ``first`` to ``stop`` (or to the last), ``rows`` at a time; they must not be changed."""
         stop = self.rows if stop is None else stop
         return (self._values[start : min(start + rows, stop)] for start in range(first, stop, rows))
 

@@ -107,7 +107,7 @@ class FeatureSpec:
     lowercase: bool = False
     """Whether texts are put in lower case before the model's own tokenizer reads them."""
     imported: str = ""
-    """Name of the model outside enc that made the vectors (:mod:`enc.store.imported`); empty for enc's own."""
+    """Model outside enc that made the vectors (:mod:`enc.store.imported`); empty where enc made them."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "pooling", "after_pooling"):

@@ -18,9 +18,12 @@ ARROWS = {
     "engine.sweep": {"engine.heads", "engine.train", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "store"},
+    "engine.estimators": {
+        "engine.backends", "engine.encode", "engine.heads", "engine.train", "store",
+    },
     "engine": {
-        "engine.encode", "engine.backends", "engine.heads", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.scoring", "store",
+        "engine.estimators", "engine.encode", "engine.backends", "engine.heads", "engine.train",
+        "engine.sweep", "engine.finetune", "engine.scoring", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

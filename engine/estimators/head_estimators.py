@@ -93,12 +93,13 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Probabilities float32 [rows, classes], in the order of ``classes_``."""
+        """Probabilities float64 [rows, classes], in the order of ``classes_``."""
         return _outputs(self, X)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The most probable class of each row, in the type of the labels that ``fit`` was given."""
-        return self.classes_[SINGLE_LABEL.decide(_outputs(self, X))]
+        numbers = SINGLE_LABEL.decide(_outputs(self, X))
+        return self.classes_[numbers]
 
 
 class HeadRegressor(RegressorMixin, BaseEstimator):
@@ -158,7 +159,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Predicted numbers float32 [rows]."""
+        """Predicted numbers float64 [rows]."""
         return _outputs(self, X)[:, 0]
 
 
@@ -188,7 +189,7 @@ def _trained(
 def _outputs(estimator: HeadClassifier | HeadRegressor, X: Any) -> np.ndarray:  # noqa: N803
     check_is_fitted(estimator, "head_")
     features = validate_data(estimator, X, dtype=np.float32, reset=False)
-    return estimator.head_.outputs(features)
+    return estimator.head_.outputs(features.astype(np.float64)).astype(np.float64, copy=False)
 
 
 def _labels(classes: np.ndarray) -> Labels:

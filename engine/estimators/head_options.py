@@ -39,13 +39,16 @@ def config_of(params: Mapping[str, Any], random_state: Any) -> TrainConfig | Sol
             raise SourceError("solver 'lbfgs' is for the linear head; pass solver='gradient' for others")
         if changed:
             raise SourceError(
-                f"{changed[0]} is for gradient descent, and solver 'lbfgs', which is the linear head's unless "
-                f"another is named, does not use it; pass solver='gradient', or leave out {changed[0]}"
+                f"{changed[0]} is for gradient descent, and solver 'lbfgs', the linear head's own, does not "
+                f"use it; pass solver='gradient', or leave out {changed[0]}"
             )
         strengths = params["l2"]
         several = isinstance(strengths, (Sequence, np.ndarray)) and not isinstance(strengths, str)
-        return SolveConfig(l2=tuple(strengths) if several else (strengths,), **shared)
-    if params["l2"] != L2:
+        strengths = tuple(strengths) if several else (strengths,)
+        if len(strengths) == 1:
+            shared["metric"] = "loss"  # nothing is chosen by it, and it is defined for any rows
+        return SolveConfig(l2=strengths, **shared)
+    if isinstance(params["l2"], (Sequence, np.ndarray)) or params["l2"] != L2:
         raise SourceError("l2 is for solver 'lbfgs'; with gradient descent there is weight_decay")
     return TrainConfig(
         head=params["head"],

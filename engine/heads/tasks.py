@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,10 @@ class Task:
     """Logits to probabilities, or to the regression's values, float32 [rows, outputs] both."""
     decide: Callable[[np.ndarray], np.ndarray]
     """Probabilities (or values) to predictions, in the form of the targets."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # There is one object of each task; a copy in another process is that process's own.
+        return task_of, (self.name,)
 
     @property
     def torch(self) -> "TorchTask":
