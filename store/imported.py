@@ -1,7 +1,7 @@
 """Features that enc did not make: vectors of a model outside enc, with what is known of their setting.
 
-They are trained and scored with as others are. What they lack is an encoder: the vectors of new texts must
-be imported, too.
+Heads are trained on them as on others. What they lack is an encoder: the vectors of new texts come from
+outside, too.
 """
 
 from .errors import MissingFeatures, SpecError
@@ -53,5 +53,5 @@ def require_encoder(spec: FeatureSpec, texts: str = "new texts") -> None:
     if spec.imported:
         raise MissingFeatures(
             f"{texts} cannot be encoded: the features are vectors that '{spec.imported}' made outside enc; "
-            "import the vectors of these texts with `enc import-features`"
+            "make the vectors of these texts there, and call the head's predict"
         )

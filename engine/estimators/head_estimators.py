@@ -165,7 +165,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
 
 def _trained(
     estimator: HeadClassifier | HeadRegressor,
-    features: np.ndarray,
+    features: Any,
     targets: np.ndarray,
     task: Task,
     labels: Labels,
@@ -188,7 +188,7 @@ def _trained(
 
 def _outputs(estimator: HeadClassifier | HeadRegressor, X: Any) -> np.ndarray:  # noqa: N803
     check_is_fitted(estimator, "head_")
-    features = validate_data(estimator, X, dtype=np.float32, reset=False)
+    features: Any = validate_data(estimator, X, dtype=np.float32, reset=False)
     return estimator.head_.outputs(features.astype(np.float64)).astype(np.float64, copy=False)
 
 

@@ -42,7 +42,7 @@ def config_of(params: Mapping[str, Any], random_state: Any) -> TrainConfig | Sol
                 f"{changed[0]} is for gradient descent, and solver 'lbfgs', the linear head's own, does not "
                 f"use it; pass solver='gradient', or leave out {changed[0]}"
             )
-        strengths = params["l2"]
+        strengths: Any = params["l2"]
         several = isinstance(strengths, (Sequence, np.ndarray)) and not isinstance(strengths, str)
         strengths = tuple(strengths) if several else (strengths,)
         if len(strengths) == 1:

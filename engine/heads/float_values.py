@@ -16,7 +16,6 @@ _POSITIVE_INFINITY, _NEGATIVE_INFINITY = 0x7C00, 0xFC00
 def float_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
     """Blocks float32 [some, *shape] of features [rows, *shape], in order; each is gone with the next one.
 
-    Features of float64 stay float64, for who wants sums that do not depend on the rows beside a row.
     Raises HeadError for float16 features that are not finite.
     """
     shape = features.shape[1:]
@@ -26,8 +25,6 @@ def float_blocks(features: np.ndarray) -> Iterator[np.ndarray]:
         block = features[start : start + rows]
         if block.dtype == np.float16:
             yield _widened(block, room[: len(block)])
-        elif block.dtype == np.float64:
-            yield block
         else:
             yield block.astype(np.float32, copy=False)
 

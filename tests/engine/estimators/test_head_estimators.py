@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from enc.engine import TrainConfig
+from enc.engine import TrainConfig, load_encoder_of
 from enc.engine.estimators.head_estimators import HeadClassifier, HeadRegressor
-from enc.store import HeadError, LabelError, SourceError
+from enc.store import HeadError, LabelError, MissingFeatures, SourceError
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -92,6 +92,12 @@ def test_class_weights():
 def test_options_that_cannot_be(options, error, message):
     with pytest.raises(error, match=message):
         HeadClassifier(**options).fit(FEATURES, IS_HIGH)
+
+
+def test_texts_cannot_be_encoded_for_a_head_on_arrays():
+    head = HeadClassifier().fit(FEATURES, IS_HIGH).head_
+    with pytest.raises(MissingFeatures, match="vectors that 'arrays' made outside enc"):
+        load_encoder_of(head.spec)
 
 
 def test_one_class():

@@ -26,11 +26,11 @@ OTHER_ERROR = "what are no texts is a SourceError, and no ValueError or TypeErro
 NOT_FOR_TEXTS = {
     **dict.fromkeys(
         [
-            "check_fit_score_takes_y", "check_estimators_overwrite_params", "check_estimators_fit_returns_self",
+            "check_fit_score_takes_y", "check_estimators_overwrite_params", "check_n_features_in",
             "check_readonly_memmap_input", "check_n_features_in_after_fitting", "check_estimators_dtypes",
             "check_dtype_object", "check_pipeline_consistency", "check_estimators_pickle",
             "check_transformer_preserve_dtypes", "check_fit_idempotent", "check_fit_check_is_fitted",
-            "check_n_features_in", "check_fit1d",
+            "check_estimators_fit_returns_self", "check_fit1d",
         ],
         NUMBERS,
     ),
