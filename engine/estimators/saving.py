@@ -8,7 +8,7 @@ from .head_estimators import HeadClassifier, HeadRegressor
 from .text_features import TextFeatures
 
 
-def save_head(pipeline: Any, folder: str | Path, *, text_column: str | None = None) -> Path:
+def save_head(pipeline: Any, folder: str | Path, *, text_column: str | None = None) -> None:
     """Save the head of a fitted Pipeline of a TextFeatures and a HeadClassifier or HeadRegressor.
 
     ``enc score --head`` and :meth:`enc.Head.load` take the folder. The columns of what is scored are those
@@ -38,4 +38,4 @@ def save_head(pipeline: Any, folder: str | Path, *, text_column: str | None = No
         text_column=text_column or names[0],
         pair_column=names[1] if features.n_features_in_ == 2 else None,
     )
-    return head.save(folder)
+    head.save(folder)

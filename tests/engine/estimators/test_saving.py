@@ -16,7 +16,8 @@ LABELS = ["long" if words > 3 else "short" for words in WORDS]
 
 def test_a_saved_pipeline_scores_as_it_predicts(fake, tmp_path):
     pipeline = make_pipeline(TextFeatures(tmp_path / "store"), HeadClassifier()).fit(FRAME, LABELS)
-    head = Head.load(save_head(pipeline, tmp_path / "head"))
+    save_head(pipeline, tmp_path / "head")
+    head = Head.load(tmp_path / "head")
     FRAME.to_parquet(tmp_path / "in.parquet")
     summary = score_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", head, tmp_path / "store")
     assert summary.encoded == 0
