@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from .naming import default_name
+    from .setting import RECIPES, Setting
     from .source import Source
-    from .spec import RECIPES, FeatureSpec, Setting
+    from .spec import FeatureSpec
     from .table import FeatureTable
 
 __all__ = [
@@ -48,8 +49,8 @@ __all__ = [
 _MODULES = {
     "FeatureSpec": "spec",
     "FeatureTable": "table",
-    "RECIPES": "spec",
-    "Setting": "spec",
+    "RECIPES": "setting",
+    "Setting": "setting",
     "Source": "source",
     "Store": "catalog",
     "default_name": "naming",

@@ -22,7 +22,8 @@ class MappedFeatures:
     """Random access to the feature rows of a list of shards, opened when first touched.
 
     A row group is verified (:meth:`Shard.verify`) before a row of it is first served. ``use`` is a part of
-    the stored setting: features have its shape, and only its bytes are served.
+    the stored setting: features have its shape, and only its bytes are served. Ragged rows are served by
+    :class:`enc.store.mapped_tokens.MappedTokens`.
     """
 
     def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
@@ -30,7 +31,7 @@ class MappedFeatures:
         self._paths, self._stored = shards, spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
-        if len(self.spec.shape) == 2 and len(self._pieces) == 1:
+        if len(self.spec.shape) == 2 and len(self._pieces) == 1 and not spec.is_ragged:
             # Smaller pieces: numpy lets other threads run from 500 pieces on.
             vector = self.spec.row_bytes // self.spec.shape[0]
             self._gather_pieces = np.arange(self.spec.shape[0]) * vector
@@ -45,13 +46,8 @@ class MappedFeatures:
         """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
         return self.gather(self.offsets(locations))
 
-    def offsets(self, locations: np.ndarray) -> np.ndarray:
-        """Where the rows of locations are in the maps, int64 [n].
-
-        The offsets are good until locations in other shards are asked for.
-        """
-        if not len(locations):
-            return np.empty(0, np.int64)
+    def _touched(self, locations: np.ndarray) -> np.ndarray:
+        """Row groups int64 [n] of locations, over all mapped shards; they are mapped now, and verified."""
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
@@ -65,6 +61,16 @@ class MappedFeatures:
             touched = np.zeros(len(self._groups), bool)
             touched[group] = True
             self._verify(np.flatnonzero(touched).tolist())
+        return group
+
+    def offsets(self, locations: np.ndarray) -> np.ndarray:
+        """Where the rows of locations are in the maps, int64 [n].
+
+        The offsets are good until locations in other shards are asked for.
+        """
+        if not len(locations):
+            return np.empty(0, np.int64)
+        group = self._touched(locations)
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
 
     def gather(self, offsets: np.ndarray) -> np.ndarray:
@@ -82,11 +88,21 @@ class MappedFeatures:
 
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
         """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
+        self._read(locations, self._as_pieces(out), np.arange(len(locations) + 1))
+
+    def _as_pieces(self, out: np.ndarray) -> np.ndarray:
+        return out.reshape(len(out), math.prod(out.shape[1:])).view(self._piece_type)
+
+    def _read(self, locations: np.ndarray, pieces: np.ndarray, stops: np.ndarray) -> None:
+        """Read rows into pieces; those of row n are ``pieces[stops[n] : stops[n + 1]]``."""
         numbers = locations >> ROW_BITS
-        pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         runs = [
-            (self._shard(int(numbers[begin])), locations[begin:end] & ROW_MASK, pieces[begin:end])
+            (
+                self._shard(int(numbers[begin])),
+                locations[begin:end] & ROW_MASK,
+                pieces[stops[begin] : stops[end]],
+            )
             for begin, end in pairwise(bounds)
             if begin < end
         ]

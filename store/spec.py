@@ -6,54 +6,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import SpecError
+from .setting import DTYPES, LONG_TEXT, PADDING_SIDES, POOLINGS, PRECISIONS, TOKEN_LAYOUTS, Setting
 from .steps import width_after
 
 if TYPE_CHECKING:
     import numpy as np
-
-POOLINGS = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "tokens")
-"""Names of sentence-transformers, and ``tokens`` for features that are not pooled."""
-DTYPES = {"float16": 2, "float32": 4}
-"""Stored element types, and their bytes."""
-PRECISIONS = ("full", "int8")
-LONG_TEXT = ("truncate", "windows")
-PADDING_SIDES = ("right", "left")
-
-
-class Setting(TypedDict, total=False):
-    """The part of a :class:`FeatureSpec` that a user chooses, as ``load_encoder`` takes it; see there."""
-
-    pooling: str | Sequence[str]
-    layers: str | Sequence[int]
-    max_length: int
-    prefix: str
-    dtype: str
-    long_text: str
-    stride: int
-    first_characters: int
-    special_tokens: bool
-    padding_side: str
-    attention_mask: bool
-    after_pooling: Sequence[str]
-    lowercase: bool
-
-
-RECIPES: dict[str, Setting] = {
-    # The features of a well-known tutorial's second kind of transfer learning; heads flatten them.
-    "flat32": {
-        "pooling": ("tokens",),
-        "layers": "last",
-        "max_length": 32,
-        "first_characters": 32,
-        "special_tokens": False,
-        "padding_side": "left",
-        "attention_mask": False,
-    },
-}
-"""Settings that have a name."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +65,9 @@ class FeatureSpec:
     """What becomes of the pooled vector, in order: see :mod:`store.steps`."""
     lowercase: bool = False
     """Whether texts are put in lower case before the model's own tokenizer reads them."""
+    token_layout: str = "padded"
+    """How features of tokens are stored: ``ragged`` rows have the tokens that there are, ``padded`` rows
+    have max_length of them, the rest zeros. Sets of both layouts are kept apart, and never mixed."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "pooling", "after_pooling"):
@@ -125,6 +88,7 @@ class FeatureSpec:
             ("precision", PRECISIONS),
             ("long_text", LONG_TEXT),
             ("padding_side", PADDING_SIDES),
+            ("token_layout", TOKEN_LAYOUTS),
         )
         for name, values in known:
             if getattr(self, name) not in values:
@@ -134,6 +98,10 @@ class FeatureSpec:
                 f"max_length is {self.max_length}; it must leave room for special tokens and text"
             )
         self._check_windows()
+        if self.is_ragged and not self.may_be_ragged:
+            raise SpecError(
+                "token_layout 'ragged' is for pooling 'tokens', padding on the right and an attention mask"
+            )
         if self.after_pooling and self.pooling == ("tokens",):
             raise SpecError("normalizing and linear layers follow a pooling; pooling 'tokens' has none")
         width_after(self.after_pooling, self.hidden_size)
@@ -157,9 +125,24 @@ class FeatureSpec:
             )
 
     @property
+    def is_ragged(self) -> bool:
+        """Whether a row has the tokens that its text has, and no padding."""
+        return self.token_layout == "ragged"
+
+    @property
+    def may_be_ragged(self) -> bool:
+        """Whether padding says nothing, so that it need not be stored."""
+        return self.pooling == ("tokens",) and self.padding_side == "right" and self.attention_mask
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of a shard's columns, the features last."""
+        return ("key", "n_tokens", "truncated", *(["kept_tokens"] if self.is_ragged else []), "features")
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a row's features: ``[parts * hidden]``, or what the steps after pooling make of it; for
-        tokens ``[max_length, layers * hidden]``.
+        tokens ``[max_length, layers * hidden]``, of which a ragged row has the first ones.
         """
         if self.pooling == ("tokens",):
             return (self.max_length, len(self.layers) * self.hidden_size)
@@ -230,8 +213,13 @@ class FeatureSpec:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row's features."""
+        """Bytes of one row's features; of a ragged row, the most that it can have."""
         return math.prod(self.shape) * DTYPES[self.dtype]
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of one vector: of a pooled row, or of one token."""
+        return self.shape[-1] * DTYPES[self.dtype]
 
     @property
     def setting(self) -> Setting:
