@@ -61,8 +61,10 @@ def quantize(checkpoint: Checkpoint, sample: Tokens, recipe: Recipe, folder: str
     Raises ModelError where NNCF or OpenVINO is missing or ``folder`` holds something else.
     """
     require_packages()
-    import nncf
-    import openvino
+    from .openvino_library import openvino
+
+    # isort: split
+    import nncf  # which would send the telemetry of OpenVINO, too
 
     from .openvino_graph import converted
 

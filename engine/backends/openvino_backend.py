@@ -6,13 +6,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import openvino
 
 from ...store import ModelError
 from ..encode.checkpoint import Checkpoint
 from ..encode.model_files import INT8_GRAPH
 from ..encode.tokens import TokenBatch
 from .graph_cache import INPUTS, openvino_path
+from .openvino_library import openvino
 
 _TOKENS_PER_BATCH = 1024
 

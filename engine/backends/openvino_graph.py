@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 
 from ...store import ModelError
@@ -14,6 +13,7 @@ from ..encode.checkpoint import Checkpoint
 from ..encode.facts import quiet
 from .graph_cache import INPUTS, PROBES
 from .network import network_of
+from .openvino_library import openvino
 
 MAX_DIFFERENCE = 1e-3
 """Between torch and the graph in float32, by the largest feature; more means a faulty conversion."""
