@@ -126,7 +126,7 @@ def _table_to_build(
 ) -> "tuple[FeatureTable, Callable[[FeatureSpec], Encoder]]":
     """The feature set that is written, and what loads its encoder; it is made where it is not there."""
     from ..engine.features_out.form import Form
-    from ..engine.features_out.run import plan_output
+    from ..engine.features_out.plan import plan_output
     from ..store import Store, StoreError, default_name
     from .build_features import encoder_for
 

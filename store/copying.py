@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from .lines import Rejects
 from .plan import quoted
 from .reading import Scan, forget, scan_of, tolerant
-from .source import Source
+from .source import Source, pick_columns
 from .stage import Stage
 from .staging import errors_of_source, reading_connection
 
@@ -29,6 +29,17 @@ def write_query(con: duckdb.DuckDBPyConnection, source: Source, path: Path) -> l
         scan = scan_of(reading, source, "the query")
         _write(reading, scan, list(scan.columns), path)
     return list(scan.columns)
+
+
+def query_as_file(con: duckdb.DuckDBPyConnection, source: Source, folder: Path) -> Source:
+    """The rows of a source's query as a Parquet file in ``folder``: a query may give other rows, or another
+    order, the next time.
+
+    Raises SourceError where the query cannot be answered, or has no such columns.
+    """
+    path = folder / "the query.parquet"
+    pick_columns(source, write_query(con, source, path), "the query")
+    return replace(source, query=None, paths=(str(path),), format="parquet")
 
 
 def write_rows(stage: Stage, number: int, path: Path) -> str:

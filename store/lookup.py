@@ -21,6 +21,7 @@ from .duck import count, folder_of
 from .key_index import NOWHERE, KeyIndex
 from .key_ranges import KeyRanges, key_words
 from .locations import ROW_BITS
+from .sides import require_joint
 from .stage import Stage
 
 INDEX_KEYS = 1 << 20  # so many stored keys are held in memory, where the rows are not far fewer
@@ -69,7 +70,13 @@ def look_up(stage: Stage, shards: Sequence[str]) -> Lookup:
 
 
 def look_up_in(finder: "Finder", stage: Stage) -> Lookup:
-    """Look for the features of a stage's texts by a finder that has been given nothing yet."""
+    """Look for the features of a stage's texts by a finder that has been given nothing yet.
+
+    Raises SourceError for pairs that are encoded apart, whose texts have a place each: see
+    :func:`enc.store.sides.encoded_texts`.
+    """
+    if stage.pair_column is not None:
+        require_joint(stage.source)
     for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
         finder.add(words, ids)
     return finder.finish()

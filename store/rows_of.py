@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .copying import write_query
+from .copying import query_as_file
 from .duck import workspace
 from .errors import MissingFeatures
 from .feature_rows import FeatureRows
@@ -31,11 +31,7 @@ def rows_of_source(
     """
     spec = select_parts(table.spec, use) if isinstance(use, str) else use
     with workspace() as con, scratch_folder() as folder:
-        read = source
-        if source.query:  # it may give other rows, or another order, the next time
-            path = Path(folder) / "the query.parquet"
-            pick_columns(source, write_query(con, source, path), "the query")
-            read = replace(source, query=None, paths=(str(path),), format="parquet")
+        read = query_as_file(con, source, Path(folder)) if source.query else source
         stage = stage_source(con, read, keep_text=False)
         found = look_up(stage, table.shards)
         if complete:

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from . import plan
+from .errors import SourceError
+from .source import Source
 from .stage import Stage
 
 
@@ -26,6 +28,15 @@ def encoded_texts(stage: Stage) -> Stage:
         ids=2 * stage.ids,
         first_ids=tuple(2 * first for first in stage.first_ids),
     )
+
+
+def require_joint(source: Source) -> None:
+    """Raise SourceError for pairs that are encoded apart, where a row must have features of its own."""
+    if source.is_separate:
+        raise SourceError(
+            f"the texts of {source.title} are encoded apart, and a pair has no features of its own; name one "
+            f"column at a time: '{source.text_column}', then '{source.pair_column}'"
+        )
 
 
 def sides_sql(stage: str) -> str:

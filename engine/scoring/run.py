@@ -10,12 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, Source, Store
-from ...store.copying import write_query
+from ...store.copying import query_as_file
 from ...store.duck import workspace
 from ...store.files import replaced_file
 from ...store.prefetch import prefetched
 from ...store.scratch import scratch_folder
-from ...store.source import pick_columns
 from ...store.stage import Stage, source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Progress, Stopwatch
@@ -145,7 +144,8 @@ def score_parquet(
         is_query = bool(source.query)
         if is_query:
             with clock("stage"):
-                source, jobs = _of_query(con, source, jobs, scratch)
+                source = query_as_file(con, source, scratch)
+                jobs = [replace(job, inputs=source.names) for job in jobs]
         facts = {file: facts_of(file) for file in source.files()}
         opened = {file: ParquetInput(file) for file in source.files() if source.format_of(file) == "parquet"}
         for one in opened.values():
@@ -190,16 +190,6 @@ def score_parquet(
         outputs=[str(job.output) for job in jobs],
         metrics=metrics,
     )
-
-
-def _of_query(
-    con: duckdb.DuckDBPyConnection, source: Source, jobs: list[Job], scratch: Path
-) -> tuple[Source, list[Job]]:
-    """A query's rows as a Parquet file: a query may give other rows, or another order, the next time."""
-    path = scratch / "the query.parquet"
-    pick_columns(source, write_query(con, source, path), QUERY)
-    rows = replace(source, query=None, paths=(str(path),), format="parquet")
-    return rows, [replace(job, inputs=(str(path),)) for job in jobs]
 
 
 def _names(

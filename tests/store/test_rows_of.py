@@ -198,3 +198,10 @@ def test_a_list_of_texts_loads_no_other_library(store):
     before = {*sys.modules}
     store.open().lookup(TEXTS[:2])
     assert not ({*sys.modules} - before) & {"torch", "polars"}
+
+
+def test_pairs_that_are_encoded_apart_are_refused(tmp_path, store):
+    pq.write_table(pa.table({"a": ["x"], "b": ["y"]}), tmp_path / "pairs.parquet")
+    source = Source(tmp_path / "pairs.parquet", text_column="a", pair_column="b", pairs="separate")
+    with pytest.raises(SourceError, match="one column at a time: 'a', then 'b'"):
+        store.features(source)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features, encode_texts, write_features
-from enc.engine.features_out import run
+from enc.engine.features_out import outputs, run
 from enc.store import FeatureTable, MissingFeatures, Source, SourceError, Store
 from fakes import TEXTS, FakeEncoder
 
@@ -42,7 +42,7 @@ def build(path, tmp_path):
 def batch_rows(request, monkeypatch):
     """Batches of a few rows, too."""
     if request.param:
-        monkeypatch.setattr(run, "BATCH_ROWS", request.param)
+        monkeypatch.setattr(outputs, "BATCH_ROWS", request.param)
 
 
 def read(file):
@@ -211,7 +211,7 @@ def test_an_output_appears_whole_or_not_at_all(path, build, tmp_path, format, mo
     table, out = build(), tmp_path / f"out.{format}"
     write_features(path, out, table)
     before = {file.name: file.read_bytes() for file in tmp_path.glob("out*")}
-    monkeypatch.setattr(run, "BATCH_ROWS", 8)
+    monkeypatch.setattr(outputs, "BATCH_ROWS", 8)
     calls = []
 
     def broken(self, locations):
@@ -220,7 +220,7 @@ def test_an_output_appears_whole_or_not_at_all(path, build, tmp_path, format, mo
             raise SourceError("broken")
         return np.zeros((len(locations), 4), np.float32)
 
-    monkeypatch.setattr(run.MappedFeatures, "take", broken)
+    monkeypatch.setattr(outputs.MappedFeatures, "take", broken)
     with pytest.raises(SourceError, match="broken"):
         write_features(path, out, table, overwrite=True)
     assert {file.name: file.read_bytes() for file in tmp_path.glob("out*")} == before
@@ -228,23 +228,54 @@ def test_an_output_appears_whole_or_not_at_all(path, build, tmp_path, format, mo
 
 
 def test_an_input_that_changes_is_refused(path, build, tmp_path, monkeypatch):
-    table, stage_source = build(), run.stage_source
+    table, locate = build(), run.Located
 
     def then_changed(*arguments, **options):
-        stage = stage_source(*arguments, **options)
+        located = locate(*arguments, **options)
         pq.write_table(pq.read_table(path).slice(1), path)
-        return stage
+        return located
 
-    monkeypatch.setattr(run, "stage_source", then_changed)
+    monkeypatch.setattr(run, "Located", then_changed)
     with pytest.raises(SourceError, match="changed while it was read"):
         write_features(path, tmp_path / "out.parquet", table)
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_input_that_changes_before_it_is_encoded_is_refused(path, tmp_path, monkeypatch, format):
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"text": ["another one"]}), other)
+    build_features(Source(other), tmp_path / "store", FakeEncoder(), name="set")
+    find_missing = run.find_missing
+
+    def then_changed(*arguments):
+        work = find_missing(*arguments)
+        texts = [text and text + " more" for text in ROWS]
+        pq.write_table(pq.read_table(path).set_column(1, "text", [texts]), path)
+        return work
+
+    monkeypatch.setattr(run, "find_missing", then_changed)
+    with pytest.raises(SourceError, match="changed while it was read"):
+        write_features(
+            path, tmp_path / f"out.{format}", tmp_path / "store" / "set", load=lambda _: FakeEncoder()
+        )
+    assert not (tmp_path / f"out.{format}").exists()
+
+
+@pytest.mark.parametrize("load", [None, lambda _: FakeEncoder()])
+def test_pairs_that_are_encoded_apart_have_no_features_of_their_own(path, build, tmp_path, load):
+    table, pairs = build(), tmp_path / "pairs.parquet"
+    pq.write_table(pa.table({"a": ["x"], "b": ["y"]}), pairs)
+    source = Source(pairs, text_column="a", pair_column="b", pairs="separate")
+    with pytest.raises(SourceError, match=r"encoded apart.*one column at a time: 'a', then 'b'"):
+        write_features(source, tmp_path / "out.npy", table, load=load)
+    assert table.refresh().rows == len(set(TEXTS[:40]))
+
+
 def test_mistakes_are_told_before_anything_is_read(path, build, write, tmp_path, monkeypatch):
     table = build()
     clash = write("clash.tsv", "text\tfeatures\nx\t1\n")
-    monkeypatch.setattr(run, "stage_source", None)
+    monkeypatch.setattr(run, "Located", None)
     cases = [
         (Source(clash), "out.parquet", {}, "'.*clash.tsv' already has a column 'features'"),
         (path, "out.parquet", {"columns": ["x"]}, "column 'x' is not in .*in.parquet"),
