@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..store import Source
 
 MOST_WORKERS = 1024
+MOST_UNITS = 10_000  # processors or GPUs of one machine
 
 
 spread_options = options(
@@ -46,12 +47,8 @@ spread_options = options(
         show_default=True,
         help="Where workers run: here, or on the Ray cluster that RAY_ADDRESS names.",
     ),
-    click.option(
-        "--cpus-per-worker", type=click.FloatRange(0), default=1.0, help="Of a Ray task.  [default: 1]"
-    ),
-    click.option(
-        "--gpus-per-worker", type=click.FloatRange(0), default=0.0, help="Of a Ray task.  [default: 0]"
-    ),
+    click.option("--cpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 1]"),
+    click.option("--gpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 0]"),
 )
 
 
@@ -122,6 +119,12 @@ def _workers(values: dict[str, Any]) -> int | None:
     from ..store import WorkerError
 
     asked, is_ray = values["workers"], values["runner"] == "ray"
+    for unit in ("cpus", "gpus"):
+        amount = values[f"{unit}_per_worker"]
+        if amount is not None and not is_ray:
+            raise WorkerError(f"--{unit}-per-worker is of Ray's tasks; add --runner ray, or leave it out")
+        if amount is not None and not 0 <= amount <= MOST_UNITS:
+            raise WorkerError(f"--{unit}-per-worker {amount}: pass a number from 0 to {MOST_UNITS}")
     if asked is None:
         return None if is_ray else 1
     if asked == "auto":
@@ -164,8 +167,8 @@ def _build_by_workers(
                 job,
                 workers,
                 share=share,
-                cpus_per_worker=values["cpus_per_worker"],
-                gpus_per_worker=values["gpus_per_worker"],
+                cpus_per_worker=1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"],
+                gpus_per_worker=values["gpus_per_worker"] or 0.0,
                 progress=progress,
             )
     from ..engine.runners.processes import build_in_processes

@@ -122,7 +122,8 @@ class _Worker:
     def _read(self, process: subprocess.Popen[str], messages: "Messages") -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            messages.put((self, json.loads(line)))
+            if line.endswith("\n"):  # a killed worker may leave half a line
+                messages.put((self, json.loads(line)))
         process.wait()
         messages.put((self, {"ended": process.returncode}))
 

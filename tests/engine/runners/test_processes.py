@@ -1,7 +1,9 @@
 import os
+import queue
 import shutil
 import signal
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -85,6 +87,15 @@ def test_a_killed_worker_starts_again(job):
     summary = build_in_processes(job, 2, progress=kill, say=said.append)
     assert any("was killed by signal 9; it starts again" in line for line in said)
     assert summary.encoded + summary.cached == stored(job).rows == 3000
+
+
+def test_half_a_message_of_a_killed_worker_is_left_out(job):
+    script = """print('{"progress": [1, 2]}'); print('{"pro', end='')"""
+    messages: processes.Messages = queue.Queue()
+    worker = processes._Worker(1, job, Share(), [0])
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    worker._read(process, messages)
+    assert [messages.get_nowait()[1] for _ in range(messages.qsize())] == [{"progress": [1, 2]}, {"ended": 0}]
 
 
 def test_one_that_is_killed_again_and_again_is_told(job, monkeypatch):

@@ -1,0 +1,44 @@
+"""How the command divides a build among processes; what these do is tried in tests/engine/runners."""
+
+import json
+
+import pytest
+from enc.store import Store
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--workers", "none"], "--workers none: pass a number from 1 to 1024, or auto"),
+        (["--workers", "0"], "--workers 0: pass a number"),
+        (["--workers", "9999"], "--workers 9999: pass a number"),
+        (["--share", "4/3"], "there is no share 4 of 3; write one such as 1/8"),
+        (["--share", "third"], "'third' is no share"),
+        (["--cpus-per-worker", "2"], "--cpus-per-worker is of Ray's tasks; add --runner ray"),
+        (["--runner", "ray", "--gpus-per-worker", "nan"], "--gpus-per-worker nan: pass a number from 0"),
+        (["--runner", "ray", "--cpus-per-worker", "-1"], "--cpus-per-worker -1.0: pass a number from 0"),
+    ],
+)
+def test_what_cannot_be_divided_so_is_told(enc, reviews, tmp_path, tiny_bert, options, line):
+    store = tmp_path / "store"
+    found = enc("build-features", reviews, "--store", store, "--model", tiny_bert, *options, code=2)
+    assert line in found.stderr
+    assert not store.exists()
+
+
+def test_shares_and_workers_make_one_feature_set(enc, reviews, tmp_path, tiny_bert):
+    def build(*options):
+        start = ("build-features", reviews, "--store", tmp_path / "store", "--max-length", 16)
+        return json.loads(enc(*start, "--model", tiny_bert, "--backend", "torch", "--json", *options).stdout)
+
+    first, second = build("--share", "1/2"), build("--share", "2/2", "--workers", "2")
+    assert first["encoded"] + second["encoded"] == first["rows"] + second["rows"] == 60
+    assert Store(tmp_path / "store").open().rows == build()["cached"] == 60
+
+
+def test_pairs_that_are_encoded_apart_are_not_divided(enc, tmp_path, tiny_bert):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a\tb\nx\ty\n")
+    pairs = ("--text-column", "a", "--pair-column", "b", "--pairs", "separate", "--workers", "2")
+    found = enc("build-features", path, "--store", tmp_path / "s", "--model", tiny_bert, *pairs, code=2)
+    assert "shares and workers are for single texts and joint pairs" in found.stderr
