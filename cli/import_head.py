@@ -1,7 +1,6 @@
 """`enc import-head`"""
 
 import json
-from pathlib import Path
 
 import click
 
@@ -57,13 +56,13 @@ def command(
 
     Only tensors are read from the file, never code.
     """
-    from ..engine.heads.head import require_replaceable
     from ..engine.heads.labels import Labels
+    from ..engine.heads.output import require_output
     from ..engine.heads.state_dict import import_state_dict
     from ..store import Store
 
     find_local_modules()
-    require_replaceable(Path(output))
+    require_output(output)
     table = Store(store).open(features)
     head = import_state_dict(
         weights,

@@ -1,31 +1,23 @@
 """A trained head: what it needs to turn features into labels, on disk and in memory."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
-from ...store import FeatureSpec, HeadError, LabelError, SpecError
-from ...store.files import replaced_folder
-from ...store.files import require_replaceable as require_folder
+from ...store import FeatureSpec, HeadError, SpecError
 from ..pairs.combination import Combination
-from ..pairs.saved import combination_from, split_tables, tables_of
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .float_values import block_rows
 from .labels import Labels
-from .tasks import SINGLE_LABEL, TASKS, Task
-from .weight_files import read_weights
+from .saved import damage_told, read_fields, write_head
+from .tasks import SINGLE_LABEL, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +25,6 @@ if TYPE_CHECKING:
     from .ensemble import Ensemble
     from .networks import Standardized
 
-FORMAT = 3
-"""Of head.json, for heads over texts of pairs that are encoded apart. Others are 2, which older releases
-read. 1, which is still read, knew the linear head and single labels alone."""
-_JOINT_FORMAT = 2
 _ROWS_PER_BLOCK = 8192
 _BLOCK_BYTES = 64 << 20
 
@@ -198,36 +186,7 @@ class Head:
 
         Raises HeadError where the folder holds anything else.
         """
-        folder = Path(folder)
-        require_replaceable(folder)
-        description = {
-            "format": _JOINT_FORMAT if self.combination is None else FORMAT,
-            "task": self.task.name,
-            "kind": self.kind,
-            "arguments": self.arguments,
-            "members": self.members,
-            "labels": list(self.labels.values),
-            "features": {"name": self.feature_set, "spec": json.loads(self.spec.to_json())},
-            "text_column": self.text_column,
-            "pair_column": self.pair_column,
-            **({"combination": self.combination.to_json()} if self.combination else {}),
-            "metrics": self.metrics,
-            "record": {
-                **self.record,
-                "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")},
-            },
-        }
-        with replaced_folder(folder) as part:
-            arrays = {**self.weights, **tables_of(self.combination)}
-            contiguous = {name: np.asarray(one, order="C") for name, one in arrays.items()}
-            save_file(contiguous, part / "head.safetensors")
-            (part / "head.json").write_text(
-                json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
-            (part / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n", encoding="utf-8")
-            for name, table in {"history": pa.Table.from_pylist(self.history), **(tables or {})}.items():
-                pq.write_table(table, part / f"{name}.parquet")
-        return folder
+        return write_head(self, Path(folder), tables or {})
 
     @classmethod
     def load(cls, folder: str | Path) -> "Head":
@@ -237,54 +196,10 @@ class Head:
         Python finds it, and refused if that is the folder.
         """
         folder = Path(folder)
-        try:
-            text = (folder / "head.json").read_text(encoding="utf-8")
-        except OSError as error:
-            raise HeadError(
-                f"no head in '{folder}'; `enc train-head … --output {folder}` makes one"
-            ) from error
-        try:
-            saved = json.loads(text)
-            if saved["format"] not in range(1, FORMAT + 1):
-                raise HeadError(
-                    f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
-                )
-            task = SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]]
-            spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
-            labels = Labels(tuple(saved["labels"]))
-            weights, tables = split_tables(read_weights(folder / "head.safetensors"))
-            head = cls(
-                kind=saved["kind"],
-                labels=labels,
-                spec=spec,
-                weights=weights,
-                feature_set=saved["features"]["name"],
-                text_column=saved["text_column"],
-                pair_column=saved["pair_column"],
-                combination=combination_from(saved.get("combination"), tables, spec),
-                task=task,
-                arguments=saved.get("arguments", {}),
-                members=saved.get("members", 1),
-                metrics=saved["metrics"],
-                history=pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
-                record=saved["record"],
-                folder=folder,
-            )
+        with damage_told(folder):
+            head = cls(**read_fields(folder), folder=folder)
             head._require_usable()
-            return head
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            LabelError,
-            OSError,
-            RuntimeError,
-            SafetensorError,
-            pa.ArrowException,
-        ) as error:
-            raise HeadError(
-                f"the head in '{folder}' is damaged: {type(error).__name__}: {str(error).splitlines()[0]}"
-            ) from error
+        return head
 
     def _require_usable(self) -> None:
         """Raise ValueError, KeyError, RuntimeError or HeadError where the parts do not fit each other."""
@@ -309,8 +224,3 @@ class Head:
 def rows_per_block(shape: tuple[int, ...]) -> int:
     """How many rows of this shape go through a head at a time where no gradients are wanted."""
     return max(1, min(_ROWS_PER_BLOCK, _BLOCK_BYTES // (4 * math.prod(shape))))
-
-
-def require_replaceable(folder: Path) -> None:
-    """Raise HeadError if writing a head to ``folder`` would destroy something that is not one."""
-    require_folder(folder, "head.json", HeadError, "a head")

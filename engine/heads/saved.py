@@ -1,0 +1,113 @@
+"""The folder that a head is kept in: head.json, its weights, its metrics and its history."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from ...store import FeatureSpec, HeadError, LabelError
+from ...store.files import replaced_folder, require_replaceable
+from ..pairs.saved import combination_from, split_tables, tables_of
+from .labels import Labels
+from .tasks import SINGLE_LABEL, TASKS
+from .weight_files import read_weights
+
+if TYPE_CHECKING:
+    from .head import Head
+
+FORMAT = 3
+"""Of head.json, for heads over texts of pairs that are encoded apart. Others are 2, which older releases
+read. 1, which is still read, knew the linear head and single labels alone."""
+_JOINT_FORMAT = 2
+
+
+def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Path:
+    """Write a head's folder, and ``tables`` by name into it; see :meth:`engine.heads.head.Head.save`."""
+    require_replaceable(folder, "head.json", HeadError, "a head")
+    description = {
+        "format": _JOINT_FORMAT if head.combination is None else FORMAT,
+        "task": head.task.name,
+        "kind": head.kind,
+        "arguments": head.arguments,
+        "members": head.members,
+        "labels": list(head.labels.values),
+        "features": {"name": head.feature_set, "spec": json.loads(head.spec.to_json())},
+        "text_column": head.text_column,
+        "pair_column": head.pair_column,
+        **({"combination": head.combination.to_json()} if head.combination else {}),
+        "metrics": head.metrics,
+        "record": {
+            **head.record,
+            "versions": {p: version(p) for p in ("enc-features", "torch", "transformers")},
+        },
+    }
+    with replaced_folder(folder) as part:
+        arrays = {**head.weights, **tables_of(head.combination)}
+        contiguous = {name: np.asarray(one, order="C") for name, one in arrays.items()}
+        save_file(contiguous, part / "head.safetensors")
+        (part / "head.json").write_text(
+            json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        (part / "metrics.json").write_text(json.dumps(head.metrics, indent=2) + "\n", encoding="utf-8")
+        for name, table in {"history": pa.Table.from_pylist(head.history), **tables}.items():
+            pq.write_table(table, part / f"{name}.parquet")
+    return folder
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The fields of the Head in a folder. Called within :func:`damage_told`."""
+    try:
+        text = (folder / "head.json").read_text(encoding="utf-8")
+    except OSError as error:
+        raise HeadError(f"no head in '{folder}'; `enc train-head … --output {folder}` makes one") from error
+    saved = json.loads(text)
+    if saved["format"] not in range(1, FORMAT + 1):
+        raise HeadError(
+            f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
+        )
+    spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
+    weights, tables = split_tables(read_weights(folder / "head.safetensors"))
+    return {
+        "kind": saved["kind"],
+        "labels": Labels(tuple(saved["labels"])),
+        "spec": spec,
+        "weights": weights,
+        "feature_set": saved["features"]["name"],
+        "text_column": saved["text_column"],
+        "pair_column": saved["pair_column"],
+        "combination": combination_from(saved.get("combination"), tables, spec),
+        "task": SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]],
+        "arguments": saved.get("arguments", {}),
+        "members": saved.get("members", 1),
+        "metrics": saved["metrics"],
+        "history": pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
+        "record": saved["record"],
+    }
+
+
+@contextmanager
+def damage_told(folder: Path) -> Iterator[None]:
+    """During a block, what the parts of a damaged head raise is a HeadError that names its folder."""
+    try:
+        yield
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        LabelError,
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        pa.ArrowException,
+    ) as error:
+        raise HeadError(
+            f"the head in '{folder}' is damaged: {type(error).__name__}: {str(error).splitlines()[0]}"
+        ) from error
