@@ -49,6 +49,6 @@ def test_the_longest_text_is_told_as_it_was_before_it_was_cut(tmp_path, write):
 
 
 def test_the_encoder_is_busy_while_nothing_waits_for_anything_else():
-    assert build._busy_share({"encode": 6.0, "wait": 1.0, "write": 3.0, "prepare": 9.0}) == 0.6
-    assert build._busy_share({"encode": 6.0}) == 1.0
-    assert build._busy_share({"wait": 1.0}) == 0.0
+    assert build.busy_share({"encode": 6.0, "wait": 1.0, "write": 3.0, "prepare": 9.0}) == 0.6
+    assert build.busy_share({"encode": 6.0}) == 1.0
+    assert build.busy_share({"wait": 1.0}) == 0.0
