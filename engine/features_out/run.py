@@ -77,8 +77,8 @@ def write_features(
     ``use`` are parts of the features, ``dtype`` float16 or float32 (as stored by default), and with
     ``layout="columns"`` each number of a row has a column of its own. Texts that the table does not hold are
     an error (MissingFeatures), or, with ``load``, encoded by the encoder that ``load`` makes for the table's
-    setting, and added to the table. An output appears whole or not at all. Memory grows by about 21 bytes a
-    row.
+    setting, and added to the table. An output appears whole or not at all. Memory does not grow with the rows
+    of Parquet files but by a few bytes a row; rows of other formats are staged first.
     """
     clock = Stopwatch()
     with ExitStack() as scope:
