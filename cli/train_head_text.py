@@ -15,8 +15,9 @@ _MATRIX_CLASSES = 10
 
 
 def counts_text(*sets: "SetSummary") -> str:
-    """Rows and labels of the sets, a line each."""
-    return rows_of([(one.name, f"{one.rows:,}", _labels_text(one)) for one in sets])
+    """Rows and labels of the sets, a line each; folds train and validate on one set."""
+    lines = [(one.name, f"{one.rows:,}", _labels_text(one)) for one in sets]
+    return rows_of(list(dict.fromkeys(lines)))
 
 
 def _labels_text(rows: "SetSummary") -> str:

@@ -21,9 +21,12 @@ def require_features(table: FeatureTable, found: Sequence[tuple[Stage, Lookup]])
     pair = f" --pair-column {sources[0].pair_column}" if sources[0].pair_column else ""
     if sources[0].source.is_separate:
         pair += " --pairs separate"
-    texts = "1 text" if absent == 1 else f"{absent} texts"
+    titles = " and ".join(stage.source.title for stage in sources)
+    texts = f"{absent:,} texts of {titles} have"
+    if absent == 1:
+        texts = f"1 text of {titles} has"
     raise MissingFeatures(
-        f"{texts} of {' and '.join(stage.source.title for stage in sources)} have no features yet; run "
+        f"{texts} no features yet; run "
         f"`enc build-features {files} --text-column {sources[0].text_column}{pair} "
         f"--store {table.path.parent} --name {table.name}`, or add --build"
     )

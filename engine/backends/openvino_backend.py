@@ -9,6 +9,7 @@ import numpy as np
 
 from ...store import ModelError
 from ..encode.checkpoint import Checkpoint
+from ..encode.devices import cpu_threads, usable_cores
 from ..encode.model_files import INT8_GRAPH
 from ..encode.tokens import TokenBatch
 from .graph_cache import INPUTS, openvino_path
@@ -48,10 +49,13 @@ class OpenVinoBackend:
                 f"backend openvino has no precision {precision} on this processor; pass --precision fp32"
             )
         options = {"INFERENCE_PRECISION_HINT": hints[precision], "PERFORMANCE_HINT": "THROUGHPUT"}
+        if cpu_threads() < usable_cores():  # OpenVINO itself does not look at OMP_NUM_THREADS
+            options["INFERENCE_NUM_THREADS"] = cpu_threads()
         self._compiled = core.compile_model(_graph(checkpoint, core), "CPU", options)
         self._in_flight = int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self.tokens_per_batch = tokens_per_batch or _TOKENS_PER_BATCH
-        self.title = f"openvino {precision} on cpu, {self._in_flight} streams"
+        streams = "1 stream" if self._in_flight == 1 else f"{self._in_flight} streams"
+        self.title = f"openvino {precision} on cpu, {streams}"
 
     def run(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
         """Features of each batch, in order; as many batches are in flight as the processor has streams."""

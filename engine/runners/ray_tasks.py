@@ -43,8 +43,13 @@ def build_with_ray(
     try:
         workers = workers or _places(ray, cpus_per_worker, gpus_per_worker)
         _require_place(ray, cpus_per_worker, gpus_per_worker)
+        threads = {"OMP_NUM_THREADS": str(max(1, int(cpus_per_worker)))}
         task = ray.remote(
-            num_cpus=cpus_per_worker, num_gpus=gpus_per_worker, max_retries=RETRIES, retry_exceptions=False
+            num_cpus=cpus_per_worker,
+            num_gpus=gpus_per_worker,
+            max_retries=RETRIES,
+            retry_exceptions=False,
+            runtime_env={"env_vars": threads},  # Ray sets it only where nobody has: the tasks share cores
         )(build_share)
         waiting = [
             task.remote(job.to_json(), str(share.part(number + 1, workers))) for number in range(workers)

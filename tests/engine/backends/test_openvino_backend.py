@@ -4,6 +4,7 @@ import sys
 import pytest
 from backend_texts import SETTINGS, cosines, encoded, needs_bf16, require_torchs_features
 from enc.engine import load_encoder
+from enc.engine.encode.checkpoint import checkpoint_of
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed")
 
@@ -37,3 +38,12 @@ def test_signals_are_handled_after_an_openvino_encoder_is_gone(tiny_bert):
         [sys.executable, "-c", script, str(tiny_bert)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
+
+
+def test_it_takes_no_more_threads_than_are_asked_for(tiny_bert, monkeypatch):
+    from enc.engine.backends import openvino_backend
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(openvino_backend, "usable_cores", lambda: 2)
+    made = openvino_backend.OpenVinoBackend(checkpoint_of(tiny_bert, max_length=16))
+    assert made.title == "openvino fp32 on cpu, 1 stream"

@@ -1,8 +1,10 @@
+import os
 import sys
 from dataclasses import replace
 
 import pytest
 from enc.engine import load_encoder
+from enc.engine.runners import ray_tasks
 from enc.engine.runners.job import BuildJob
 from enc.engine.runners.ray_tasks import build_with_ray
 from enc.store import FeatureTable, Source, Store, WorkerError
@@ -43,6 +45,16 @@ def test_tasks_build_shares(cluster, job):
     assert len(table.shards) == 2
     assert build_with_ray(job, None).cached == 500
     assert cluster.is_initialized()  # it was running before
+
+
+def test_a_task_has_as_many_threads_as_processors(cluster, job, monkeypatch):
+    monkeypatch.setattr(ray_tasks, "build_share", threads_of_task)
+    with pytest.raises(WorkerError, match="1 threads"):
+        build_with_ray(job, 1)
+
+
+def threads_of_task(job, share):
+    return {"error": f"{os.environ.get('OMP_NUM_THREADS')} threads"}
 
 
 def test_a_cluster_too_small_for_one_task_is_told(cluster, job):

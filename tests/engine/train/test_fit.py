@@ -163,7 +163,7 @@ def test_missing_features_name_the_command(data, write):
     more = write("more.tsv", "text\tlabel\nnever seen\tlong\n")
     with pytest.raises(
         MissingFeatures,
-        match=r"1 text of .*more\.tsv have no features yet; run `enc build-features .*\.tsv --text-column",
+        match=r"1 text of .*more\.tsv has no features yet; run `enc build-features .*\.tsv --text-column",
     ):
         train(Source(valid_file), table, valid=Source(more), config=CONFIG)
 
