@@ -123,7 +123,7 @@ def score_parquet(
     a store all are encoded, and nothing is kept. Rows without a usable text get nulls, and stand in
     the file of rejects beside the output. ``label_column`` names the truth, and then metrics are computed.
     ``load`` makes the encoder of a setting, and is called only if there is something to encode. An output
-    appears whole or not at all. Memory grows by about 9 bytes a row of Parquet files (`enc bench scale`), by
+    appears whole or not at all. Memory grows by about 4 bytes a row of Parquet files (`enc bench scale`), by
     21 of others or with labels, and by 4 for each label where metrics are computed.
     """
     by_prefix = {column_prefix: heads} if isinstance(heads, Head) else dict(heads)
