@@ -10,6 +10,7 @@ COMMANDS = {
     "fine-tune": "fine_tune",
     "score": "score",
     "evaluate": "evaluate",
+    "report": "report",
     "predict": "predict",
     "features": "features",
     "store": "store",

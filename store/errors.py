@@ -9,6 +9,7 @@
     │   └── MissingFeatures  rows whose texts were never encoded
     ├── WorkspaceError       the memory or the temporary files of a run do not fit where they should
     ├── ModelError           an encoder that cannot be loaded or gave unusable numbers
+    ├── ReportError          a report that cannot be made of what is there
     └── HeadError            a head that cannot be trained, read or applied
         ├── LabelError       a label that the head or the task does not know
         └── DivergedError    training whose loss became no number
@@ -69,6 +70,10 @@ class WorkerError(EncError):
 
 class ModelError(EncError):
     """An encoder that cannot be loaded, or whose output cannot be used."""
+
+
+class ReportError(EncError):
+    """A report that cannot be made: of a folder that is no run, of damaged files, or without what draws."""
 
 
 class HeadError(EncError):

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("benchmarks", "cli", "engine", "store")
+FOLDERS = ("benchmarks", "cli", "engine", "pages", "store")
 BEGIN, END = "<!-- rooms: made by `make rooms` -->", "<!-- end of rooms -->"
 
 

@@ -11,6 +11,7 @@ from rooms import imported_rooms, room_of
 ROOT = Path(__file__).parents[1]
 ARROWS = {
     "store": set(),
+    "pages": {"store"},
     "engine.encode": {"store"},
     "engine.backends": {"engine.encode", "store"},
     "engine.pairs": {"store"},
@@ -20,17 +21,19 @@ ARROWS = {
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.pairs", "store"},
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
+    "engine.reports": {"engine.encode", "engine.heads", "pages", "store"},
     "engine.runners": {"engine.backends", "engine.encode", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.scoring", "engine.features_out", "engine.runners", "store",
+        "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners", "pages",
+        "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""
 ARROWS["benchmarks"] = {*ARROWS["engine"], "engine"}
 ARROWS["cli"] = {*ARROWS["benchmarks"], "benchmarks"}
 ARROWS["enc"] = {*ARROWS["cli"], "cli"}
-HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "deltalake", "sklearn", "rich"}
+HEAVY = {"torch", "transformers", "duckdb", "pyarrow", "numpy", "deltalake", "sklearn", "rich", "jinja2"}
 MODULES = rooms.modules()
 
 

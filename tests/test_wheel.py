@@ -34,11 +34,13 @@ def site(wheel) -> Path:
 
 
 def test_the_wheel_holds_every_module(site):
-    folders = ("benchmarks", "cli", "engine", "store")
+    folders = ("benchmarks", "cli", "engine", "pages", "store")
     files = [ROOT / "__init__.py", *(path for folder in folders for path in (ROOT / folder).rglob("*.py"))]
     packed = {path.relative_to(site).as_posix() for path in site.rglob("*.py")}
     assert packed == {f"enc/{path.relative_to(ROOT).as_posix()}" for path in files}
     assert (site / "enc" / "py.typed").is_file()
+    templates = {path.name for path in (ROOT / "pages" / "templates").iterdir()}
+    assert {path.name for path in (site / "enc" / "pages" / "templates").iterdir()} == templates
 
 
 def test_the_wheel_names_its_version_and_its_licence(wheel, site):

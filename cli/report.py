@@ -1,0 +1,39 @@
+"""`enc report`"""
+
+from pathlib import Path
+
+import click
+
+from .errors import EncCommand
+
+
+@click.command("report", cls=EncCommand, short_help="A page of a head, a sweep or a scored file.")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@click.option(
+    "--output",
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder for report.html.  [default: the folder of the only RUN, with .report at its end]",
+)
+@click.option(
+    "--label-column",
+    default="label",
+    show_default=True,
+    metavar="NAME",
+    help="Of scored files: the true label.",
+)
+def command(runs: tuple[str, ...], output: str | None, label_column: str) -> None:
+    """Write one HTML file about RUN…: folders of heads, and Parquet files that `enc score --proba` wrote.
+
+    The page needs no network. It shows figures, learning curves, the confusion matrix, classes, calibration,
+    precision and recall, the worst classified rows, and the table of a sweep. Several RUNs stand side by
+    side.
+    """
+    from ..engine.reports.report import write_report
+    from ..store import ReportError
+
+    if output is None:
+        if len(runs) > 1:
+            raise ReportError("several runs make one report: pass its folder with --output DIR")
+        output = "".join(f"{Path(run).resolve()}.report" for run in runs)
+    click.echo(f"report written: {write_report(runs, output, label_column)}")

@@ -1,0 +1,215 @@
+"""Runs as a page: figures side by side, curves, matrices, and the rows that are worst classified."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...pages.charts import line_chart, matrix_chart
+from ...pages.content import Block, Cell, Chart, Column, Figure, Figures, Note, Page, Section, Table
+from ...pages.page import write_page
+from ...pages.painter import Painter
+from ...store import ReportError
+from ..encode.model_files import cache_folder
+from .curves import calibration, precision_recall
+from .runs import Rows, Run, read_run
+
+_CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES, _WORST, _TEXT = 200, 20, 6, 30, 300
+_LEFT_OUT = ("confusion_matrix",)
+
+
+def write_report(paths: Sequence[str | Path], output: str | Path, label_column: str = "label") -> Path:
+    """Write report.html of heads' folders and scored files into a folder; returns the page's path.
+
+    Raises ReportError for what is no run, and where nothing can draw.
+    """
+    if not paths:
+        raise ReportError("a report is of a run; name the folder of a head, or a scored file")
+    with Painter(cache_folder() / "pages") as painter:
+        runs = [read_run(path, label_column) for path in paths]
+        return write_page(page_of(runs), Path(output) / "report.html", painter)
+
+
+def page_of(runs: Sequence[Run]) -> Page:
+    """The page of one run, or of several side by side with each of them below."""
+    sections = [_compared(runs)] if len(runs) > 1 else []
+    for run in runs:
+        before = f"{run.name}: " if len(runs) > 1 else ""
+        sections += [
+            Section(f"{before}{title}", blocks) for title, blocks in _parts(run) if blocks
+        ]  # fmt: skip
+    title = f"Report of {runs[0].name}" if len(runs) == 1 else f"Report of {len(runs)} runs"
+    return Page(title, sections, facts=runs[0].facts if len(runs) == 1 else {})
+
+
+def _parts(run: Run) -> list[tuple[str, list[Block]]]:
+    numbers = [Figure(name.replace("_", " "), _number(value)) for name, value in _shown(run).items()]
+    summary: list[Block] = [Figures(numbers)] if numbers else []
+    summary += [Note(text) for text in run.missing]
+    if run.rows is not None and run.rows.of > len(run.rows.truth):
+        summary.append(Note(f"Below, {len(run.rows.truth):,} of {run.rows.of:,} rows: a random sample, or "
+                            "those with both a label and a prediction."))  # fmt: skip
+    matrix = _matrix(run)
+    return [
+        ("Figures", summary),
+        ("Learning curves", _learning(run)),
+        ("Classes", _classes(run.labels, matrix) if matrix is not None else []),
+        ("Probabilities", _probabilities(run.rows)),
+        ("Worst classified rows", _worst(run.rows)),
+        ("Sweep", _sweep(run)),
+    ]
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    return {name: value for name, value in run.metrics.items() if name not in _LEFT_OUT}
+
+
+def _number(value: Any) -> str:
+    """A figure as people read it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return (
+        f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.3g}"
+    )
+
+
+def _cell(value: Any) -> Cell:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return Cell(_number(value), float(value) if is_number else None)
+
+
+def _compared(runs: Sequence[Run]) -> Section:
+    names = list(dict.fromkeys(name for run in runs for name in _shown(run)))
+    columns = [Column("run"), *(Column(name.replace("_", " "), is_number=True) for name in names)]
+    rows = [[Cell(run.name), *(_cell(run.metrics.get(name)) for name in names)] for run in runs]
+    return Section("Side by side", [Table(columns, rows)])
+
+
+def _learning(run: Run) -> list[Block]:
+    if not run.history:
+        return []
+    step = "epoch" if "epoch" in run.history[0] else "step"
+    charts: list[Block] = []
+    figures = dict.fromkeys(name.partition("_")[2] for name in run.history[0] if name.startswith("valid_"))
+    for figure in figures:
+        values = [
+            {"step": row[step], "value": row[f"{side}_{figure}"], "set": title}
+            for side, title in (("train", "training"), ("valid", "validation"))
+            for row in run.history
+            if row.get(f"{side}_{figure}") is not None
+        ]
+        spec = line_chart(values, ("step", step), ("value", figure), "set", mark_at=run.metrics.get("epoch"))
+        charts.append(Chart(figure, spec, f"{figure} by {step}", "the dashed line is what was kept"))
+    return charts
+
+
+def _matrix(run: Run) -> np.ndarray | None:
+    """Rows by true and predicted label, int64 [labels, labels]."""
+    if run.rows is not None:
+        count = len(run.labels)
+        cells = run.rows.truth * count + run.rows.predicted
+        return np.bincount(cells, minlength=count**2).reshape(count, count) if count <= 2000 else None
+    found = np.array(run.metrics.get("confusion_matrix") or [])
+    return found if found.shape == (len(run.labels),) * 2 and len(found) else None
+
+
+def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
+    true, predicted, right = matrix.sum(1), matrix.sum(0), matrix.diagonal()
+    frequent = np.argsort(-true, kind="stable")
+    listed: list[int] = frequent[:_CLASSES_SHOWN].tolist()
+    blocks: list[Block] = []
+    chosen: list[int] = np.sort(frequent[:_MATRIX_CLASSES]).tolist()
+    names = [labels[number] for number in chosen]
+    values = [
+        {
+            "true": labels[i], "predicted": labels[j], "rows": int(matrix[i, j]),
+            "share": float(matrix[i, j] / max(1, true[i])), "shown": f"{matrix[i, j]:,}",
+        }
+        for i in chosen
+        for j in chosen
+    ]  # fmt: skip
+    caption = "rows by true and predicted label"
+    if len(labels) > _MATRIX_CLASSES:
+        caption += f"; the {_MATRIX_CLASSES} most frequent of {len(labels):,} labels"
+    spec = matrix_chart(values, names, cell=max(24, min(64, 420 // len(names))))
+    blocks.append(Chart("Confusion matrix", spec, caption, caption))
+    rows = []
+    for number in listed:
+        precision = right[number] / predicted[number] if predicted[number] else None
+        recall = right[number] / true[number] if true[number] else None
+        both = true[number] + predicted[number]
+        figures = [precision, recall, 2 * right[number] / both if both else None]
+        cells = [_cell(None if value is None else float(value)) for value in figures]
+        rows.append([Cell(labels[number]), _cell(int(true[number])), _cell(int(predicted[number])), *cells])
+    shown = f"the {_CLASSES_SHOWN} most frequent of {len(labels):,}" if len(labels) > _CLASSES_SHOWN else ""
+    titles = ("rows", "predicted", "precision", "recall", "F1")
+    return [*blocks, Table([Column("label"), *(Column(one, is_number=True) for one in titles)], rows, shown)]
+
+
+def _probabilities(rows: Rows | None) -> list[Block]:
+    if rows is None or rows.probabilities is None or not len(rows.truth):
+        return []
+    sure = rows.probabilities[np.arange(len(rows.truth)), rows.predicted].astype(np.float64)
+    found = calibration(sure, rows.truth == rows.predicted)
+    bins = zip(found.confidence.tolist(), found.accuracy.tolist(), strict=True)
+    values = [{"sure": x, "right": y, "what": "predictions"} for x, y in bins]
+    reliable = line_chart(
+        values, ("sure", "probability"), ("right", "share that is right"), "what", diagonal=(0.0, 1.0),
+        x_scale={"domain": [0, 1]}, y_scale={"domain": [0, 1]},
+    )  # fmt: skip
+    frequent = np.argsort(-np.bincount(rows.truth, minlength=len(rows.labels)), kind="stable")[:_CURVES]
+    curves = [
+        {"recall": recall, "precision": precision, "label": rows.labels[number]}
+        for number in frequent
+        for recall, precision in precision_recall(rows.truth == number, rows.probabilities[:, number])
+    ]
+    axes: dict[str, Any] = {"x_scale": {"domain": [0, 1]}, "y_scale": {"domain": [0, 1]}}
+    curve = line_chart(
+        curves, ("recall", "recall"), ("precision", "precision"), "label", points=False, **axes
+    )
+    return [
+        Chart("Reliability", reliable, "probability against frequency",
+              f"expected calibration error {found.error:.4f}"),
+        Chart("Precision and recall", curve, "precision by recall",
+              f"of the {len(frequent)} most frequent labels"),
+    ]  # fmt: skip
+
+
+def _worst(rows: Rows | None) -> list[Block]:
+    if rows is None:
+        return []
+    wrong = np.flatnonzero(rows.truth != rows.predicted)
+    if not len(wrong):
+        return [Note("No row is classified wrongly.")]
+    columns = [Column("row"), Column("label"), Column("prediction")]
+    proba = rows.probabilities
+    if proba is not None:
+        wrong = wrong[np.argsort(proba[wrong, rows.truth[wrong]], kind="stable")]
+        columns += [Column("P(label)", is_number=True), Column("P(prediction)", is_number=True)]
+    if rows.texts is not None:
+        columns.append(Column("text", is_wide=True))
+    cells = []
+    for row in wrong[:_WORST]:
+        truth, predicted = rows.truth[row], rows.predicted[row]
+        line = [Cell(rows.places[row]), Cell(rows.labels[truth]), Cell(rows.labels[predicted])]
+        if proba is not None:
+            line += [_cell(float(proba[row, truth])), _cell(float(proba[row, predicted]))]
+        if rows.texts is not None:
+            text = rows.texts[row]
+            line.append(Cell(text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"))
+        cells.append(line)
+    return [Table(columns, cells, f"{len(cells):,} of {len(wrong):,} that are wrong")]
+
+
+def _sweep(run: Run) -> list[Block]:
+    if not run.sweep:
+        return []
+    names = list(run.sweep[0])
+    numeric = {name for name in names if isinstance(run.sweep[0][name], (int, float))}
+    columns = [Column(name.replace("_", " "), is_number=name in numeric) for name in names]
+    shown = run.sweep[:500]
+    caption = f"{len(shown)} of {len(run.sweep):,} runs" if len(run.sweep) > len(shown) else ""
+    return [Table(columns, [[_cell(row[name]) for name in names] for row in shown], caption)]

@@ -1,0 +1,126 @@
+"""Reports, from files to a page; and the page in a real browser, where one is installed."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from enc.engine.reports.curves import calibration, precision_recall
+from enc.engine.reports.report import write_report
+from enc.engine.reports.runs import MAX_ROWS, read_run
+from enc.store import ReportError
+
+HEADS = Path(__file__).parents[2] / "data" / "v0.1"
+EVIL = "<script>document.title='x'</script>好"
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory) -> Path:
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet([1, 1], 200).astype(np.float32)
+    names = np.array(["<b>bad</b>", "好"])
+    columns = {
+        "text": [f"{EVIL} {i}" for i in range(200)],
+        "label": names[rng.integers(0, 2, 200)],
+        "prediction": names[proba.argmax(1)],
+        **{f"proba_{name}": proba[:, i] for i, name in enumerate(names)},
+    }
+    path = tmp_path_factory.mktemp("scored") / "scored.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(scored) -> Path:
+    return write_report([scored, HEADS / "head-linear", HEADS / "head-ensemble"], scored.parent / "report")
+
+
+def test_a_page_holds_every_part_and_escapes_texts(report):
+    html = report.read_text(encoding="utf-8")
+    for title in ("Side by side", "Learning curves", "Reliability", "Worst classified rows", "Sweep"):
+        assert title in html
+    assert EVIL not in html
+    assert "&lt;script&gt;document.title" in html
+    assert "<b>bad" not in html
+    assert len(html) < 3e6
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ReportError, match="is no run"):
+        read_run(tmp_path)
+
+
+def test_a_damaged_history_is_told_and_left_out(tmp_path):
+    folder = shutil.copytree(HEADS / "head-linear", tmp_path / "head")
+    (folder / "history.parquet").write_bytes(b"PAR1 no")
+    run = read_run(folder)
+    assert not run.history
+    assert any("history.parquet is damaged" in line for line in run.missing)
+
+
+def test_a_file_without_labels_is_refused(scored):
+    with pytest.raises(ReportError, match="--label-column"):
+        read_run(scored, "truth")
+
+
+def test_rows_without_a_label_or_a_prediction_are_left_out(tmp_path):
+    path = tmp_path / "gaps.parquet"
+    table = {"label": ["None", "a", None, None], "prediction": ["a", None, "a", None]}
+    pq.write_table(pa.table(table), path)
+    rows = read_run(path).rows
+    assert rows is not None
+    assert len(rows.truth) == 1
+    pq.write_table(pa.table({"label": pa.nulls(2, pa.string()), "prediction": ["a", "b"]}), path)
+    with pytest.raises(ReportError, match="no row with both"):
+        read_run(path)
+
+
+def test_many_rows_are_sampled(tmp_path):
+    rows = MAX_ROWS + 50_000
+    pq.write_table(
+        pa.table({"label": [0, 1] * (rows // 2), "prediction": [0] * rows}), tmp_path / "m.parquet"
+    )
+    found = read_run(tmp_path / "m.parquet").rows
+    assert found is not None
+    assert (len(found.truth), found.of) == (MAX_ROWS, rows)
+    assert found.truth.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_calibration_is_the_weighted_distance_of_its_bins():
+    found = calibration(np.array([0.95, 0.95, 0.65, 0.65]), np.array([True, True, True, False]))
+    assert found.error == pytest.approx((0.05 + 0.15) / 2)
+
+
+def test_precision_and_recall_take_equal_scores_together():
+    points = precision_recall(np.array([True, False, True]), np.array([0.9, 0.5, 0.5]))
+    assert points == [(0.5, 1.0), (1.0, pytest.approx(2 / 3))]
+    assert precision_recall(np.array([False]), np.array([0.5])) == []
+
+
+def test_the_page_in_a_browser(report):
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    problems: list[str] = []
+    with api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.on("console", lambda said: problems.append(said.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda asked: asked.url.startswith("http") and problems.append(asked.url))
+        page.goto(report.as_uri())
+        title = page.locator("table th", has_text="accuracy").first
+        title.locator("button").click()
+        assert title.get_attribute("aria-sort") == "descending"
+        figure = page.locator("figure.chart", has_text="Reliability")
+        figure.scroll_into_view_if_needed()
+        page.wait_for_selector("figure[data-live]:has-text('Reliability')")
+        figure.locator("g.mark-symbol.role-mark path").last.hover()
+        page.wait_for_selector("#vg-tooltip-element.visible")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.title() == "Report of 3 runs"
+        browser.close()
+    assert problems == []
