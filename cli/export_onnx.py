@@ -22,6 +22,9 @@ from .values import find_local_modules, setting_values
     metavar="DIR",
     help="Export this head with its encoder, in place of MODEL.",
 )
+@click.option(
+    "--without-words", is_flag=True, help="Of a head with words, export the network alone, without them."
+)
 @setting_options
 @click.option(
     "--precision",
@@ -41,6 +44,7 @@ from .values import find_local_modules, setting_values
 def command(
     names: tuple[str, ...],
     head_folder: str | None,
+    without_words: bool,
     precision: str,
     target: str | None,
     verify_model: bool,
@@ -65,6 +69,7 @@ def command(
     find_local_modules()
     head = load_classifier(head_folder, verify_model=verify_model) if head_folder else None
     if head is not None:
+        head = head.replace(words=None) if without_words else head
         spec = head.spec
         checkpoint = checkpoint_of(spec.model, verify_model=verify_model, **spec.setting)
         if checkpoint.spec.weights != spec.weights:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from .options import backend_options, json_option, pairs_option, source_options,
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
+from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
 from .train_options import combination_asked, config_of, grid_of, training_rows
 from .values import backend_values, find_local_modules
 
@@ -179,6 +181,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction."
 )
+@word_options
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
 @backend_options
 @json_option
@@ -194,7 +197,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
 
     find_local_modules()
     say = note if as_json else click.echo
-    config = config_of(values)
+    started = time.perf_counter()
+    config, words = config_of(values), word_settings(values)
     train_source, valid = training_rows(train, values, say)
     require_output(output)
     table = Store(values["store"]).open(values["features"])
@@ -231,12 +235,19 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
                 say(path_text(result))
 
         head = train_head(train_source, table, on_epoch=on_epoch, **options)
+    if words:
+        head, found = with_words(head, found, train_source, table, words, values["seed"], options)
+    else:
+        head = with_baseline(
+            head, train_source, table, values["seed"], options, wanted=values["baseline"], started=started
+        )
     head = head.replace(record={**head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
     head.save(output, found.tables if found else None)
-    say(result_text(head))
+    say("\n".join(text for text in (result_text(head), words_text(head)) if text))
     say(f"head saved in '{output}'")
     if as_json:
         summary = {**head.metrics, "labels": list(head.labels.values), "output": output}
+        summary |= words_json(head)
         if found:
             summary |= sweep_json(found)
         click.echo(json.dumps(summary, ensure_ascii=False))

@@ -6,7 +6,7 @@ from typing import Unpack
 
 import torch
 
-from ..store import ModelError
+from ..store import HeadError, ModelError
 from .backends.onnx_file import Export, OnTop, export_graph
 from .encode.asked import AskedSetting
 from .encode.checkpoint import Checkpoint, checkpoint_of
@@ -43,8 +43,9 @@ def export_onnx(
     ``setting``. With a head, the setting is that of the head's features unless it is given. For the inputs,
     ``precision`` and ``target`` see :func:`engine.backends.onnx_file.export_graph`. The output of a head is
     ``probabilities`` float32 [rows, labels], in the order of the labels in the file's metadata, or a
-    regression's ``predictions`` float32 [rows]. Raises SpecError where the head takes other features than
-    the checkpoint gives, and ModelError as ``export_graph`` does.
+    regression's ``predictions`` float32 [rows]. Raises HeadError for a head with words, of which
+    ``head.replace(words=None)`` is the part that can be exported, SpecError where the head takes other
+    features than the checkpoint gives, and ModelError as ``export_graph`` does.
     """
     on_top = None
     if head is not None and head.combination is not None:
@@ -58,6 +59,11 @@ def export_onnx(
         asked = setting if setting or head is None else AskedSetting(**head.spec.setting)
         checkpoint = checkpoint_of(model, **asked)
     if head is not None:
+        if head.words is not None:
+            raise HeadError(
+                "the head was trained with words, which stay outside an ONNX graph; pass --without-words to "
+                "export its network alone, or train a head without --words"
+            )
         head.require(checkpoint.spec)
         on_top = OnTop(
             network=_Outputs(head),

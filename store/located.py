@@ -1,8 +1,8 @@
 """Where the features of a source's rows are, found in one pass over the source.
 
 The texts of Parquet files are hashed and looked up as they are read, and nothing is kept of a row but its
-location. Sources of other formats, those whose labels are wanted, and pairs whose texts are encoded apart
-are staged in a table first. Of such pairs, the texts are looked up (:mod:`enc.store.sides`).
+location. Sources of other formats, those whose labels or texts are wanted, and pairs whose texts are encoded
+apart are staged in a table first. Of such pairs, the texts are looked up (:mod:`enc.store.sides`).
 """
 
 from collections.abc import Sequence
@@ -35,22 +35,24 @@ class Located:
         shards: Sequence[Sequence[str]],
         *,
         label_column: str | Sequence[str] | None = None,
+        keep_text: bool = False,
     ):
-        """``shards`` are those of each feature set."""
+        """``shards`` are those of each feature set; with ``keep_text`` the stage has all texts."""
         self._con, self._source, self._scope = con, source, ExitStack()
         files = [] if source.query else source.files()
         is_parquet = bool(files) and all(source.format_of(file) == "parquet" for file in files)
         self._is_parquet = is_parquet and not source.is_separate
         self._finders: list[Finder] = []
         self.stage: Stage
-        """The rows. Of Parquet files without labels, its table has only those that cannot be used."""
+        """The rows. Of Parquet files without labels or texts, its table has only those that cannot be used.
+        """
         self.lookups: list[Lookup]
         """Of each feature set."""
         with self._scope:
-            if self._is_parquet and not label_column:
+            if self._is_parquet and not label_column and not keep_text:
                 self._stream(files, shards)
             else:
-                self.stage = stage_source(con, source, label_column=label_column, keep_text=False)
+                self.stage = stage_source(con, source, label_column=label_column, keep_text=keep_text)
                 texts = encoded_texts(self.stage)
                 for some in shards:
                     self._add_finder(some, texts.rows, texts.ids)

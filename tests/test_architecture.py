@@ -15,18 +15,21 @@ ARROWS = {
     "engine.encode": {"store"},
     "engine.backends": {"engine.encode", "store"},
     "engine.pairs": {"store"},
-    "engine.heads": {"engine.pairs", "store"},
-    "engine.train": {"engine.heads", "engine.pairs", "store"},
-    "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "store"},
+    "engine.words": {"store"},
+    "engine.heads": {"engine.pairs", "engine.words", "store"},
+    "engine.train": {"engine.heads", "engine.pairs", "engine.words", "store"},
+    "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "engine.words", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
-    "engine.scoring": {"engine.backends", "engine.encode", "engine.heads", "engine.pairs", "store"},
+    "engine.scoring": {
+        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "store",
+    },
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.reports": {"engine.encode", "engine.heads", "pages", "store"},
     "engine.runners": {"engine.backends", "engine.encode", "store"},
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
-        "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners", "pages",
-        "store",
+        "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners",
+        "engine.words", "pages", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

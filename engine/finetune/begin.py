@@ -34,6 +34,10 @@ def begin_as(
             "the head compares two texts that are encoded apart, and no model has such a classifier; "
             "`enc train-head … --pairs joint` makes one to begin with"
         )
+    if head.words is not None:
+        raise HeadError(
+            "the head was trained with words, which no model's classifier has; train one without --words"
+        )
     wanted = {
         "weights": spec.weights,
         "layers": spec.layers,

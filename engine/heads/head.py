@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from ...store import FeatureSpec, HeadError, SpecError
 from ..pairs.combination import Combination
+from ..words.part import WordPart
+from ..words.texts import Texts
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .float_values import block_rows
 from .labels import Labels
@@ -54,6 +56,8 @@ class Head:
     """Of the head's class."""
     members: int = 1
     """With more than one, the head is an ensemble of so many."""
+    words: WordPart | None = None
+    """A linear model on the words of the texts, whose logits join those of the network."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """Figures on the validation rows, None where undefined; ``confusion_matrix`` is nested lists."""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -105,12 +109,25 @@ class Head:
             self.kind, self.weights, self.members, self.shape, self.outputs_count, self.arguments
         )
 
-    def outputs(self, features: np.ndarray) -> np.ndarray:
+    def outputs(self, features: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Of features [rows, *shape], float32: probabilities [rows, labels], or a regression's values
         [rows, 1].
 
-        Raises HeadError for features of another shape, or of which the head makes no finite numbers.
+        ``texts`` are those of the rows, for a head with words. Raises HeadError for features of another
+        shape, or of which the head makes no finite numbers, and where a head with words gets no texts.
         """
+        if self.words is None:
+            return self._without_words(features)
+        if texts is None or len(texts) != len(features):
+            given = "none" if texts is None else f"{len(texts)}"
+            raise HeadError(
+                f"the head was trained with words: it takes the texts of {len(features)} rows beside their "
+                f"features, and was given {given}; or call it as head.replace(words=None)"
+            )
+        logits = self.task.logits(self._without_words(features))
+        return self.task.activation(self.words.joined(logits, texts))
+
+    def _without_words(self, features: np.ndarray) -> np.ndarray:
         if features.shape[1:] != self.shape:
             raise HeadError(
                 f"features have shape {list(features.shape[1:])}, the head takes {list(self.shape)}"
@@ -144,15 +161,15 @@ class Head:
             ]
         return np.concatenate(blocks)
 
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities of the labels, float32 [rows, labels], of features [rows, *shape]."""
+    def predict_proba(self, features: np.ndarray, texts: Texts | None = None) -> np.ndarray:
+        """Probabilities of the labels, float32 [rows, labels]; see :meth:`outputs`."""
         if not self.task.has_classes:
             raise HeadError("a regression has no probabilities; call predict for its values")
-        return self.outputs(features)
+        return self.outputs(features, texts)
 
-    def predict(self, features: np.ndarray) -> list[Any]:
+    def predict(self, features: np.ndarray, texts: Texts | None = None) -> list[Any]:
         """The most probable label of each row; a list for several labels, a number for a regression."""
-        return self.decided(self.outputs(features)).to_pylist()
+        return self.decided(self.outputs(features, texts)).to_pylist()
 
     def decided(self, outputs: np.ndarray) -> pa.Array:
         """Predictions from :meth:`outputs`: labels, lists of labels, or float32."""

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from ...store import FeatureSpec, HeadError, LabelError
 from ...store.files import replaced_folder, require_replaceable
 from ..pairs.saved import combination_from, split_tables, tables_of
+from ..words.files import load_words, require_no_words, save_words
 from .labels import Labels
 from .tasks import SINGLE_LABEL, TASKS
 from .weight_files import read_weights
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
     from .head import Head
 
 FORMAT = 3
-"""Of head.json, for heads over texts of pairs that are encoded apart. Others are 2, which older releases
-read. 1, which is still read, knew the linear head and single labels alone."""
-_JOINT_FORMAT = 2
+"""Of head.json, for heads with words, and for those over texts of pairs that are encoded apart. Others are 2,
+which older releases read. 1, which is still read, knew the linear head and single labels alone."""
+_PLAIN_FORMAT = 2
 
 
 def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Path:
     """Write a head's folder, and ``tables`` by name into it; see :meth:`engine.heads.head.Head.save`."""
     require_replaceable(folder, "head.json", HeadError, "a head")
     description = {
-        "format": _JOINT_FORMAT if head.combination is None else FORMAT,
+        "format": FORMAT if head.combination or head.words else _PLAIN_FORMAT,
         "task": head.task.name,
         "kind": head.kind,
         "arguments": head.arguments,
@@ -50,6 +51,8 @@ def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Pa
         },
     }
     with replaced_folder(folder) as part:
+        if head.words:
+            description["words"] = save_words(head.words, part)
         arrays = {**head.weights, **tables_of(head.combination)}
         contiguous = {name: np.asarray(one, order="C") for name, one in arrays.items()}
         save_file(contiguous, part / "head.safetensors")
@@ -74,10 +77,16 @@ def read_fields(folder: Path) -> dict[str, Any]:
             f"the head in '{folder}' was made by a newer enc ({saved['kind']}); upgrade enc-features"
         )
     spec = FeatureSpec.from_json(json.dumps(saved["features"]["spec"]))
+    labels = Labels(tuple(saved["labels"]))
+    words = load_words(folder, saved["words"], len(labels) or 1) if "words" in saved else None
+    if words is None:
+        require_no_words(folder)
+    if saved["format"] == FORMAT and words is None and "combination" not in saved:
+        raise ValueError(f"it is of format {FORMAT}, and names neither words nor a combination")
     weights, tables = split_tables(read_weights(folder / "head.safetensors"))
     return {
         "kind": saved["kind"],
-        "labels": Labels(tuple(saved["labels"])),
+        "labels": labels,
         "spec": spec,
         "weights": weights,
         "feature_set": saved["features"]["name"],
@@ -87,6 +96,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         "task": SINGLE_LABEL if saved["format"] == 1 else TASKS[saved["task"]],
         "arguments": saved.get("arguments", {}),
         "members": saved.get("members", 1),
+        "words": words,
         "metrics": saved["metrics"],
         "history": pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
         "record": saved["record"],

@@ -20,7 +20,8 @@ def export_state_dict(head: Head, path: str | Path) -> list[str]:
 
     A linear head gives ``fc1.weight`` [outputs, inputs] and ``fc1.bias`` [outputs], the scaling of its
     features folded into them; other heads give their own names. Raises HeadError for scaling that
-    plain weights cannot do, for an ensemble, and for a head over pairs that are encoded apart.
+    plain weights cannot do, for an ensemble, for a head with words, and for a head over pairs that are
+    encoded apart.
     """
     if head.combination is not None:
         raise HeadError(
@@ -28,6 +29,10 @@ def export_state_dict(head: Head, path: str | Path) -> list[str]:
             f"({', '.join(head.combination.names)}), and say nothing without it; score with `enc score`"
         )
     network = head.network
+    if head.words is not None:
+        raise HeadError(
+            "the head was trained with words, which plain weights do not hold; train a head without --words"
+        )
     if isinstance(network, Ensemble):
         raise HeadError("an ensemble has no plain weights; train without --ensemble")
     state = _folded(network) if head.kind == "linear" else _unscaled(network)

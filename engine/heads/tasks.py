@@ -23,6 +23,8 @@ class Task:
     """Whether the outputs belong to labels, one each; else there is one output."""
     activation: Callable[[np.ndarray], np.ndarray]
     """Logits to probabilities, or to the regression's values, float32 [rows, outputs] both."""
+    logits: Callable[[np.ndarray], np.ndarray]
+    """The activation's inverse, up to what it ignores; what is as good as 0 or 1 becomes a finite number."""
     decide: Callable[[np.ndarray], np.ndarray]
     """Probabilities (or values) to predictions, in the form of the targets."""
 
@@ -45,11 +47,21 @@ def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.where(logits < 0, small, np.float32(1)) / (1 + small)
 
 
+def _log(shares: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(shares, np.float32(1e-30)))
+
+
+def _logit(shares: np.ndarray) -> np.ndarray:
+    inner = np.clip(shares, np.float32(1e-7), np.float32(1 - 1e-7))
+    return np.log(inner) - np.log1p(-inner)
+
+
 SINGLE_LABEL = Task(
     "single-label",
     metric="accuracy",
     has_classes=True,
     activation=_softmax,
+    logits=_log,
     decide=lambda outputs: outputs.argmax(-1),
 )
 MULTI_LABEL = Task(
@@ -57,6 +69,7 @@ MULTI_LABEL = Task(
     metric="f1",
     has_classes=True,
     activation=_sigmoid,
+    logits=_logit,
     decide=lambda outputs: (outputs > 0.5).astype(np.float32),
 )
 REGRESSION = Task(
@@ -64,6 +77,7 @@ REGRESSION = Task(
     metric="pearson",
     has_classes=False,
     activation=lambda logits: logits,
+    logits=lambda outputs: outputs,
     decide=lambda outputs: outputs.squeeze(-1),
 )
 TASKS = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, REGRESSION)}

@@ -58,8 +58,8 @@ class Evaluation:
             raise SourceError(f"{stage.source.title} has no row with a label and a usable text")
         rows, ids = RowFeatures(head, group, stage), np.flatnonzero(labelled)
         starts = range(0, len(ids), _BLOCK_ROWS)
-        blocks = (rows.take(ids[start : start + _BLOCK_ROWS]) for start in starts)
-        self._outputs = np.concatenate([head.outputs(block) for block in blocks])
+        blocks = (ids[start : start + _BLOCK_ROWS] for start in starts)
+        self._outputs = np.concatenate([rows.outputs(block) for block in blocks])
         self._decided = added.decide(self._outputs)
 
     def figures(self) -> Figures:

@@ -8,6 +8,7 @@ from ...store import HeadError
 from ..encode.encoder import Encoder, encode_texts
 from ..heads.head import Head
 from ..pairs.texts import pair_rows
+from ..words.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def predict_texts(
         rows = pair_rows(head.combination, head.spec, features, texts, pairs)
     else:
         rows = encode_texts(encoder, texts, pairs)
-    outputs = head.outputs(rows)
+    outputs = head.outputs(rows, None if head.words is None else Texts.of(texts, pairs))
     shares: list[dict[Any, float]] = [{} for _ in outputs]
     if head.task.has_classes:
         shares = [

@@ -8,6 +8,7 @@ from ..heads.head import Head
 from ..pairs.served import combined_rows
 from ..pairs.texts import counts_of_ids
 from .tables import Group
+from .word_texts import texts_of_ids
 
 
 class RowFeatures:
@@ -38,3 +39,8 @@ class RowFeatures:
         if combination.needs_texts:
             counts = counts_of_ids(self._stage, ids, combination.tables["rarity"])
         return combined_rows(combination, self._head.spec, both, counts, len(ids))
+
+    def outputs(self, ids: np.ndarray) -> np.ndarray:
+        """The head's outputs float32 [n, outputs] of rows with features; their ids ascend."""
+        texts = None if self._head.words is None else texts_of_ids(self._stage, ids)
+        return self._head.outputs(self.take(ids), texts)

@@ -86,7 +86,7 @@ class _Scorer:
         outputs = np.empty((len(ids), head.outputs_count), np.float32)
         for start in range(0, len(ids), blocks * head.block_rows):
             part = slice(start, start + blocks * head.block_rows)
-            outputs[part] = head.outputs(self._rows.take(ids[part]))
+            outputs[part] = self._rows.outputs(ids[part])
         return outputs
 
     def predictions(self) -> dict[str, int]:

@@ -91,7 +91,10 @@ class Features:
         with ExitStack() as scope:
             with clock("stage"):
                 shards = [group.read_shards() for group in groups]
-                located = scope.enter_context(Located(con, source, shards, label_column=label_column))
+                needs_texts = any(head.words is not None for head in self.heads.values())
+                located = scope.enter_context(
+                    Located(con, source, shards, label_column=label_column, keep_text=needs_texts)
+                )
             texts: Stage | None = None
             for number, (group, found) in enumerate(zip(groups, located.lookups, strict=True)):
                 group.locations = locations_of_rows(located.stage, found.locations)

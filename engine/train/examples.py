@@ -20,6 +20,8 @@ from ..heads.targets import detect_task, labels_of, read_targets
 from ..heads.tasks import REGRESSION, Task
 from ..pairs.combination import Combination, combination_of
 from ..pairs.served import PairFeatures
+from ..words.texts import Texts
+from .row_texts import read_texts
 from .served import Features, Serve, require_alike, serving
 from .validation import Fraction, Validation, require_validation
 
@@ -56,6 +58,8 @@ class Examples:
     summary: SetSummary
     source_rows: pa.Table | None = None
     """Where each row stands: ``source`` (the file) and ``row`` in the file, from 1; None without folds."""
+    texts: Texts | None = None
+    """The rows' texts, where they were asked for."""
 
     @cached_property
     def scaling(self) -> "tuple[torch.Tensor, torch.Tensor]":
@@ -66,7 +70,8 @@ class Examples:
 
     def subset(self, rows: np.ndarray) -> "Examples":
         """Some of the rows (int64 positions), in the order given; the summary stays that of all."""
-        return replace(self, features=self.features.part(rows=rows), targets=self.targets[rows])
+        texts = None if self.texts is None else self.texts.take(rows)
+        return replace(self, features=self.features.part(rows=rows), targets=self.targets[rows], texts=texts)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ class RowOptions(TypedDict, total=False):
     """What a head sees of pairs whose texts are encoded apart: names of
     :data:`engine.pairs.combination.NAMES`; what suits the features unless given.
     """
+    texts: bool
+    """Whether to keep the texts of the rows, too."""
 
 
 def load_examples(
@@ -142,6 +149,7 @@ def load_examples(
     use: FeatureSpec | None = None,
     batches: str | None = None,
     combine: Combination | str | Sequence[str] | None = None,
+    texts: bool = False,
     seed: int = 42,
 ) -> TrainData:
     """Read labels and splits from the sources, and plan the features of their rows.
@@ -164,17 +172,18 @@ def load_examples(
         combination.require(use or table.spec)
     serve = serving(table, use, batches, combination)
     with workspace() as con:
-        staged = stage_source(con, train, "train", label_column=label_column, keep_text=False)
+        staged = stage_source(con, train, "train", label_column=label_column, keep_text=texts)
         kind = detect_task(staged, task)
         labels = labels_of(staged, kind)
 
         def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
             locations = locations_of_rows(stage, found[stage.name].locations)
-            return _examples(stage, locations, kind, labels, name, chosen, serve)
+            served = _examples(stage, locations, kind, labels, name, chosen, serve)
+            return replace(served, texts=read_texts(stage, chosen)) if texts else served
 
         stages = [staged]
         if isinstance(valid, Source):
-            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=False))
+            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=texts))
         found = {stage.name: look_up(encoded_texts(stage), table.shards) for stage in stages}
         require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
