@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
     from .engine.encode.encoder import encode_texts
+    from .engine.estimators.head_estimators import HeadClassifier, HeadRegressor
+    from .engine.estimators.saving import save_head
+    from .engine.estimators.text_features import TextFeatures
     from .engine.export import export_onnx
     from .engine.features_out.run import write_features
     from .engine.finetune.options import parse_options as fine_tune_options
@@ -47,10 +50,13 @@ __all__ = [
     "Folds",
     "Fraction",
     "Head",
+    "HeadClassifier",
+    "HeadRegressor",
     "Share",
     "SolveConfig",
     "Source",
     "Store",
+    "TextFeatures",
     "TrainConfig",
     "build_features",
     "build_in_processes",
@@ -64,6 +70,7 @@ __all__ = [
     "load_encoder",
     "load_examples",
     "predict",
+    "save_head",
     "score",
     "search_path",
     "solve",
@@ -101,6 +108,11 @@ _HOMES = {
     # Training loops of your own.
     "FeatureDataset": "engine.train.torch_dataset:FeatureDataset",
     "to_device": "engine.train.torch_dataset:to_device",
+    # As scikit-learn's estimators.
+    "TextFeatures": "engine.estimators.text_features:TextFeatures",
+    "HeadClassifier": "engine.estimators.head_estimators:HeadClassifier",
+    "HeadRegressor": "engine.estimators.head_estimators:HeadRegressor",
+    "save_head": "engine.estimators.saving:save_head",
     # Whole models.
     "fine_tune": "engine.finetune.run:fine_tune",
     "fine_tune_options": "engine.finetune.options:parse_options",

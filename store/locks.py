@@ -3,6 +3,7 @@
     a version of a table   held, shared, by those who read it: its commit's file in the log is locked
     a file being written   held by the one who writes it
     a table                held by the one who deletes, compacts, vacuums or repairs it
+    a table's spec.json    held by an estimator that encodes: others wait, and find its features
 
 Where a file system has no locks, nothing is locked, and what may be in use is never removed.
 """
@@ -10,8 +11,8 @@ Where a file system has no locks, nothing is locked, and what may be in use is n
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -25,13 +26,13 @@ class Lock:
     _close = staticmethod(os.close)  # when the interpreter ends, this module's names may go before the lock
 
     def __init__(self, descriptor: int):
-        self._descriptor = descriptor
+        self.descriptor = descriptor
 
     def release(self) -> None:
         """Let others have the file."""
-        if self._descriptor >= 0:
-            self._close(self._descriptor)
-        self._descriptor = -1
+        if self.descriptor >= 0:
+            self._close(self.descriptor)
+        self.descriptor = -1
 
     def __del__(self) -> None:
         self.release()
@@ -87,6 +88,23 @@ def exclusive_lock(path: Path, *, create: bool = False) -> Lock | None:
         if not create or _is_there(path, descriptor):
             return lock
         lock.release()
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the same file, which is there.
+
+    Where files cannot be locked, nobody waits.
+    """
+    lock = None
+    with suppress(OSError):
+        lock = Lock(os.open(path, os.O_RDONLY))
+        fcntl.flock(lock.descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if lock:
+            lock.release()
 
 
 def has_no_locks(error: OSError) -> bool:

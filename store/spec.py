@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .errors import SpecError
+from .spec_checks import require_origin, require_windows
 from .steps import width_after
 
 if TYPE_CHECKING:
@@ -105,12 +106,14 @@ class FeatureSpec:
     """What becomes of the pooled vector, in order: see :mod:`store.steps`."""
     lowercase: bool = False
     """Whether texts are put in lower case before the model's own tokenizer reads them."""
+    imported: str = ""
+    """Model outside enc that made the vectors (:mod:`enc.store.imported`); empty where enc made them."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "pooling", "after_pooling"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for pooling in self.pooling:
-            if pooling not in POOLINGS:
+            if pooling not in POOLINGS and not self.imported:
                 raise SpecError(f"unknown pooling '{pooling}'; there are {', '.join(POOLINGS)}")
         if not self.pooling or len(set(self.pooling)) != len(self.pooling):
             raise SpecError(f"poolings must be named once each, got '{','.join(self.pooling)}'")
@@ -129,32 +132,11 @@ class FeatureSpec:
         for name, values in known:
             if getattr(self, name) not in values:
                 raise SpecError(f"unknown {name} '{getattr(self, name)}'; there are {', '.join(values)}")
-        if self.max_length < 3:
-            raise SpecError(
-                f"max_length is {self.max_length}; it must leave room for special tokens and text"
-            )
-        self._check_windows()
+        require_origin(self)
+        require_windows(self)
         if self.after_pooling and self.pooling == ("tokens",):
             raise SpecError("normalizing and linear layers follow a pooling; pooling 'tokens' has none")
         width_after(self.after_pooling, self.hidden_size)
-
-    def _check_windows(self) -> None:
-        if self.long_text == "truncate":
-            if self.stride:
-                raise SpecError("stride is for windows: pass --long-text windows with it")
-            return
-        if self.pooling == ("tokens",):
-            raise SpecError(
-                "long_text 'windows' needs features that can be pooled; "
-                "pooling 'tokens' keeps max_length tokens"
-            )
-        if self.padding_side != "right" or not self.attention_mask:
-            raise SpecError("long_text 'windows' goes with padding on the right and an attention mask")
-        if not 0 <= self.stride <= self.max_length // 2:
-            raise SpecError(
-                f"stride is {self.stride}; "
-                f"windows of {self.max_length} tokens can share 0 to {self.max_length // 2}"
-            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -26,10 +26,13 @@ ARROWS = {
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.reports": {"engine.encode", "engine.heads", "pages", "store"},
     "engine.runners": {"engine.backends", "engine.encode", "store"},
+    "engine.estimators": {
+        "engine.backends", "engine.encode", "engine.heads", "engine.train", "store",
+    },
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
         "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners",
-        "engine.words", "pages", "store",
+        "engine.estimators", "engine.words", "pages", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

@@ -1,5 +1,6 @@
 """The README's example runs as it stands, and its commands exist."""
 
+import doctest
 import re
 import shutil
 from pathlib import Path
@@ -22,6 +23,14 @@ def test_python_example_runs(tmp_path, monkeypatch, capsys):
     assert "fixed_size_list<element: halffloat not null>[384]" in printed
     accuracy, majority = map(float, re.search(r"accuracy ([\d.]+) majority ([\d.]+)", printed).groups())
     assert accuracy > majority + 0.15
+
+
+def test_scikit_learn_example_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = re.search(r"```pycon\n(.*?)```", README, re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(example[1], {}, "README.md", None, 0)
+    assert doctest.DocTestRunner().run(test).failed == 0
+    assert (tmp_path / "reviews-head" / "head.json").is_file()
 
 
 def test_commands_of_the_readme_exist():

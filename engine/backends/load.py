@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 from ...store import FeatureSpec, ModelError
+from ...store.imported import require_encoder
 from ..encode.asked import AskedSetting
 from ..encode.checkpoint import Checkpoint, checkpoint_of
 from ..encode.encoder import Encoder
@@ -67,8 +68,10 @@ def load_encoder_of(
 ) -> Encoder:
     """Load the encoder of a setting, from its recorded model or from ``model`` where that has moved.
 
-    Raises ModelError if what is found there is not the same encoder.
+    Raises ModelError if what is found there is not the same encoder, and MissingFeatures for features that
+    enc did not make.
     """
+    require_encoder(spec)
     encoder = load_encoder(
         model or spec.model,
         backend=backend,

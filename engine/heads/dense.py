@@ -91,10 +91,11 @@ def mean_outputs(
 ) -> np.ndarray:
     """Means of the members' probabilities (or values), float32 [rows, outputs], of features [rows, *shape].
 
-    There must be a row. Raises HeadError for float16 features that are not finite.
+    There must be a row. Features of float64 give float64, which does not show in which order a library adds
+    up. Raises HeadError for float16 features that are not finite.
     """
     blocks = []
-    for block in float_blocks(features):
+    for block in [features] if features.dtype == np.float64 else float_blocks(features):
         outputs = [activation(member.logits(block)) for member in members]
         blocks.append(outputs[0] if len(outputs) == 1 else np.mean(outputs, axis=0))
     return np.concatenate(blocks)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Task:
     """The activation's inverse, up to what it ignores; what is as good as 0 or 1 becomes a finite number."""
     decide: Callable[[np.ndarray], np.ndarray]
     """Probabilities (or values) to predictions, in the form of the targets."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # There is one object of each task; a copy in another process is that process's own.
+        return task_of, (self.name,)
 
     @property
     def torch(self) -> "TorchTask":

@@ -231,14 +231,19 @@ def _examples(
     if not len(targets):
         raise SourceError(f"no row is left for the {name} set of {stage.source.title}")
     unlabelled = int(np.count_nonzero(chosen & stage.rows_where("label IS NULL")))
-    counts, span = _counts(targets, labels), None
-    if task is REGRESSION:
-        span = float(targets.min()), float(targets.max())
-    summary = SetSummary(name, len(targets), counts, span, unlabelled, stage.rejected)
+    summary = summary_of(targets, task, labels, name, unlabelled=unlabelled, rejected=stage.rejected)
     if name == "train":
         _require_all(stage, summary)
     served = chosen & stage.rows_where("label IS NOT NULL")
     return Examples(serve(stage, served, locations), targets, summary)
+
+
+def summary_of(
+    targets: np.ndarray, task: Task, labels: Labels, name: str, *, unlabelled: int = 0, rejected: int = 0
+) -> SetSummary:
+    """What is in a set of rows with these targets, of which there is at least one."""
+    span = (float(targets.min()), float(targets.max())) if task is REGRESSION else None
+    return SetSummary(name, len(targets), _counts(targets, labels), span, unlabelled, rejected)
 
 
 def _counts(targets: np.ndarray, labels: Labels) -> dict[str, int]:

@@ -3,16 +3,15 @@
 import numpy as np
 import torch
 
-from ...store.batches import PlannedFeatures
 from ..heads.networks import token_mask
-from ..pairs.served import PairFeatures
+from .served import Features
 from .threads import in_shares
 
 _SHARES = 16  # of the rows, each summed up by itself: the sums do not depend on the number of threads
 _BLOCK_BYTES = 1 << 20  # of float32; what is done to a block finds it in a processor's own cache
 
 
-def feature_scaling(features: PlannedFeatures | PairFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+def feature_scaling(features: Features) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and reciprocal standard deviation per feature, float64; 0 for constant features.
 
     Pooled features have one of each per value [*shape]. Token features have one of each per value of a token

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import numpy as np
 
 from ...store import FeatureSpec, FeatureTable, Source, SourceError
+from ...store.arrays import ArrayFeatures
 from ...store.batches import PlannedFeatures
 from ...store.stage import Stage
 from ..pairs.combination import Combination
 from ..pairs.served import PairFeatures
 from ..pairs.texts import counts_of, rarity_of
 
-Features = PlannedFeatures | PairFeatures
+Features = PlannedFeatures | PairFeatures | ArrayFeatures
 Serve = Callable[[Stage, np.ndarray, np.ndarray], Features]
 """From a stage, which of its rows are served (bool [ids]), and their locations, to their features."""
 

@@ -1,7 +1,8 @@
 """Linear heads to convergence: regularised logistic and ridge regression, by L-BFGS over all rows.
 
 The loss is the task's, its mean over the rows, plus ``l2 / 2`` times the squared weights of the
-standardized features (scikit-learn's C is ``1 / (l2 * rows)``); the bias is free.
+standardized features; the bias is free. scikit-learn's C is ``1 / (l2 * rows)``, and of two classes, which
+have one vector of weights there and two here, ``2 / (l2 * rows)``; a ridge's alpha is ``l2 * rows / 2``.
 """
 
 import time

@@ -27,6 +27,7 @@ def test_digest_covers_what_changes_the_numbers():
         attention_mask=False,
         after_pooling=("normalize",),
         lowercase=True,
+        imported="text-embedding",
     )
     assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {"model", "stride"}
     digests = {fake_spec(**{name: value}).digest for name, value in changes.items()}

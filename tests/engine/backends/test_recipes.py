@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from enc.engine import encode_texts, load_encoder
+from enc.engine import build_features, encode_texts, load_encoder, predict_texts, train_head
 from enc.engine.backends.graph_cache import openvino_path
 from enc.engine.backends.memory import ChoiceMemory
 from enc.engine.backends.onnx_file import INPUTS
@@ -17,8 +17,9 @@ from enc.engine.backends.pooling import pool
 from enc.engine.backends.steps import Dense
 from enc.engine.encode.checkpoint import checkpoint_of
 from enc.engine.export import export_onnx
-from enc.store import ModelError
+from enc.store import ModelError, Source, Store
 from enc.store.steps import ACTIVATIONS
+from onnx_session import run
 
 st = pytest.importorskip("sentence_transformers", reason="sentence-transformers is an extra for tests")
 with warnings.catch_warnings():  # it has other names for them from release 6 on, but these are still there
@@ -220,6 +221,22 @@ def test_an_exported_graph_has_the_whole_recipe(saved, tmp_path, precision, tole
     batch = checkpoint.tokenize(TEXTS).batch(np.arange(len(TEXTS)))
     (found,) = session.run(None, {name: getattr(batch, name) for name in INPUTS})
     np.testing.assert_allclose(found, model.encode(TEXTS), atol=tolerance)
+
+
+@pytest.mark.skipif(not find_spec("onnx"), reason="onnx is an extra")
+def test_an_exported_head_stands_on_the_whole_recipe(saved, write, tmp_path):
+    folder, _ = saved(pooling("cls", "mean"), dense(2 * HIDDEN, 6), models.Normalize())
+    rows = (f"{'good ' * (1 + i % 5)}{i}\t{'ab'[i % 2]}" for i in range(20))
+    source = Source(write("t.tsv", "text\tlabel\n" + "\n".join(rows) + "\n"))
+    encoder = load_encoder(str(folder), backend="torch", precision="fp32", dtype="float32")
+    build_features(source, tmp_path / "store", encoder)
+    head = train_head(source, Store(tmp_path / "store").open(), valid=source)
+    assert len(head.spec.after_pooling) == 2
+    export_onnx(str(folder), tmp_path / "head.onnx", head=head)
+    _, found = run(tmp_path / "head.onnx", checkpoint_of(str(folder)).tokenize(TEXTS))
+    predicted = [prediction.proba for prediction in predict_texts(head, TEXTS, encoder)]
+    expected = [[proba[label] for label in head.labels.values] for proba in predicted]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_pooling_that_is_named_leaves_the_recipe_out(saved, tiny_bert):

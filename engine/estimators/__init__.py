@@ -1,0 +1,1 @@
+"""scikit-learn estimators: texts to features through a store, and heads trained on arrays."""
