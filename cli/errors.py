@@ -19,6 +19,7 @@ INTERRUPTED = 130
 TERMINATED = 143
 REJECTS = 3
 """Of `enc score --strict`: all is written, and some rows were rejected."""
+_LONGEST_MESSAGE = 4000  # characters
 _DEBUG = "enc.debug"
 _WAYS_OUT = {
     errno.ENOSPC: "free some space, or choose another place",
@@ -74,7 +75,10 @@ class EncCommand(click.Command):
 def error_line(error: Exception) -> tuple[str, int]:
     """What is said of an exception, in one line, and the exit code."""
     if isinstance(error, EncError):
-        return str(error), USER_ERROR
+        said = str(error)
+        # A column's name may be as long as a file.
+        shown = said if len(said) <= _LONGEST_MESSAGE else f"{said[:_LONGEST_MESSAGE]}… (--debug shows all)"
+        return shown, USER_ERROR
     if isinstance(error, OSError) and error.errno is not None:
         # Some libraries have a long text of their own in place of the system's, and no name of the file.
         place = f": '{error.filename}'" if error.filename is not None else ""

@@ -10,6 +10,7 @@ from .errors import EncCommand
 from .options import (
     any_store_option,
     backend_options,
+    code_option,
     json_option,
     label_option,
     source_options,
@@ -17,7 +18,7 @@ from .options import (
 )
 from .progress import progress_reports
 from .score_text import evaluation_text
-from .values import encoder_loader, find_local_modules, source_of, threshold_of
+from .values import classifier_values, encoder_loader, source_of, threshold_of
 
 
 @click.command("evaluate", cls=EncCommand, short_help="Measure a head on labelled rows.")
@@ -36,6 +37,7 @@ from .values import encoder_loader, find_local_modules, source_of, threshold_of
 @click.option("--overwrite", is_flag=True, help="Let --wrong replace a file that is there already.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
 @click.option("--model", metavar="DIR", help="The head's encoder, if its folder has moved.")
+@code_option
 @backend_options
 @json_option
 def command(
@@ -60,8 +62,7 @@ def command(
     from ..engine.classifier import load_classifier
 
     source = source_of(sources, values)
-    find_local_modules()
-    loaded = load_classifier(head, verify_model=values["verify_model"])
+    loaded = load_classifier(head, **classifier_values(values))
     load = encoder_loader(values, model)
     if values["verify_model"]:
         load(loaded.spec)  # also where every text is known, and nothing needs the model

@@ -5,15 +5,16 @@ import json
 import click
 
 from .errors import EncCommand
-from .options import json_option
-from .values import find_local_modules
+from .options import code_option, json_option
+from .values import allows_code
 
 
 @click.command("export-head", cls=EncCommand, short_help="Write a head's weights as a torch state_dict.")
 @click.argument("head_folder", metavar="HEAD")
 @click.argument("output", metavar="OUT.pth")
+@code_option
 @json_option
-def command(head_folder: str, output: str, as_json: bool) -> None:
+def command(head_folder: str, output: str, allow_code: bool, as_json: bool) -> None:
     """Write the weights of HEAD as a torch state_dict: fc1.weight and fc1.bias of a linear head.
 
     `torch.load(OUT.pth, weights_only=True)` reads it.
@@ -21,8 +22,7 @@ def command(head_folder: str, output: str, as_json: bool) -> None:
     from ..engine import Head
     from ..engine.heads.state_dict import export_state_dict
 
-    find_local_modules()
-    head = Head.load(head_folder)
+    head = Head.load(head_folder, allow_code=allows_code(is_allowed=allow_code))
     names = export_state_dict(head, output)
     if as_json:
         click.echo(

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from .errors import EncCommand
-from .options import json_option, setting_options, verify_option
+from .options import code_option, json_option, setting_options, verify_option
 from .progress import note
-from .values import find_local_modules, setting_values
+from .values import allows_code, setting_values
 
 
 @click.command("export-onnx", cls=EncCommand, short_help="Write an encoder as one ONNX file.")
@@ -40,6 +40,7 @@ from .values import find_local_modules, setting_values
     "[default: any; cuda for fp16]",
 )
 @verify_option
+@code_option
 @json_option
 def command(
     names: tuple[str, ...],
@@ -48,6 +49,7 @@ def command(
     precision: str,
     target: str | None,
     verify_model: bool,
+    allow_code: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -66,8 +68,10 @@ def command(
     from ..engine.export import export_onnx
 
     model, output = names[0], names[-1]
-    find_local_modules()
-    head = load_classifier(head_folder, verify_model=verify_model) if head_folder else None
+    head = None
+    if head_folder:
+        code = allows_code(is_allowed=allow_code)
+        head = load_classifier(head_folder, verify_model=verify_model, allow_code=code)
     if head is not None:
         head = head.replace(words=None) if without_words else head
         spec = head.spec

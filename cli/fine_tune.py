@@ -12,7 +12,6 @@ from .errors import EncCommand, set_debug
 from .options import json_option
 from .progress import note
 from .text import rows_of
-from .values import find_local_modules
 
 
 class _PassingCommand(EncCommand):
@@ -74,7 +73,6 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     from ..engine.finetune.run import fine_tune
 
     options = parse_options(arguments)
-    find_local_modules()
     # The trainer prints to stdout.
     redirected = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with redirected:

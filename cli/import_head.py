@@ -5,8 +5,8 @@ import json
 import click
 
 from .errors import EncCommand
-from .options import json_option, store_option
-from .values import find_local_modules, key_values
+from .options import code_option, json_option, store_option
+from .values import allows_code, key_values
 
 
 @click.command("import-head", cls=EncCommand, short_help="Make a head of a torch state_dict.")
@@ -40,6 +40,7 @@ from .values import find_local_modules, key_values
     metavar="ARGS",
     help="Its arguments: hidden=256,dropout=0.2 or a JSON object.",
 )
+@code_option
 @json_option
 def command(
     weights: str,
@@ -50,6 +51,7 @@ def command(
     text_column: str,
     kind: str,
     head_args: tuple[str, ...],
+    allow_code: bool,
     as_json: bool,
 ) -> None:
     """Make HEAD of a state_dict that torch.save wrote, such as fc1.weight and fc1.bias of a linear layer.
@@ -61,7 +63,6 @@ def command(
     from ..engine.heads.state_dict import import_state_dict
     from ..store import Store
 
-    find_local_modules()
     require_output(output)
     table = Store(store).open(features)
     head = import_state_dict(
@@ -72,6 +73,7 @@ def command(
         text_column=text_column,
         kind=kind,
         arguments=key_values(head_args, "--head-args"),
+        allow_code=allows_code(is_allowed=allow_code),
     )
     head.save(output)
     if as_json:

@@ -145,8 +145,11 @@ backend_options = options(
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."
 )
-
-
+code_option = click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Import the class of a head that is module:Class, from where you are or PYTHONPATH; its code runs.",
+)
 classifier_options = options(
     click.option("--head", type=click.Path(), metavar="DIR", help="A head made by train-head."),
     click.option(
@@ -154,6 +157,7 @@ classifier_options = options(
         metavar="DIR",
         help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
     ),
+    code_option,
 )
 classifiers_options = options(
     click.option(
@@ -171,6 +175,7 @@ classifiers_options = options(
         metavar="DIR",
         help="A head, or a fine-tuned model; beside --head, the head's encoder, if its folder has moved.",
     ),
+    code_option,
 )
 threshold_option = click.option(
     "--threshold",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, json_option, pairs_option, source_options, store_option
+from .options import backend_options, code_option, json_option, pairs_option, source_options, store_option
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
-from .train_options import combination_asked, config_of, grid_of, training_rows
-from .values import backend_values, find_local_modules
+from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
+from .values import allows_code, backend_values
 
 if TYPE_CHECKING:
     from ..engine import Encoder
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--valid-fraction", type=float, help="Hold out this share of TRAIN's texts, in place of --valid."
+)
+@click.option(
+    "--test",
+    multiple=True,
+    metavar="FILE",
+    help="Rows on which the head that is kept is judged in the end, and that choose nothing.",
 )
 @click.option(
     "--label-column",
@@ -77,6 +83,7 @@ if TYPE_CHECKING:
     metavar="ARGS",
     help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.",
 )
+@code_option
 @click.option(
     "--recipe",
     type=click.Choice(["flat32"]),
@@ -195,15 +202,16 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     from ..engine.train.columns import require_columns
     from ..store import Source, Store
 
-    find_local_modules()
+    allows_code(is_allowed=values["allow_code"])
     say = note if as_json else click.echo
     started = time.perf_counter()
     config, words = config_of(values), word_settings(values)
     train_source, valid = training_rows(train, values, say)
+    test = test_rows(values)
     require_output(output)
     table = Store(values["store"]).open(values["features"])
     grid, use = grid_of(values, config, table), _use(table, values["use"])
-    sources = [train_source, valid] if isinstance(valid, Source) else [train_source]
+    sources = [one for one in (train_source, valid, test) if isinstance(one, Source)]
     for source in sources:
         require_columns(source, values["label_columns"])
     if build:
@@ -213,6 +221,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         _encoder(table, values)
     options: dict[str, Any] = {
         "valid": valid,
+        "test": test,
         "label_column": values["label_columns"],
         "task": values["task"],
         "use": use,

@@ -1,6 +1,6 @@
 """What `enc train-head` prints: the rows, each epoch, and the figures of the head."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .text import figures_text, matrix_text, rows_of
 
@@ -57,7 +57,7 @@ def result_text(head: "Head") -> str:
     figures = {
         name: value
         for name, value in metrics.items()
-        if name not in (*counts, "majority_rate", "confusion_matrix")
+        if name not in (*counts, "majority_rate", "confusion_matrix", "test")
     }
     majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
@@ -69,7 +69,14 @@ def result_text(head: "Head") -> str:
         and "confusion_matrix" in metrics
     ):
         lines.append(matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
+    if "test" in metrics:
+        lines.append(_test_text(metrics["test"]))
     return "\n".join([*lines, _size_text(metrics["parameters"], metrics["train_rows"], "l2" in head.record)])
+
+
+def _test_text(figures: dict[str, Any]) -> str:
+    shown = {name: value for name, value in figures.items() if name not in ("rows", "confusion_matrix")}
+    return f"test, {figures['rows']:,} rows: {figures_text(shown)}"
 
 
 def _size_text(parameters: int, rows: int, is_solved: bool) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..store import FeatureTable, Source
 
 F = TypeVar("F", bound=Callable[..., Any])
-_ROW_OPTIONS = ("valid", "label_column", "task", "batches", "combine")
+_ROW_OPTIONS = ("valid", "test", "label_column", "task", "batches", "combine")
 
 
 def word_options(command: F) -> F:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "head",
+    "allow_code",
     "optimizer",
     "epochs",
     "batch_size",
@@ -175,6 +176,11 @@ def combination_asked(
             combination_of(one, spec)
         names = names_in_any(grid["combine"])
     return combination_of(names, spec, key_values(values["combine_args"], "--combine-args"))
+
+
+def test_rows(values: dict[str, Any]) -> "Source | None":
+    """The rows that the head is judged on in the end, if there are any."""
+    return source_of(values["test"], values, query=None, where=None) if values["test"] else None
 
 
 def grid_of(

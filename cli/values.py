@@ -26,8 +26,7 @@ def load_classifier(values: dict[str, Any]) -> "tuple[Head, str | None]":
         raise SourceError("what is to predict? pass --head DIR, or --model DIR with a fine-tuned model")
     from ..engine.classifier import load_classifier as load
 
-    find_local_modules()
-    head = load(values["head"] or values["model"], verify_model=values["verify_model"])
+    head = load(values["head"] or values["model"], **classifier_values(values))
     return head, values["model"] if values["head"] else None
 
 
@@ -44,14 +43,13 @@ def load_classifiers(values: dict[str, Any], column_prefix: str) -> "tuple[dict[
         raise SourceError("beside --head, --model is the folder of one encoder; pass it once")
     from ..engine.classifier import load_classifier as load
 
-    find_local_modules()
     found: dict[str, Head] = {}
     for item in folders:
         name, folder = _named_folder(item)
         prefix = f"{column_prefix}{name}_" if len(folders) > 1 else column_prefix
         if prefix in found:
             raise SourceError(f"two heads are called '{name}'; name them: --head a={folder}")
-        found[prefix] = load(folder, verify_model=values["verify_model"])
+        found[prefix] = load(folder, **classifier_values(values))
     return found, values["models"][0] if values["heads"] and values["models"] else None
 
 
@@ -111,10 +109,21 @@ def backend_values(values: dict[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in ("backend", "precision", "device", "verify_model")}
 
 
-def find_local_modules() -> None:
-    """Let Python find the user's own heads in the current folder, after everything that is installed."""
-    if os.getcwd() not in sys.path:
+def classifier_values(values: dict[str, Any]) -> dict[str, Any]:
+    """How a classifier is read, as load_classifier takes it."""
+    return {
+        "verify_model": values["verify_model"],
+        "allow_code": allows_code(is_allowed=values["allow_code"]),
+    }
+
+
+def allows_code(*, is_allowed: bool) -> bool:
+    """The value of `code_option`; if true, Python finds the user's modules in the current folder, after
+    everything that is installed.
+    """
+    if is_allowed and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    return is_allowed
 
 
 def key_values(items: Sequence[str], flag: str) -> dict[str, Any]:

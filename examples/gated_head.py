@@ -1,5 +1,5 @@
 """A head of one's own: run enc where this file lies, with ``--head gated_head:GatedHead --head-args
-hidden=64``.
+hidden=64 --allow-code``.
 
 It reads token features (``enc build-features … --pooling tokens``). A head over pooled features has
 ``forward(self, features)`` with features [rows, width] instead.

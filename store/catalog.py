@@ -61,13 +61,13 @@ class Store(os.PathLike[str]):
         names = self.feature_sets()
         if name is None and len(names) == 1:
             name = names[0]
-        there = f"(it has: {', '.join(names)}); pass one of them with --features"
+        there = f"(it has: {', '.join(names)})"
         if name is None:
-            raise StoreError(f"'{self}' has several feature sets {there}")
+            raise StoreError(f"'{self}' has several feature sets {there}; pass one of them with --features")
         if name not in names and (self.path / name).is_dir():
             return FeatureTable(self.path / name)  # which says what it is instead
         if name not in names:
-            raise StoreError(f"there is no feature set '{name}' in '{self}' {there}")
+            raise StoreError(f"there is no feature set '{name}' in '{self}' {there}; name one of these")
         return FeatureTable(self.path / name)
 
     def features(

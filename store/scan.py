@@ -14,6 +14,8 @@ from .share import WHOLE, Share
 
 FILTERED = "outside the condition"
 """The reason of a row for which the user's condition does not hold."""
+LONGEST_TEXT = 4 << 20
+"""Bytes of a text that is encoded. Tokenizers take some 300 bytes of memory for a token."""
 _NESTED = re.compile(r"^(STRUCT|MAP|UNION)\b|\[\d*\]$")
 
 
@@ -108,9 +110,12 @@ def reason_sql(
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
     both = "OR" if each else "AND"
     empty = blank(text) if pair is None else f"{blank(text)} {both} {blank(pair)}"
+    texts = [text] if pair is None else [text, pair]
+    long = " OR ".join(f"strlen({one}) > {LONGEST_TEXT}" for one in texts)
     return (
         f"CASE WHEN {invalid} IS NOT NULL THEN {invalid} WHEN {nulls} THEN {literal(null_reason)} "
-        f"WHEN {empty} THEN 'text is empty' END"
+        f"WHEN {empty} THEN 'text is empty' "
+        f"WHEN {long} THEN 'text is longer than {LONGEST_TEXT >> 20} MB' END"
     )
 
 

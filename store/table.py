@@ -54,6 +54,12 @@ class FeatureTable:
                 f"the log of feature set '{path}' is missing, and its shards are there; restore the log "
                 f"from a copy, or run `enc store verify '{self.path.parent}' --repair`"
             )
+        inside = [] if has_log(self._folder) else _feature_sets_in(self._folder)
+        if inside:
+            raise StoreError(
+                f"'{path}' is a store, not a feature set; name one of its own: '{self.path / inside[0]}', or "
+                f"Store('{path}').open('{inside[0]}')"
+            )
         if not has_log(self._folder):
             raise StoreError(
                 f"'{path}' is not a feature set: it has no log; `enc build-features … --store "
@@ -257,6 +263,13 @@ class FeatureTable:
 
     def _name_in_log(self, path: str) -> str:
         return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
+
+
+def _feature_sets_in(folder: Path) -> list[str]:
+    """Names of the feature sets in a folder, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(inner.name for inner in folder.iterdir() if inner.is_dir() and has_log(inner))
 
 
 def _rows_of(shard: LoggedShard) -> int:

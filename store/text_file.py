@@ -16,7 +16,7 @@ import pyarrow as pa
 from .errors import SourceError
 
 BLOCK_BYTES = 1 << 17  # fits the processor's cache
-LONGEST_LINE = 512 << 20  # of bytes that a reader must hold at a time
+LONGEST_LINE = 64 << 20  # of bytes; readers and tokenizers hold a line many times over
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

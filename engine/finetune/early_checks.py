@@ -4,8 +4,10 @@ These take seconds to load, so that the mistakes which are cheap to find are tol
 itself checks all of it again, with the options as transformers' parser reads them.
 """
 
+import json
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -59,5 +61,14 @@ def check_folders(
         raise ModelError(f"model '{name}' is a file; pass the folder that it is in")
     if name == EMBEDDED_MODEL or Path(name).is_dir():
         model_folder(name)
-    if model.head_init and not (Path(model.head_init) / "head.json").is_file():
-        raise SourceError(f"no head in '{model.head_init}'; `enc train-head` makes one for --head_init")
+    if model.head_init:
+        _require_linear(Path(model.head_init))
+
+
+def _require_linear(head_folder: Path) -> None:
+    if not (head_folder / "head.json").is_file():
+        raise SourceError(f"no head in '{head_folder}'; `enc train-head` makes one for --head_init")
+    with suppress(ValueError, KeyError, TypeError):  # of a damaged head, which is told when it is read
+        kind = json.loads((head_folder / "head.json").read_bytes())["kind"]
+        if kind != "linear":
+            raise SourceError(f"a classifier can begin as a linear head, not as '{kind}'; pass another one")

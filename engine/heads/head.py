@@ -18,6 +18,7 @@ from ..words.texts import Texts
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .float_values import block_rows
 from .labels import Labels
+from .own_code import OwnCode
 from .saved import damage_told, read_fields, write_head
 from .tasks import SINGLE_LABEL, Task
 
@@ -64,8 +65,8 @@ class Head:
     """One row an epoch: epoch, train and validation loss and metric, learning rate, seconds."""
     record: dict[str, Any] = field(default_factory=dict)
     """How it came about: configuration, sources, versions, Delta version; not needed to use it."""
-    folder: Path | None = None
-    """Where the head was read from; no code in this folder is run."""
+    code: OwnCode = field(default_factory=OwnCode)
+    """Of a ``module:Class``: whether it may be imported, and from what."""
 
     @classmethod
     def of_network(cls, network: "Standardized | Ensemble", **fields: Any) -> "Head":
@@ -89,7 +90,7 @@ class Head:
             self.outputs_count,
             self.arguments,
             task=self.task,
-            head_folder=self.folder,
+            code=self.code,
         )
 
     @property
@@ -206,15 +207,15 @@ class Head:
         return write_head(self, Path(folder), tables or {})
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Head":
+    def load(cls, folder: str | Path, *, allow_code: bool = False) -> "Head":
         """Read a saved head. Raises HeadError if it is not one.
 
-        No code from the folder is run: the class of a ``module:Class`` head is imported from where
-        Python finds it, and refused if that is the folder.
+        The class of a ``module:Class`` head is imported only with ``allow_code``, from where Python finds it
+        (never from the folder), and only if its source file is the one of the training.
         """
         folder = Path(folder)
         with damage_told(folder):
-            head = cls(**read_fields(folder), folder=folder)
+            head = cls(**read_fields(folder, allow_code=allow_code))
             head._require_usable()
         return head
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,24 @@ import torch
 from torch import nn
 
 from ...store import HeadError
-from .custom import load_class
+from .custom import class_hashes, load_class
 from .dense import scaling_of
 from .ensemble import Ensemble
 from .kinds import HEADS, TUNED
 from .networks import SequenceHead, Standardized
+from .own_code import OwnCode
 from .tasks import Task
 
 
 def head_class(
-    kind: str, arguments: Mapping[str, Any], *, tokens: bool, head_folder: Path | None = None
+    kind: str, arguments: Mapping[str, Any], *, tokens: bool, code: OwnCode | None = None
 ) -> type[nn.Module]:
     """The class of a head kind, once its arguments and the features' form are known to fit it.
 
     Raises HeadError for a kind or an argument that there is not, or a head over tokens without tokens.
-    ``head_folder``: see :func:`engine.heads.custom.load_class`.
+    ``code``: see :func:`engine.heads.custom.load_class`.
     """
-    network = _class_of(kind, head_folder)
+    network = _class_of(kind, code or OwnCode())
     if kind in HEADS and HEADS[kind].needs_tokens and not tokens:
         pooled = ", ".join(name for name, record in HEADS.items() if not record.needs_tokens)
         raise HeadError(
@@ -42,10 +42,10 @@ def head_class(
     return network
 
 
-def _class_of(kind: str, head_folder: Path | None) -> type[nn.Module]:
+def _class_of(kind: str, code: OwnCode) -> type[nn.Module]:
     if kind in HEADS:
         return HEADS[kind].network
-    return SequenceHead if kind == TUNED else load_class(kind, head_folder=head_folder)
+    return SequenceHead if kind == TUNED else load_class(kind, code)
 
 
 def make_head(
@@ -56,7 +56,7 @@ def make_head(
     *,
     scaling_shape: tuple[int, ...] | None = None,
     targets: bool = False,
-    head_folder: Path | None = None,
+    code: OwnCode | None = None,
 ) -> Standardized:
     """A head with fresh weights, from torch's current random state, whose scaling does nothing yet.
 
@@ -64,7 +64,7 @@ def make_head(
     shape. Raises HeadError for a head that cannot be made so.
     """
     arguments, tokens = dict(arguments or {}), len(shape) == 2
-    network = head_class(kind, arguments, tokens=tokens, head_folder=head_folder)
+    network = head_class(kind, arguments, tokens=tokens, code=code)
     try:
         head = network(shape, outputs, **arguments)
         scaling = scaling_shape or shape[-1:]
@@ -79,6 +79,14 @@ def make_head(
             f"outputs{with_arguments}: {reason}"
         ) from error
     return standardized
+
+
+def code_of_training(kind: str, *, allow_code: bool) -> OwnCode:
+    """What a head that was just trained remembers of its class; nothing for a kind of enc's own."""
+    if kind in (*HEADS, TUNED):
+        return OwnCode()
+    allowed = OwnCode(allow_code)
+    return OwnCode(allow_code, class_hashes(kind, load_class(kind, allowed)))
 
 
 @torch.inference_mode()
@@ -98,7 +106,7 @@ def network_of(
     arguments: Mapping[str, Any],
     *,
     task: Task,
-    head_folder: Path | None,
+    code: OwnCode,
 ) -> Standardized | Ensemble:
     """The network of a head's weights, in evaluation mode; see :func:`make_head`, whose errors it raises.
 
@@ -113,7 +121,7 @@ def network_of(
             arguments,
             scaling_shape=scaling_shape,
             targets=not task.has_classes,
-            head_folder=head_folder,
+            code=code,
         )
         for _ in range(members)
     ]

@@ -18,6 +18,7 @@ from ...store.files import replaced_folder, require_replaceable
 from ..pairs.saved import combination_from, split_tables, tables_of
 from ..words.files import load_words, require_no_words, save_words
 from .labels import Labels
+from .own_code import OwnCode
 from .tasks import SINGLE_LABEL, TASKS
 from .weight_files import read_weights
 
@@ -39,6 +40,7 @@ def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Pa
         "kind": head.kind,
         "arguments": head.arguments,
         "members": head.members,
+        **({"code": dict(head.code.hashes)} if head.code.hashes else {}),
         "labels": list(head.labels.values),
         "features": {"name": head.feature_set, "spec": json.loads(head.spec.to_json())},
         "text_column": head.text_column,
@@ -65,8 +67,11 @@ def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Pa
     return folder
 
 
-def read_fields(folder: Path) -> dict[str, Any]:
-    """The fields of the Head in a folder. Called within :func:`damage_told`."""
+def read_fields(folder: Path, *, allow_code: bool) -> dict[str, Any]:
+    """The fields of the Head in a folder. Called within :func:`damage_told`.
+
+    ``allow_code`` says whether the class of a ``module:Class`` head may be imported.
+    """
     try:
         text = (folder / "head.json").read_text(encoding="utf-8")
     except OSError as error:
@@ -100,6 +105,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         "metrics": saved["metrics"],
         "history": pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
         "record": saved["record"],
+        "code": OwnCode(allow_code, saved.get("code", {}), folder),
     }
 
 

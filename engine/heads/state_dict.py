@@ -11,8 +11,9 @@ from ...store.files import replaced_file
 from .ensemble import Ensemble
 from .head import Head
 from .labels import Labels
-from .making import make_head
+from .making import code_of_training, make_head
 from .networks import Standardized
+from .own_code import OwnCode
 
 
 def export_state_dict(head: Head, path: str | Path) -> list[str]:
@@ -50,10 +51,12 @@ def import_state_dict(
     text_column: str = "sentence",
     kind: str = "linear",
     arguments: Mapping[str, Any] | None = None,
+    allow_code: bool = False,
 ) -> Head:
     """A head from a file of weights such as :func:`export_state_dict` writes, for features of ``spec``.
 
-    Only tensors are read, never code (``weights_only``). Raises HeadError, naming what was expected,
+    Only tensors are read, never code (``weights_only``); with ``allow_code``, the class of a
+    ``module:Class`` kind is imported. Raises HeadError, naming what was expected,
     for anything else.
     """
     try:
@@ -66,7 +69,7 @@ def import_state_dict(
         ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise HeadError(f"'{path}' holds no state_dict; save network.state_dict() with torch.save")
-    network = make_head(kind, spec.shape, len(labels), arguments)
+    network = make_head(kind, spec.shape, len(labels), arguments, code=OwnCode(allow_code))
     expected = {name: tuple(value.shape) for name, value in network.head.state_dict().items()}
     given = {str(name): tuple(value.shape) for name, value in state.items()}
     if given != expected:
@@ -80,6 +83,7 @@ def import_state_dict(
         network.eval(),
         kind=kind,
         arguments=dict(arguments or {}),
+        code=code_of_training(kind, allow_code=allow_code),
         labels=labels,
         spec=spec,
         feature_set=feature_set,

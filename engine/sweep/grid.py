@@ -22,7 +22,7 @@ _ARGUMENT = "head_args."
 _OF_DATA = ("use", "combine")
 """What is swept, and is of the features and not of the configuration."""
 # Of TrainConfig; a sweep has one of each.
-_FIXED = ("head_args", "class_weights", "metric", "early_stopping", "seed")
+_FIXED = ("allow_code", "head_args", "class_weights", "metric", "early_stopping", "seed")
 SWEPT = tuple(name for name in typing.get_type_hints(TrainConfig) if name not in _FIXED)
 
 
@@ -86,6 +86,16 @@ def _require_name(name: str, given: str) -> None:
         raise SourceError(f"'{given}' cannot be swept; there are {there}")
 
 
+def full_names(grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """A grid with the full names of what is swept: ``lr`` is ``learning_rate``. Raises SourceError for a name
+    that stands there twice.
+    """
+    full = {_SHORT.get(name, name): values for name, values in grid.items()}
+    if len(full) < len(grid):
+        raise SourceError(f"the sweep names '{next(iter(_SHORT.values()))}' twice; give all values in one")
+    return full
+
+
 def require_grid(grid: Mapping[str, Sequence[Any]]) -> None:
     """Raise SourceError for a name that cannot be swept, and for a name without a list of values."""
     for name, values in grid.items():
@@ -102,6 +112,7 @@ def runs_of(
     Without folds there is one run for each seed. A value given twice counts once. Raises SourceError for
     more than MAX_RUNS runs, and as TrainConfig does for values out of range.
     """
+    grid = full_names(grid)
     require_grid(grid)
     seeds = SEEDS.checked("the number of seeds", seeds)
     grid = {name: list({repr(value): value for value in values}.values()) for name, values in grid.items()}

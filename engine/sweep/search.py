@@ -16,11 +16,11 @@ from ..pairs.combination import Combination, names_in_any
 from ..train.config import TrainConfig
 from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
 from ..train.fit import fit
-from ..train.judging import finished_head, make_loss
+from ..train.judging import finished_head, make_loss, tested
 from ..train.validation import Folds
 from .comparison import Compared, Found, compared_settings, require_complete, sort_value, table_of_runs
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table
-from .grid import Run, distinct_parts, runs_of
+from .grid import Run, distinct_parts, full_names, runs_of
 from .runs import RunResult, train_runs
 
 
@@ -45,7 +45,7 @@ def search(
     runs, or figures of the ensemble. Raises DivergedError where every setting lost all of its seeds to runs
     that diverged. For the rest see :func:`engine.train.fit.train_head`.
     """
-    table, config = FeatureTable.of(table), config or TrainConfig()
+    table, config, grid = FeatureTable.of(table), config or TrainConfig(), full_names(grid)
     valid = rows.get("valid")
     folds = valid.count if isinstance(valid, Folds) else None
     if ensemble and seeds == 1:
@@ -82,7 +82,8 @@ def search(
         "seeds": seeds,
         "folds": folds or 0,
     }
-    return Found(head.replace(record=record), watched, compared, table_of_runs(compared), predicted)
+    head = tested(head.replace(record=record), chosen_data.test)
+    return Found(head, watched, compared, table_of_runs(compared), predicted)
 
 
 def require_one_use(grid: Mapping[str, Sequence[Any]], rows: RowOptions) -> None:

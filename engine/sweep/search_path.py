@@ -13,7 +13,7 @@ from ...store import FeatureTable, Source, SourceError
 from ..heads.head import Head
 from ..heads.metrics import compute, metric_names, require_metric
 from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
-from ..train.judging import evaluate, finished_head, make_loss
+from ..train.judging import evaluate, finished_head, make_loss, tested
 from ..train.solve import solutions, solve
 from ..train.solve_config import SolveConfig
 from ..train.validation import Folds
@@ -93,7 +93,7 @@ def search_path(
         head, outputs = _head_of_all_rows(chosen, config, l2, fold_of, best.results)
         predicted = out_of_fold_table(chosen, head, fold_of, outputs)
         record |= {"folds": folds, "figures_of": f"the setting on {folds} held-out folds"}
-    head = head.replace(record={**head.record, **record})
+    head = tested(head.replace(record={**head.record, **record}), chosen.test)
     return Found(head, watched, compared, table_of_runs(compared), predicted)
 
 

@@ -13,7 +13,7 @@ from ..heads.metrics import compute, confusion_matrix, metric_names
 from ..train.config import TrainConfig
 from ..train.examples import RowOptions, TrainData
 from ..train.fit import fit
-from ..train.judging import evaluate, make_loss
+from ..train.judging import evaluate, make_loss, tested
 from ..train.solve import solve
 from ..words.part import WordPart
 from ..words.settings import WordSettings
@@ -89,7 +89,7 @@ def add_words(
         "without": {name: head.metrics.get(name) for name in metric_names(task, data.outputs)},
     }
     joined = joined.replace(metrics={**head.metrics, **metrics}, record={**head.record, "words": record})
-    return WithWords(joined, predicted)
+    return WithWords(tested(joined, data.test), predicted)
 
 
 def _outputs_out_of_fold(data: TrainData, head: Head, fold_of: np.ndarray, order_seed: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 from ...store import SourceError
 from ..heads.kinds import HEADS
 from ..heads.metrics import METRICS
+from ..heads.own_code import OwnCode
 from .ranges import BATCH_SIZE, EPOCHS, NOT_NEGATIVE, POSITIVE, SEED, SHARE_OR_0
 from .schedule import SCHEDULES
 
@@ -30,6 +31,8 @@ class TrainConfig:
 
     head: str = "linear"
     """One of :data:`engine.heads.kinds.HEADS`, or ``module:Class`` (see :mod:`engine.heads.custom`)."""
+    allow_code: bool = False
+    """Whether the class of a ``module:Class`` may be imported; its code runs."""
     head_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the head's class, after the shape and the number of outputs."""
     optimizer: str = "adamw"
@@ -66,6 +69,8 @@ class TrainConfig:
             raise SourceError(
                 f"unknown head '{self.head}'; there are {', '.join(HEADS)}, or module:Class for your own"
             )
+        if self.head not in HEADS:
+            OwnCode(self.allow_code is True).require_allowed(self.head)
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             value = getattr(self, name)
             if value not in known:

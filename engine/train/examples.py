@@ -87,6 +87,8 @@ class TrainData:
     feature_set: str
     text_column: str
     pair_column: str | None
+    test: Examples | None = None
+    """Rows on which the head that is kept is judged in the end, once."""
     record: dict[str, Any] = field(default_factory=dict)
     """Where the rows came from: sources, their fingerprints, label columns, Delta version."""
 
@@ -110,21 +112,31 @@ class TrainData:
         """The same rows, with these parts of their features; ``combine`` names some of what is combined."""
         if use == self.spec and combine is None:
             return self
-        features, judged = self.train.features.part(use), self.valid.features.part(use)
-        if isinstance(features, PairFeatures) and isinstance(judged, PairFeatures):
+        train = replace(self.train, features=self.train.features.part(use))
+        if isinstance(train.features, PairFeatures):
+            features = train.features
             if combine is not None:
                 features = features.combined_by(features.combination.selected(combine))
-            features = features.fitted()
-            judged = judged.combined_by(features.combination)
-        train = replace(self.train, features=features)
-        valid = train if self.valid is self.train else replace(self.valid, features=judged)
-        return replace(self, spec=use, train=train, valid=valid)
+            train = replace(train, features=features.fitted())
+        valid = train if self.valid is self.train else _served_alike(self.valid, use, train.features)
+        test = self.test and _served_alike(self.test, use, train.features)
+        return replace(self, spec=use, train=train, valid=valid, test=test)
+
+
+def _served_alike(examples: Examples, use: FeatureSpec, trained: Features) -> Examples:
+    """The examples with these parts of their features, and pairs combined as those of training."""
+    features = examples.features.part(use)
+    if isinstance(features, PairFeatures) and isinstance(trained, PairFeatures):
+        features = features.combined_by(trained.combination)
+    return replace(examples, features=features)
 
 
 class RowOptions(TypedDict, total=False):
     """Which rows to train and to validate on, and what of them, as :func:`load_examples` takes it."""
 
     valid: Required[Validation]
+    test: Source | None
+    """Rows that nothing is chosen by: the head that is kept is judged on them in the end."""
     label_column: str | Sequence[str]
     task: str | None
     """One of :data:`engine.heads.tasks.TASKS`; unless given, it follows from the label columns."""
@@ -144,6 +156,7 @@ def load_examples(
     table: FeatureTable | str | Path,
     *,
     valid: Validation,
+    test: Source | None = None,
     label_column: str | Sequence[str] = "label",
     task: str | None = None,
     use: FeatureSpec | None = None,
@@ -156,12 +169,13 @@ def load_examples(
 
     The rows to validate on are those of another source, or of a Fraction of the training texts that
     ``seed`` chooses. With Folds they are the training rows themselves, and tell where they stand in the
-    source. ``use`` is the setting of a part of the table's features (:meth:`FeatureSpec.select`). Raises
-    MissingFeatures where texts were not encoded, LabelError for labels that the task cannot take, SpecError
-    for parts that are not there. For ``combine`` see :class:`RowOptions`.
+    source. ``test`` holds rows for the head that is kept in the end. ``use`` is the setting of a part of the
+    table's features (:meth:`FeatureSpec.select`). Raises MissingFeatures where texts were not encoded,
+    LabelError for labels that the task cannot take, SpecError for parts that are not there. For ``combine``
+    see :class:`RowOptions`.
     """
     require_validation(valid)
-    require_alike(train, valid, combine)
+    require_alike(train, (valid, test), combine)
     table = FeatureTable.of(table)
     if use is not None and not table.spec.covers(use):
         table.require(use)
@@ -182,8 +196,9 @@ def load_examples(
             return replace(served, texts=read_texts(stage, chosen)) if texts else served
 
         stages = [staged]
-        if isinstance(valid, Source):
-            stages.append(stage_source(con, valid, "valid", label_column=label_column, keep_text=texts))
+        for name, source in (("valid", valid), ("test", test)):
+            if isinstance(source, Source):
+                stages.append(stage_source(con, source, name, label_column=label_column, keep_text=texts))
         found = {stage.name: look_up(encoded_texts(stage), table.shards) for stage in stages}
         require_features(table, [(stage, found[stage.name]) for stage in stages])
         if isinstance(valid, Source):
@@ -198,6 +213,7 @@ def load_examples(
             train_rows = valid_rows = replace(
                 examples(staged, "train", staged.rows_where("true")), source_rows=places
             )
+        tested = examples(stages[-1], "test", stages[-1].rows_where("true")) if test else None
         return TrainData(
             task=kind,
             labels=labels,
@@ -207,8 +223,10 @@ def load_examples(
             feature_set=table.name,
             text_column=staged.text_column,
             pair_column=staged.pair_column,
+            test=tested,
             record={
                 "train": train.title,
+                **({"test": test.title} if test else {}),
                 "valid": valid.title if isinstance(valid, Source) else str(valid),
                 "fingerprints": {stage.name: _fingerprint(stage) for stage in stages},
                 "label_columns": list(staged.label_columns),

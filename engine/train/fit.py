@@ -17,10 +17,11 @@ from ..heads.head import Head
 from ..heads.making import head_class, make_head
 from ..heads.metrics import METRICS, Predicted, compute, require_metric
 from ..heads.networks import Standardized
+from ..heads.own_code import OwnCode
 from .best import BestEpoch, undefined_metric
 from .config import TrainConfig
 from .examples import RowOptions, SetSummary, TrainData, load_examples
-from .judging import evaluate, finished_head, make_loss
+from .judging import evaluate, finished_head, make_loss, tested
 from .optimizer import make_optimizer
 from .schedule import learning_rate_factor
 from .solve_config import SolveConfig
@@ -77,15 +78,17 @@ def train_head(
             "a single head is validated on a Source or Fraction(0.2); with Folds call search or search_path"
         )
     # A misspelt head should not wait for the data.
-    head_class(config.head, config.head_args, tokens=len(spec.shape) == 2 and not train.is_separate)
+    code = OwnCode(config.allow_code)
+    is_tokens = len(spec.shape) == 2 and not train.is_separate
+    head_class(config.head, config.head_args, tokens=is_tokens, code=code)
     data = load_examples(train, table, seed=config.seed, **rows)
     if on_data:
         on_data(data.train.summary, data.valid.summary)
     if isinstance(config, TrainConfig):
-        return fit(data, config, on_epoch=on_epoch)
+        return tested(fit(data, config, on_epoch=on_epoch), data.test)
     from .solve import solve  # which loads SciPy
 
-    return solve(data, config, on_epoch=on_epoch)
+    return tested(solve(data, config, on_epoch=on_epoch), data.test)
 
 
 def fit(
@@ -170,7 +173,12 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
     Raises HeadError for a head of which nothing can be trained.
     """
     network = make_head(
-        config.head, data.shape, data.outputs, config.head_args, targets=not data.task.has_classes
+        config.head,
+        data.shape,
+        data.outputs,
+        config.head_args,
+        targets=not data.task.has_classes,
+        code=OwnCode(config.allow_code),
     )
     if not network.parameters_count:
         raise HeadError(f"head '{config.head}' has no weights to train; leave some with requires_grad")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from ...store import SourceError
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head, rows_per_block
 from ..heads.losses import loss_weights
+from ..heads.making import code_of_training
 from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
 from ..heads.networks import Standardized
 from ..heads.tasks import Task
@@ -73,6 +74,33 @@ def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torc
         start += len(block)
 
 
+def tested(head: Head, test: Examples | None) -> Head:
+    """The head with ``metrics["test"]``, its figures on test rows, if there are any.
+
+    They are the task's metrics but for the loss, whose weights are the training's own, and ``rows``.
+    """
+    if test is None:
+        return head
+    outputs = np.concatenate(list(_outputs(head, test)))
+    predicted = Predicted(head.task, outputs.shape[1], 0.0, test.targets, head.task.decide(outputs), outputs)
+    names = [name for name in metric_names(head.task, outputs.shape[1]) if name != "loss"]
+    matrix = confusion_matrix(predicted)
+    figures: dict[str, Any] = {**compute(names, predicted), "rows": len(test.targets)}
+    if matrix:
+        figures["confusion_matrix"] = matrix
+    return head.replace(metrics={**head.metrics, "test": figures})
+
+
+def _outputs(head: Head, examples: Examples) -> Iterator[np.ndarray]:
+    start = 0
+    for block in examples.features.blocks(rows_per_block(examples.features.shape)):
+        texts = examples.texts
+        if texts is not None:
+            texts = texts.take(np.arange(start, start + len(block)))
+        yield head.outputs(block, texts)
+        start += len(block)
+
+
 def finished_head(
     data: TrainData,
     config: TrainConfig | SolveConfig,
@@ -101,6 +129,7 @@ def finished_head(
         network,
         kind=config.head,
         arguments=dict(config.head_args),
+        code=code_of_training(config.head, allow_code=config.allow_code),
         task=data.task,
         labels=data.labels,
         spec=data.spec,

@@ -1,6 +1,6 @@
 """The features of a stage's rows as heads are trained on them: of texts, or of pairs put together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -53,15 +53,16 @@ def serving(
     return serve
 
 
-def require_alike(train: Source, valid: object, combine: object) -> None:
-    """Raise SourceError where training and validation rows are of pairs that are encoded in different ways,
-    or where something is to be combined that is no pair.
+def require_alike(train: Source, judged: Iterable[object], combine: object) -> None:
+    """Raise SourceError where the sources among ``judged`` (to validate and to test on) have pairs that are
+    encoded in another way than those of training, or where something is to be combined that is no pair.
     """
-    if isinstance(valid, Source) and valid.pairs != train.pairs:
-        raise SourceError(
-            f"pairs are {train.pairs} in {train.title} and {valid.pairs} in {valid.title}; "
-            "encode both in one way"
-        )
+    for rows in judged:
+        if isinstance(rows, Source) and rows.pairs != train.pairs:
+            raise SourceError(
+                f"pairs are {train.pairs} in {train.title} and {rows.pairs} in {rows.title}; "
+                "encode both in one way"
+            )
     if combine is not None and not train.is_separate:
         raise SourceError(
             "--combine is for pairs whose texts are encoded apart: add --pair-column and --pairs separate"

@@ -26,6 +26,7 @@ class SolveConfig:
     seed: int = 42
     """Decides which rows are held out, and the folds."""
     head: ClassVar[str] = "linear"
+    allow_code: ClassVar[bool] = False
     head_args: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ import signal
 import click
 import pytest
 from click.testing import CliRunner
-from enc.cli.errors import EncCommand, Terminated
+from enc.cli.errors import EncCommand, Terminated, error_line
 from enc.store import SourceError
 
 
@@ -77,3 +77,9 @@ def test_sigterm_ends_a_command_as_ctrl_c_does():
     result = run(function)
     assert (result.exit_code, result.stderr, cleared) == (143, "interrupted\n", [True])
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_message_has_an_end():
+    line, code = error_line(SourceError("x" * 1_000_000))
+    assert code == 2
+    assert len(line) < 5000

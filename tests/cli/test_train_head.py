@@ -161,11 +161,31 @@ def test_the_example_of_a_head_of_ones_own(enc, build, reviews, tmp_path, monkey
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*sys.path])
-    assert "run enc where gated_head lies" in enc(*options, code=2).stderr
+    assert "run enc where gated_head lies" in enc(*options, "--allow-code", code=2).stderr
     shutil.copy(EXAMPLES / "gated_head.py", tmp_path)
-    summary = json.loads(enc(*options, "--head-args", "hidden=4", "--learning-rate", 0.05, "--json").stdout)
+    refused = "'gated_head:GatedHead' is a class that enc does not bring"
+    assert refused in enc(*options, code=2).stderr
+    sweep = (*options[:-2], "--sweep", "head=cnn,gated_head:GatedHead")
+    assert refused in enc(*sweep, code=2).stderr
+    assert "'allow_code' cannot be swept" in enc(*sweep, "--sweep", "allow_code=true", code=2).stderr
+    options = (*options, "--allow-code", "--learning-rate", 0.05, "--json")
+    summary = json.loads(enc(*options, "--head-args", "hidden=4").stdout)
     assert summary["accuracy"] > 0.8
-    assert scored(store, head).num_rows == 60
+    assert scored(store, head, "--allow-code").num_rows == 60
+    scoring = ("score", reviews, tmp_path / "out.parquet", "--overwrite", "--head", head, *store)
+    for command in (
+        scoring,
+        ("evaluate", head, reviews, *store),
+        ("predict", "--head", head, "good"),
+        ("export-onnx", "--head", head, tmp_path / "head.onnx"),
+        ("export-head", head, tmp_path / "head.pth"),
+    ):
+        assert refused in enc(*command, code=2).stderr
+    with (tmp_path / "gated_head.py").open("a") as file:
+        file.write("# another one\n")
+    monkeypatch.delitem(sys.modules, "gated_head")
+    assert "was trained with a module 'gated_head' of SHA-256" in enc(*scoring, "--allow-code", code=2).stderr
+    assert "gated_head" not in sys.modules
 
 
 def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, scored):
@@ -208,3 +228,24 @@ def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, s
         "import-head", tmp_path / "BERT_net.pth", tmp_path / "more", *store, "--labels", "a,b,c", code=2
     ).stderr
     assert "a linear head of 3 labels" in error
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--valid-fraction", 0.3), ("--folds", 2), ("--folds", 2, "--solver", "lbfgs", "--l2", 0.1)],
+    ids=["alone", "folds", "lbfgs"],
+)
+def test_the_kept_head_is_judged_on_test_rows(enc, build, reviews, tmp_path, options):
+    store, head, rows = build(), tmp_path / "head", tmp_path / "test.tsv"
+    rows.write_text("text\tlabel\ngood good good 3\ttrue\nbad 0\tfalse\ngood bad bad 1\ttrue\n")
+    train = ("train-head", reviews, *store, "--output", head, "--test", rows, *options)
+    assert "of test.tsv" in enc(*train, code=2).stderr.replace(f"{tmp_path}/", "")
+    assert not head.exists()
+    assert "test, 3 rows: accuracy" in enc(*train, "--build").stdout
+    metrics = json.loads((head / "head.json").read_text())["metrics"]
+    found = json.loads(enc("evaluate", head, rows, *store, "--json").stdout)["figures"]
+    tested = metrics.pop("test")
+    assert tested.pop("confusion_matrix") == found["confusion_matrix"]
+    assert tested.pop("rows") == 3
+    assert tested == pytest.approx(found["metrics"])
+    assert metrics["valid_rows"] != 3

@@ -3,8 +3,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
-from enc.store import Store, StoreError
+from enc.store import FeatureTable, Store, StoreError
 from fakes import fake_spec
+from feature_sets import filled
 
 
 def test_a_store_is_its_path(tmp_path):
@@ -46,3 +47,11 @@ def test_what_is_no_store_is_refused(tmp_path):
         Store(tmp_path / "begun").feature_sets()
     Store(tmp_path / "begun").create("other", fake_spec())
     assert Store(tmp_path / "begun").feature_sets() == ["other"]
+
+
+def test_a_store_is_no_feature_set(tmp_path):
+    filled(tmp_path / "store" / "words", range(3))
+    with pytest.raises(StoreError, match=r"is a store, not a feature set; .* Store\('.*'\)\.open\('words'\)"):
+        FeatureTable(tmp_path / "store")
+    with pytest.raises(StoreError, match=r"no feature set 'other' in .*store' \(it has: words\); name one"):
+        Store(tmp_path / "store").open("other")

@@ -150,11 +150,12 @@ def test_very_long_texts_are_rows(con, write):
         assert not rejects
 
 
-def test_a_very_long_text_in_json_lines_is_a_row(con, write):
-    texts = ["a", "y" * 50_000_000, "b"]
+def test_a_text_that_no_tokenizer_could_hold_is_a_reject(con, write):
+    texts = ["a", "y" * 50_000_000, "b", "z" * (4 << 20)]
     path = write("l.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in texts))
-    stage_source(con, Source(path))
-    assert con.sql("SELECT row, strlen(text) FROM stage").fetchall() == [(1, 1), (2, 50_000_000), (3, 1)]
+    _, rows, rejects = staged(con, Source(path))
+    assert [(row, len(text)) for row, text, _ in rows] == [(1, 1), (3, 1), (4, 4 << 20)]
+    assert rejects == [(2, "text is longer than 4 MB")]
 
 
 def test_json_lines_that_are_no_objects_are_rejects(con, write):

@@ -131,7 +131,7 @@ def test_a_file_that_is_not_what_its_footer_said_is_refused(con, rows, monkeypat
 
 
 def test_more_memory_is_given_where_a_text_needs_it(con, rows, stored):
-    texts = [f"{'long ' * 3_000_000}{n}" for n in range(4)]
+    texts = [f"{'long ' * 800_000}{n}" for n in range(16)]
     con.execute("SET memory_limit='40MB'")
     with Located(con, Source(rows(texts)), [[]]) as found:
-        assert (found.stage.rows, found.lookups[0].missing) == (4, 4)
+        assert (found.stage.rows, found.lookups[0].missing) == (16, 16)

@@ -70,16 +70,19 @@ def test_a_head_of_the_users_is_saved_by_name(labelled, tmp_path, monkeypatch):
         "        return self.layers(features)\n"
     )
     (tmp_path / "modules" / "bilinear_head.py").write_text(code)
-    head = train(source, encoded(), head="bilinear_head:Bilinear", head_args={"rank": 3})
+    head = train(source, encoded(), head="bilinear_head:Bilinear", head_args={"rank": 3}, allow_code=True)
     folder = head.save(tmp_path / "head")
     features = encode_texts(FakeEncoder(), TEXTS)
-    np.testing.assert_array_equal(Head.load(folder).predict_proba(features), head.predict_proba(features))
+    loaded = Head.load(folder, allow_code=True)
+    np.testing.assert_array_equal(loaded.predict_proba(features), head.predict_proba(features))
+    with pytest.raises(HeadError, match="pass --allow-code"):
+        Head.load(folder)
     saved = json.loads((folder / "head.json").read_text())
     (folder / "evil_head.py").write_text("raise AssertionError('this code was run')")
     (folder / "head.json").write_text(json.dumps({**saved, "kind": "evil_head:Bilinear"}))
     monkeypatch.syspath_prepend(folder)
     with pytest.raises(HeadError, match="lies in the head's folder"):
-        Head.load(folder)
+        Head.load(folder, allow_code=True)
 
 
 def test_weights_that_are_tied_or_transposed_are_saved(labelled, tmp_path, monkeypatch):
@@ -98,8 +101,8 @@ def test_weights_that_are_tied_or_transposed_are_saved(labelled, tmp_path, monke
         "        return self.second(torch.tanh(self.first(features))) @ self.out\n"
     )
     (tmp_path / "tied_head.py").write_text(code)
-    head = train(source, encoded(), head="tied_head:Tied")
-    loaded = Head.load(head.save(tmp_path / "head"))
+    head = train(source, encoded(), head="tied_head:Tied", allow_code=True)
+    loaded = Head.load(head.save(tmp_path / "head"), allow_code=True)
     features = encode_texts(FakeEncoder(), TEXTS)
     np.testing.assert_array_equal(loaded.predict_proba(features), head.predict_proba(features))
     inner = loaded.network.head

@@ -73,3 +73,10 @@ def test_sweep_options():
         runs_of(TrainConfig(), {"learning_rate": [0.1 + i for i in range(101)]}, seeds=100)
     with pytest.raises(SourceError, match="learning_rate must be a number above 0"):
         runs_of(TrainConfig(), {"learning_rate": [0.0]})
+
+
+def test_a_short_name_stands_for_the_full_one():
+    runs = runs_of(TrainConfig(), {"lr": [0.1, 0.2]})
+    assert [run.config.learning_rate for run in runs] == [0.1, 0.2]
+    with pytest.raises(SourceError, match="names 'learning_rate' twice"):
+        runs_of(TrainConfig(), {"lr": [0.1], "learning_rate": [0.2]})

@@ -169,7 +169,9 @@ def test_a_fold_is_not_learned_from(source, table):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("kind", ["Plain", "Frozen", "RandomBuffer", "Unused", "Tied"])
 def test_a_head_of_the_users_is_stacked(users, data, kind, optimizer):
-    config = dataclasses.replace(BASE, head=f"swept_heads:{kind}", optimizer=optimizer, weight_decay=0.3)
+    config = dataclasses.replace(
+        BASE, head=f"swept_heads:{kind}", allow_code=True, optimizer=optimizer, weight_decay=0.3
+    )
     runs, told = runs_of(config, {"learning_rate": [0.01, 0.1]}, seeds=2), []
     results = train_runs(data, runs, say=told.append)
     assert told == ["4 heads trained in one pass of 3 epochs"]
@@ -194,7 +196,10 @@ def test_a_head_of_the_users_is_stacked(users, data, kind, optimizer):
 )
 def test_a_head_that_cannot_be_stacked_is_trained_alone(users, data, kind, reason):
     runs, told = (
-        runs_of(dataclasses.replace(BASE, head=f"swept_heads:{kind}"), {"learning_rate": [0.01, 0.1]}),
+        runs_of(
+            dataclasses.replace(BASE, head=f"swept_heads:{kind}", allow_code=True),
+            {"learning_rate": [0.01, 0.1]},
+        ),
         [],
     )
     results = train_runs(data, runs, say=told.append)
@@ -207,7 +212,7 @@ def test_a_head_that_cannot_be_stacked_is_trained_alone(users, data, kind, reaso
 def test_a_head_that_mixes_rows_would_see_those_it_holds_out(users, source, table):
     data, told = load_examples(source, table, valid=Folds(2)), []
     folds = fold_of_rows(data.train.features.locations, 2, 0)
-    config = dataclasses.replace(BASE, head="swept_heads:Centred")
+    config = dataclasses.replace(BASE, head="swept_heads:Centred", allow_code=True)
     train_runs(data, runs_of(config, {}), say=told.append)
     assert "one pass" in told[0]
     runs = runs_of(config, {}, folds=2)
@@ -219,15 +224,14 @@ def test_a_head_that_mixes_rows_would_see_those_it_holds_out(users, source, tabl
 
 def test_a_head_of_which_nothing_is_trained(users, data):
     with pytest.raises(HeadError, match="'swept_heads:AllFrozen' has no weights to train"):
-        train_runs(data, [Run(dataclasses.replace(BASE, head="swept_heads:AllFrozen"))])
+        train_runs(data, [Run(dataclasses.replace(BASE, head="swept_heads:AllFrozen", allow_code=True))])
 
 
 @pytest.mark.parametrize("head", ["linear", "swept_heads:Normed"])
 @pytest.mark.parametrize("metric", [None, "loss"])
 def test_a_run_that_diverges_does_not_stop_the_others(users, data, head, metric):
-    config = dataclasses.replace(
-        BASE, head=head, optimizer="sgd", standardize=False, weight_decay=0.0, metric=metric
-    )
+    changes = dict(optimizer="sgd", standardize=False, weight_decay=0.0, metric=metric)
+    config = dataclasses.replace(BASE, head=head, allow_code=True, **changes)
     runs = runs_of(config, {"learning_rate": [0.001, 1e38, 0.002]})
     results = train_runs(data, runs)
     assert [result.diverged for result in results] == [False, True, False]
