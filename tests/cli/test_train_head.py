@@ -232,8 +232,13 @@ def test_the_tutorials_recipe_and_plain_weights(enc, build, reviews, tmp_path, s
 
 @pytest.mark.parametrize(
     "options",
-    [("--valid-fraction", 0.3), ("--folds", 2), ("--folds", 2, "--solver", "lbfgs", "--l2", 0.1)],
-    ids=["alone", "folds", "lbfgs"],
+    [
+        ("--valid-fraction", 0.3),
+        ("--folds", 2),
+        ("--folds", 2, "--solver", "lbfgs", "--l2", 0.1),
+        ("--folds", 2, "--solver", "lbfgs", "--l2", 0.1, "--words", "--words-args", "min_count=1"),
+    ],
+    ids=["alone", "folds", "lbfgs", "words"],
 )
 def test_the_kept_head_is_judged_on_test_rows(enc, build, reviews, tmp_path, options):
     store, head, rows = build(), tmp_path / "head", tmp_path / "test.tsv"
