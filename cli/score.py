@@ -16,7 +16,7 @@ from .options import (
     source_options,
     threshold_option,
 )
-from .progress import progress_reports
+from .progress import note, progress_reports
 from .score_text import summary_text
 from .values import encoder_loader, load_classifiers, source_of, threshold_of
 
@@ -77,6 +77,9 @@ def command(
     Columns of the text default to those the head was trained on. Rows without a usable text get nulls, and
     are listed in OUTPUT.rejects.parquet. Texts in the store are not encoded again. Several heads (--head A
     --head B) score the rows in one pass, each with columns of its own.
+
+    What an interrupted run has finished lies in OUTPUT.enc-part until the same command, given again, goes on
+    with it. Its output is, byte for byte, that of a run without interruption.
     """
     from ..engine import score_parquet
 
@@ -100,7 +103,12 @@ def command(
             cache=not no_cache,
             overwrite=overwrite,
             load=load,
+            asked_of_encoder={
+                "model": model,
+                **{name: values[name] for name in ("backend", "precision", "device")},
+            },
             progress=progress,
+            say=note,
         )
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary)

@@ -38,8 +38,8 @@ if kind != "none": sys.addaudithook(watch)
 import enc.store.writer
 enc.store.writer.SHARD_BYTES = shard_bytes
 if "build-features" in sys.argv:
-    import enc.engine.encode.build as build
-    build.FIRST_WINDOW_ROWS = build.WINDOW_ROWS = 40
+    import enc.engine.encode.windows as windows
+    windows.FIRST_WINDOW_ROWS = windows.WINDOW_ROWS = 40
 from enc.cli.main import main
 main(sys.argv[5:], prog_name="enc")
 """

@@ -5,9 +5,9 @@ choice is remembered for the machine, the model and the length of the texts, unl
 busy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,9 +102,25 @@ class AutoChoice:
         """What :meth:`backend` measured; empty if it did not have to."""
         self._explained = ""
         self._remembered: tuple[Tokens, Candidate] | None = None
+        self._made_as: list[tuple[Backend, Candidate]] = []
+        self.taken: Mapping[str, Any] = {}
+        """See :class:`Choice`."""
+
+    def take(self, taken: Mapping[str, Any]) -> None:
+        """See :class:`Choice`."""
+        self.taken = taken
 
     def backend(self, sample: Tokens | None, texts: int) -> Backend:
         """By memory, by measurement, or, for a few texts, by default; see :class:`Choice`."""
+        if self.taken:
+            return self._made(Candidate(**self.taken))
+        chosen = self._chosen(sample, texts)
+        way = next(way for made, way in self._made_as if made is chosen)
+        self.taken = {"backend": way.backend, "precision": way.precision}
+        self._made_as.clear()
+        return chosen
+
+    def _chosen(self, sample: Tokens | None, texts: int) -> Backend:
         if self._say is not None:
             advise_once(self._device, self._say)
         known = self._memory.read(sample)
@@ -157,7 +173,7 @@ class AutoChoice:
         from .measure import MIN_COSINE, cosines, rate
 
         try:
-            other = make_backend("openvino", self._checkpoint, "bf16", self._device)
+            other = self._made(Candidate("openvino", "bf16"))
         except ModelError:
             return backend
         rows = _few(sample)
@@ -197,14 +213,17 @@ class AutoChoice:
         precision = self._precision or "fp32"
         if default_backend(precision, self._device) == "openvino":
             try:
-                return make_backend("openvino", self._checkpoint, precision, self._device)
+                return self._made(Candidate("openvino", precision))
             except ModelError:  # what OpenVINO cannot convert, torch can run
                 pass
-        return make_backend("torch", self._checkpoint, precision, self._device)
+        return self._made(Candidate("torch", precision))
 
     def _made(self, candidate: Candidate) -> Backend:
         budget = candidate.tokens_per_batch or None
-        return make_backend(candidate.backend, self._checkpoint, candidate.precision, self._device, budget)
+        name, precision = candidate.backend, candidate.precision
+        made = make_backend(name, self._checkpoint, precision, self._device, budget)
+        self._made_as.append((made, candidate))
+        return made
 
 
 def _few(sample: Tokens) -> np.ndarray:

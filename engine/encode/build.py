@@ -1,10 +1,9 @@
 """Source to feature table: find what is missing, tokenize, encode, write, commit."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +17,12 @@ from ...store.share import WHOLE, Share
 from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
 from ...store.table import LOG_FOLDER
+from ...store.writer import TableWriter
 from .collected import CollectedFeatures
 from .encoder import Encoder
-from .tokens import Tokens
+from .stopwatch import Stopwatch
+from .windows import WINDOW_SECONDS, FixedWindows, Pace, Window, tokenized
 
-READ_ROWS = 1024  # texts tokenized at a time
-READ_BYTES = 4 << 20  # of the same; a tokenizer's own objects take up many times as much
-WINDOW_ROWS = 16384  # texts sorted by length at a time, at the most: there is hardly any padding from here on
-WINDOW_BYTES = 64 << 20  # of features in a window; two are held, one of them being written
-WINDOW_SECONDS = (
-    60.0  # of encoding; a window is written when it is finished, and lost if the process is killed
-)
-WINDOW_TOKENS = 8 << 20  # the same, of tokens; long texts that are encoded whole have many
-FIRST_WINDOW_ROWS = 1024  # until the encoder's speed is known
 Progress = Callable[[int, int], None]
 """Called with the texts encoded so far and those to encode in all."""
 
@@ -72,26 +64,6 @@ class BuildSummary:
     """Backend, precision and device that encoded; empty if nothing was."""
     feature_set: str
     version: int
-
-
-class Stopwatch:
-    """Adds up seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        """Count the time of a block for ``stage``."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] += time.perf_counter() - start
-
-    def rounded(self) -> dict[str, float]:
-        """Seconds by stage, to the millisecond."""
-        return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}
 
 
 def build_features(
@@ -197,34 +169,41 @@ def encode_missing(
     tokens_per_batch: int | None = None,
     progress: Progress | None = None,
     clock: Stopwatch | None = None,
+    fixed: FixedWindows | None = None,
 ) -> None:
-    """Encode what :func:`find_missing` found, append it to ``table``, and count it in ``work``."""
+    """Encode what :func:`find_missing` found, append it to ``table``, and count it in ``work``.
+
+    With ``fixed`` windows and batches are those of all their texts, of which only the missing are written.
+    """
     clock = clock or Stopwatch()
     if not work.missing:
         return
     if not stage.has_texts:
         raise ValueError(f"stage {stage.name} was made without texts; there is nothing to encode")
     pace = Pace(encoder.spec.row_bytes)
+    made = tokenized(stage, work.found, work.widest, encoder, pace, clock, fixed)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
-    reading = closing(prefetched(_windows(stage, work, encoder, pace, clock), "enc-tokenize"))
+    reading = closing(prefetched(made, "enc-tokenize"))
     # A window is written while the next one is encoded, and all before the writer commits.
     writing = ThreadPoolExecutor(1, "enc-write")
     with scan_memory(stage.con, work.widest), table.writer() as writer, writing, reading as windows:
-        written: Future[None] | None = None
+        written = _Written(writer, writing, work, clock)
         while True:
             with clock("wait"):
                 window = next(windows, None)
             if window is None:
                 break
-            keys, tokens = window
+            tokens = window.tokens
             with clock("prepare"):
                 encoder.prepare(tokens, work.missing)
+            if fixed and not work.encoded:
+                fixed.begun()
             if progress and not work.encoded:
                 progress(0, work.missing)
             features = CollectedFeatures(tokens, encoder.spec)
-            started = time.perf_counter()
+            started = written_at = time.perf_counter()
             try:
-                batches = tokens.batches(tokens_per_batch or encoder.tokens_per_batch)
+                batches = window.batches(tokens_per_batch or encoder.tokens_per_batch)
                 encoded = encoder.encode(tokens.batch(batch) for batch in batches)
                 for batch in batches:
                     with clock("encode"):
@@ -235,64 +214,44 @@ def encode_missing(
                         int(tokens.lengths[batch[0]]), tokens.padding.to
                     )  # the longest comes first
                     if progress:
-                        progress(work.encoded + int(features.done.sum()), work.missing)
+                        progress(work.encoded + int((features.done & window.wanted).sum()), work.missing)
+                    if fixed and time.perf_counter() - written_at >= WINDOW_SECONDS:
+                        written.add(window, features)
+                        written_at = time.perf_counter()
                 pace.learn(len(tokens), time.perf_counter() - started)
             finally:  # an interruption keeps what is encoded
-                done = features.done
-                if written:
-                    with clock("write"):
-                        written.result()
-                columns = (
-                    keys.filter(pa.array(done)),
-                    tokens.n_tokens[done],
-                    tokens.truncated[done],
-                    features.values[done],
-                )
-                written = writing.submit(writer.write, *columns)
-                work.encoded += int(done.sum())
-                work.truncated += int(tokens.truncated[done].sum())
-                work.longest = max(work.longest, int(tokens.n_tokens.max()))
+                written.add(window, features)
+        written.wait()
         with clock("write"):
-            if written:
-                written.result()
             writer.commit()
 
 
-class Pace:
-    """How many texts make up a window: as many as are encoded in WINDOW_SECONDS, within bounds."""
+class _Written:
+    """Writes windows in a second thread, and counts what is written."""
 
-    def __init__(self, row_bytes: int):
-        self._most = max(1, min(WINDOW_ROWS, WINDOW_BYTES // row_bytes))
-        self.window_rows = min(FIRST_WINDOW_ROWS, self._most)
+    def __init__(self, writer: TableWriter, thread: ThreadPoolExecutor, work: Work, clock: Stopwatch):
+        self._writer, self._thread, self._work, self._clock = writer, thread, work, clock
+        self._last: Future[None] | None = None
 
-    def learn(self, rows: int, seconds: float) -> None:
-        """Choose the next windows' size by the time that one took."""
-        in_time = int(rows / max(seconds, 1e-9) * WINDOW_SECONDS)
-        self.window_rows = min(max(in_time, FIRST_WINDOW_ROWS), self._most)
+    def add(self, window: Window, features: CollectedFeatures) -> None:
+        """Write what is done and wanted of a window, which then is wanted no more."""
+        tokens, work = window.tokens, self._work
+        done = features.done & window.wanted
+        window.wanted[done] = False
+        self.wait()
+        columns = (
+            window.keys.filter(pa.array(done)),
+            tokens.n_tokens[done],
+            tokens.truncated[done],
+            features.values[done],
+        )
+        self._last = self._thread.submit(self._writer.write, *columns)
+        work.encoded += int(done.sum())
+        work.truncated += int(tokens.truncated[done].sum())
+        work.longest = max(work.longest, int(tokens.n_tokens.max()))
 
-
-Window = tuple[pa.Array, Tokens]
-"""Keys (binary of 32 bytes) and tokens of the same rows."""
-
-
-def _windows(stage: Stage, work: Work, encoder: Encoder, pace: Pace, clock: Stopwatch) -> Iterator[Window]:
-    """The missing texts, tokenized, in blocks large enough to sort by length and small enough to hold."""
-    keys: list[pa.Array] = []
-    tokens: list[Tokens] = []
-    rows = held = 0
-    read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(work.widest, 1)))
-    with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
-        for block in work.found.missing_texts(cursor, stage, READ_ROWS):
-            for start in range(0, block.num_rows, read_rows):
-                batch = block.slice(start, read_rows)
-                with clock("tokenize"):
-                    pairs = batch.column("pair").to_pylist() if stage.pair_column else None
-                    tokens.append(encoder.tokenize(batch.column("text").to_pylist(), pairs))
-                keys.append(batch.column("key"))
-                rows += batch.num_rows
-                held += len(tokens[-1].ids)
-                if rows >= pace.window_rows or held >= WINDOW_TOKENS:
-                    yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
-                    keys, tokens, rows, held = [], [], 0, 0
-    if rows:
-        yield pa.concat_arrays(keys), Tokens.concatenate(tokens)
+    def wait(self) -> None:
+        """Return when what was added is written; raises what the writing raised."""
+        if self._last:
+            with self._clock("write"):
+                self._last.result()

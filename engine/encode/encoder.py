@@ -1,7 +1,7 @@
 """The seam at which backends differ: token ids in, features out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -46,6 +46,15 @@ class Choice(Protocol):
         """What was measured to decide, in one line; empty if nothing was."""
         ...
 
+    @property
+    def taken(self) -> Mapping[str, Any]:
+        """What was chosen, for :meth:`take` of another process; empty where there was no choice."""
+        ...
+
+    def take(self, taken: Mapping[str, Any]) -> None:
+        """Choose what was chosen before. It is called before :meth:`backend`, if at all."""
+        ...
+
 
 class Fixed:
     """The choice of one backend, which is made when there is something to encode."""
@@ -63,6 +72,14 @@ class Fixed:
     def explain(self) -> str:
         """Nothing was measured."""
         return ""
+
+    @property
+    def taken(self) -> Mapping[str, Any]:
+        """There is no choice."""
+        return {}
+
+    def take(self, taken: Mapping[str, Any]) -> None:
+        """There is no choice."""
 
 
 class Encoder:
@@ -107,6 +124,15 @@ class Encoder:
     def explain(self) -> str:
         """What was measured to choose the backend, in one line; empty if nothing was."""
         return self._choice.explain()
+
+    @property
+    def taken(self) -> Mapping[str, Any]:
+        """How the backend is had again by :meth:`take`; empty where there is no choice."""
+        return self._choice.taken
+
+    def take(self, taken: Mapping[str, Any]) -> None:
+        """Encode as another process did, whose :attr:`taken` this is; before anything is encoded."""
+        self._choice.take(taken)
 
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
         """Token ids of texts or pairs, truncated to ``spec.max_length``.

@@ -1,5 +1,6 @@
 """Which feature table a head's features are read from, and where each row's features are."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,15 @@ import numpy as np
 
 from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
 from ...store.located import Located
+from ...store.lookup import Lookup
 from ...store.mapped import MappedFeatures
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage
-from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
+from ..encode.build import Progress, Stopwatch, Work, encode_missing, find_missing
 from ..encode.encoder import Encoder
+from ..encode.windows import FixedWindows
 from ..heads.head import Head
+from .unfinished import Unfinished
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Features:
     """A folder for what is encoded and not added to the store."""
     load: Callable[[FeatureSpec], Encoder]
     progress: Progress | None = None
+    kept: Unfinished | None = None
+    """What an interrupted run has found and encoded, and where this one keeps that."""
 
     def located(
         self,
@@ -95,31 +101,95 @@ class Features:
                 located = scope.enter_context(
                     Located(con, source, shards, label_column=label_column, keep_text=needs_texts)
                 )
+                firsts = self._first_found(located)
+                for number, found in enumerate(located.lookups):
+                    together = self._texts_to_encode(number, found)
+                    located.lookups[number] = replace(found, is_first_missing=together)
             texts: Stage | None = None
             for number, (group, found) in enumerate(zip(groups, located.lookups, strict=True)):
                 group.locations = locations_of_rows(located.stage, found.locations)
-                counts.cached += found.distinct - found.missing
+                counts.cached += firsts[number]["cached"]
+                counts.encoded += firsts[number]["missing"]
                 if not found.missing:
                     continue
                 if texts is None:
                     with clock("stage"):
                         texts = located.stage_missing()
-                counts.encoded += self._encode(texts, group, number, clock)
+                self._encode(texts, group, number, clock)
                 with clock("stage"):
                     first_shard = len(group.shards)
                     located.find_missing_in(number, group.read_new_shards(), first_shard)
             return located.stage, groups, counts
 
-    def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> int:
-        """Encode what a group lacks; returns the number of texts."""
-        if not (self.cache and group.tables):
-            group.tables.append(FeatureTable.create(self.scratch / f"features-{number}", group.spec))
+    def _encode(self, texts: Stage, group: Group, number: int, clock: Stopwatch) -> None:
+        """Encode what a group lacks."""
+        if self._is_apart and not self._table_apart(number).exists():
+            group.tables.append(FeatureTable.create(self._table_apart(number), group.spec))
         with clock("stage"):
             work = find_missing(texts, group.shards)
         with clock("load"):
             encoder = self.load(group.spec)
-        encode_missing(texts, work, group.tables[-1], encoder, progress=self.progress, clock=clock)
-        return work.encoded
+        fixed = self._fixed_windows(self.kept, work, encoder, number) if self.kept else None
+        encode_missing(
+            texts,
+            work,
+            group.tables[-1],
+            encoder,
+            tokens_per_batch=fixed.tokens_per_batch if fixed else None,
+            progress=self.progress,
+            clock=clock,
+            fixed=fixed,
+        )
+
+    @property
+    def _is_apart(self) -> bool:
+        """Whether what is encoded does not go into the store."""
+        return not (self.cache and self.store)
+
+    def _table_apart(self, number: int) -> Path:
+        return self.scratch / f"features-{number}"
+
+    def _first_found(self, located: Located) -> list[dict[str, int]]:
+        """Of each group, how many distinct texts were found, and missed, when the run was begun.
+
+        Raises OtherRun where an interrupted run had other rows.
+        """
+        stage, kept = located.stage, self.kept
+        found = {
+            "rows": [stage.rows, stage.rejected, stage.ids],
+            "groups": [{"cached": f.distinct - f.missing, "missing": f.missing} for f in located.lookups],
+        }
+        if kept is None:
+            return found["groups"]
+        if stage.source.where:
+            found["rows"].append(hashlib.sha256(np.packbits(stage.kept_ids()).tobytes()).hexdigest())
+        before = kept.last("found")
+        if before is None:
+            kept.note("found", found)
+        elif before["rows"] != found["rows"]:
+            raise kept.other_run("choice of rows, which the same condition makes differently each time")
+        return (before or found)["groups"]
+
+    def _texts_to_encode(self, number: int, found: Lookup) -> np.ndarray:
+        """Which rows' texts are to be read: those that are missing, and those that were missing before."""
+        before = self.kept.texts(number, len(found.is_first_missing)) if self.kept and found.missing else None
+        return found.is_first_missing if before is None else found.is_first_missing | before
+
+    def _fixed_windows(self, kept: Unfinished, work: Work, encoder: Encoder, number: int) -> FixedWindows:
+        """All texts that the run had to encode when it was begun, and the encoder that it has chosen."""
+        before = kept.encoding(number)
+        texts = self._texts_to_encode(number, work.found)
+        kept.write_texts(number, texts)
+        if before:
+            encoder.take(before["way"])
+
+        def begun() -> None:
+            if not before:
+                kept.note_encoding(number, encoder.title, encoder.tokens_per_batch, encoder.taken)
+            elif before["title"] != encoder.title:
+                raise kept.other_run(f"encoder ({before['title']}, and this is {encoder.title})")
+
+        return FixedWindows(texts, before["tokens"] if before else None, begun)
 
     def _groups(self) -> list[Group]:
         groups: list[Group] = []
@@ -136,6 +206,9 @@ class Features:
                     break
             else:
                 groups.append(Group([name], [known] if known else [], known.spec if known else head.spec))
+        for number, group in enumerate(groups):
+            if self._is_apart and self._table_apart(number).exists():  # of an interrupted run
+                group.tables.append(FeatureTable.create(self._table_apart(number), group.spec))
         return groups
 
 

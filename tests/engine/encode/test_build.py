@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features, encode_texts
-from enc.engine.encode import build
+from enc.engine.encode import windows
 from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.batches import MappedFeatures
 from enc.store.shard_writer import ShardWriter
@@ -73,15 +73,15 @@ def test_small_windows_and_batches_change_nothing(tmp_path, reviews, monkeypatch
         )
 
     build_features(Source(reviews), tmp_path / "one", FakeEncoder(tokens_per_batch=4096))
-    monkeypatch.setattr(build, "WINDOW_ROWS", 16)
-    monkeypatch.setattr(build, "READ_ROWS", 5)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 16)
+    monkeypatch.setattr(windows, "READ_ROWS", 5)
     build_features(Source(reviews), tmp_path / "two", FakeEncoder(), tokens_per_batch=9)
     assert stored(tmp_path / "one") == stored(tmp_path / "two")
 
 
 def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeypatch):
-    monkeypatch.setattr(build, "WINDOW_ROWS", 50)
-    monkeypatch.setattr(build, "READ_ROWS", 50)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 50)
+    monkeypatch.setattr(windows, "READ_ROWS", 50)
     store = tmp_path / "store"
     broken = FakeEncoder(tokens_per_batch=80, fail_after=7)
     with pytest.raises(RuntimeError, match="broke down") as caught:
@@ -108,7 +108,7 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
 
 
 def test_windows_follow_the_encoder_s_speed():
-    pace = build.Pace(row_bytes=768)
+    pace = windows.Pace(row_bytes=768)
     assert pace.window_rows == 1024
     pace.learn(1024, seconds=10.24)
     assert pace.window_rows == 6000
@@ -116,7 +116,7 @@ def test_windows_follow_the_encoder_s_speed():
     assert pace.window_rows == 16384
     pace.learn(16384, seconds=1e6)
     assert pace.window_rows == 1024
-    assert build.Pace(row_bytes=1 << 20).window_rows == 64
+    assert windows.Pace(row_bytes=1 << 20).window_rows == 64
 
 
 def test_an_error_while_tokenizing_is_raised_here(tmp_path, reviews):
@@ -190,8 +190,8 @@ def test_token_features_are_padded_to_max_length(tmp_path, tiny_bert, write):
 
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_window_that_cannot_be_written_ends_the_run(tmp_path, reviews, monkeypatch, window):
-    monkeypatch.setattr(build, "WINDOW_ROWS", 50)
-    monkeypatch.setattr(build, "READ_ROWS", 50)
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 50)
+    monkeypatch.setattr(windows, "READ_ROWS", 50)
     write, calls = ShardWriter.write, iter(range(1, 100))
 
     def full(self, *columns):

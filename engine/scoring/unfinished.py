@@ -1,0 +1,267 @@
+"""What a run of scoring has finished so far: a folder beside its output, with which the next run goes on.
+
+    OUTPUT.enc-part/            of a folder: OUTPUT/.enc-part/
+        lock                    held by the run that is at work
+        journal                 the settings, what was found and chosen, and what is finished
+        rows-0.part             the output's rows; finished row groups stay when a process is killed
+        features-0/             features of texts that no store has, where none is to have them
+        texts-0.npy             which texts were to be encoded, one bit a row
+        the query.parquet       the rows of a query
+
+Nothing counts that the journal does not tell, and the journal tells nothing that is not on the disk. The
+folder goes when all is written. Where a file system has no locks, every run has a folder of its own, and none
+goes on.
+"""
+
+import base64
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from ...store import SourceError
+from ...store.files import replaced_file, sync
+from ...store.journal import Journal
+from ...store.locks import Lock, exclusive_lock, has_no_locks
+from .partial_file import Part
+from .tally import Tally
+
+_LONGEST_NAME = 200  # bytes; longer ones are shortened, so that the folder's name fits where the file's does
+
+
+class OtherRun(SourceError):
+    """What an interrupted run left is of another run than this one."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Rows of an output file that are on the disk."""
+
+    part: Part
+    batches: int
+    """Batches of input that they came from."""
+    tally: Tally
+
+
+def folder_of(output: str | Path) -> Path:
+    """Where the unfinished output lies."""
+    text = str(output)
+    if Path(text).is_dir() or text.endswith(("/", os.sep)):
+        return Path(text) / ".enc-part"
+    path = Path(text)
+    name = path.name.encode()
+    if len(name) > _LONGEST_NAME:
+        short = name[:100].decode(errors="ignore")
+        return path.with_name(f"{short}-{hashlib.sha256(name).hexdigest()[:16]}.enc-part")
+    return path.with_name(f"{path.name}.enc-part")
+
+
+class Unfinished:
+    """The folder, locked; a context manager, which removes the folder if nothing in it is worth keeping."""
+
+    def __init__(self, output: str | Path):
+        """Raises SourceError where another process is writing the same output."""
+        self.output = output
+        self._made = [path for path in folder_of(output).parents if not path.exists()]
+        self.folder, self._lock = _locked(folder_of(output))
+        self._journal = Journal(self.folder / "journal")
+        if not self._journal.entries:
+            self.clear()
+
+    def __enter__(self) -> "Unfinished":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is None or not self.is_begun:
+            self.remove()
+        if self._lock:
+            self._lock.release()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is something to go on with."""
+        return any("job" in entry or "encoding" in entry for entry in self._journal.entries)
+
+    def begin(self, settings: Mapping[str, Any], *, overwrite: bool, say: Callable[[str], None]) -> None:
+        """Go on with what an interrupted run of these settings finished, or begin.
+
+        What is there of a run of other settings is dropped with ``overwrite``. Raises OtherRun without it.
+        """
+        known = self._journal.entries[0]["settings"] if self._journal.entries else None
+        if known is not None and known != settings:
+            names = [name for name in {**known, **settings} if known.get(name) != settings.get(name)]
+            if self.is_begun and not overwrite:
+                raise self.other_run(", ".join(names))
+            if self.is_begun:
+                say(f"what an interrupted run left of '{self.output}' is dropped: another {', '.join(names)}")
+            self.clear()
+        if not self._journal.entries:
+            self._journal.append({"settings": settings})
+
+    def other_run(self, what: str) -> OtherRun:
+        """The error for what an interrupted run left, and which is of another run."""
+        return OtherRun(
+            f"an interrupted run began '{self.output}' with another {what}; repeat its command to finish it, "
+            "or pass --overwrite to begin anew"
+        )
+
+    def last(self, name: str) -> Any:
+        """What was noted last under a name; None where nothing was."""
+        return next((one[name] for one in reversed(self._journal.entries) if name in one), None)
+
+    def note(self, name: str, value: Any) -> None:
+        """Note something, which is on the disk when this returns."""
+        self._journal.append({name: value})
+
+    def write_texts(self, number: int, wanted: np.ndarray) -> None:
+        """Keep which texts a group of heads lacked, bool [ids]."""
+        with replaced_file(self.folder / f"texts-{number}.npy") as part:
+            np.save(part, np.packbits(wanted))
+
+    def texts(self, number: int, ids: int) -> np.ndarray | None:
+        """What :meth:`write_texts` kept, bool [ids]; None where there is nothing."""
+        path = self.folder / f"texts-{number}.npy"
+        if not path.exists():
+            return None
+        return np.unpackbits(np.load(path, allow_pickle=False), count=ids).astype(np.bool_)
+
+    def encoding(self, number: int) -> dict[str, Any] | None:
+        """What :meth:`note_encoding` noted of a group; None where nothing was."""
+        found = (one["encoding"] for one in reversed(self._journal.entries) if "encoding" in one)
+        return next((one for one in found if one["group"] == number), None)
+
+    def note_encoding(self, number: int, title: str, tokens: int, way: Mapping[str, Any]) -> None:
+        """Note what encodes the texts of a group of heads: its title, tokens a batch, and how it is had."""
+        self.note("encoding", {"group": number, "title": title, "tokens": tokens, "way": way})
+
+    def rows_file(self, job: int) -> Path:
+        """The file in the making of an output."""
+        return self.folder / f"rows-{job}.part"
+
+    def finished(self, job: int) -> list[Finished]:
+        """What is finished of an output file, in order."""
+        found: list[Finished] = []
+        for entry in self._journal.entries:
+            if entry.get("job") != job:
+                continue
+            if "footer" in entry:
+                part = Part(entry["end"], entry["checksum"], base64.b64decode(entry["footer"]))
+                found.append(Finished(part, entry["batches"], Tally.from_json(entry["tally"])))
+            elif "again" in entry:
+                found = []
+        return found
+
+    def add(self, job: int, finished: Finished) -> None:
+        """Note that more rows of an output are on the disk."""
+        part = finished.part
+        self._journal.append(
+            {
+                "job": job,
+                "end": part.end,
+                "checksum": part.checksum,
+                "footer": base64.b64encode(part.footer).decode(),
+                "batches": finished.batches,
+                "tally": finished.tally.to_json(),
+            }
+        )
+
+    def begin_again(self, job: int) -> None:
+        """Drop what is finished of an output."""
+        self._journal.append({"job": job, "again": True})
+        self.rows_file(job).unlink(missing_ok=True)
+
+    def place(self, job: int, output: Path, written: os.stat_result, tally: Tally) -> None:
+        """Put a whole file in its place, whatever is there."""
+        self._journal.append({"job": job, "whole": _identity(written), "tally": tally.to_json()})
+        self._move(job, output)
+
+    def placed(self, job: int, output: Path) -> Tally | None:
+        """The counts of a file that is in its place, which it is now if it was whole; None if it is not."""
+        found: dict[str, Any] | None = None
+        for entry in self._journal.entries:
+            if entry.get("job") == job and ("whole" in entry or "again" in entry):
+                found = entry if "whole" in entry else None
+        if found is None:
+            return None
+        if _identity_of(output) != found["whole"]:
+            if _identity_of(self.rows_file(job)) != found["whole"]:
+                return None
+            self._move(job, output)
+        return Tally.from_json(found["tally"])
+
+    def is_placed(self, job: int, output: Path) -> bool:
+        """Whether what is at ``output`` is what this run, interrupted, has put there."""
+        wholes = [one["whole"] for one in self._journal.entries if one.get("job") == job and "whole" in one]
+        return bool(wholes) and _identity_of(output) == wholes[-1]
+
+    def remove(self) -> None:
+        """Remove the folder: all is done, or nothing is."""
+        with suppress(OSError):
+            self._journal.path.unlink(missing_ok=True)  # first: without it, the rest does not count
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self._made:
+            with suppress(OSError):
+                path.rmdir()  # if the output is not in it
+
+    def _move(self, job: int, output: Path) -> None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self.rows_file(job).replace(output)
+        sync(output.parent)
+
+    def clear(self) -> None:
+        """Drop everything but the lock."""
+        with suppress(FileNotFoundError):
+            self._journal.path.unlink()
+        for path in self.folder.iterdir():
+            if path.name == "lock":
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        self._journal = Journal(self.folder / "journal")
+
+
+def _locked(folder: Path) -> tuple[Path, Lock | None]:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = exclusive_lock(folder / "lock", create=True)
+        except FileNotFoundError:  # the run that had it has just finished
+            continue
+        except OSError as error:
+            if not has_no_locks(error):
+                raise
+            (folder / "lock").unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+            own = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
+            own.mkdir(parents=True)
+            return own, None
+        if lock is None:
+            raise SourceError(
+                f"another process is writing this output (it holds '{folder}'); wait for it, or choose "
+                "another output"
+            )
+        return folder, lock
+
+
+def _identity(status: os.stat_result) -> list[int]:
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _identity_of(path: Path) -> list[int] | None:
+    try:
+        return _identity(os.stat(path, follow_symlinks=False))
+    except OSError:
+        return None
