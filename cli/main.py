@@ -18,6 +18,7 @@ COMMANDS = {
     "export-onnx": "export_onnx",
     "export-head": "export_head",
     "import-head": "import_head",
+    "merge-head": "merge_head",
     "bench": "bench",
     "doctor": "doctor",
 }

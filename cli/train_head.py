@@ -74,8 +74,8 @@ if TYPE_CHECKING:
     default="linear",
     show_default=True,
     metavar="KIND",
-    help="linear, mlp; over token features also cnn, lstm, attention; or module:Class, "
-    "a torch.nn.Module of yours.",
+    help="linear, mlp; over token features also cnn, lstm, attention; encoder, the model's own upper layers "
+    "over token features of a lower one; or module:Class, a torch.nn.Module of yours.",
 )
 @click.option(
     "--head-args",
@@ -108,21 +108,29 @@ if TYPE_CHECKING:
     metavar="LIST",
     help="For lbfgs: strengths of regularisation to try, such as 1,0.1,0.01.  [default: 11 from 10 to 1e-4]",
 )
-@click.option("--epochs", type=int, default=10, show_default=True, help="Passes over the training rows.")
-@click.option("--batch-size", type=int, default=64, show_default=True, help="Rows a step.")
-@click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Step size.")
+@click.option(
+    "--epochs",
+    type=int,
+    default=10,
+    show_default="10; encoder 3",
+    help="Passes over the training rows.",
+)
+@click.option("--batch-size", type=int, default=64, show_default="64; encoder 16", help="Rows a step.")
+@click.option(
+    "--learning-rate", type=float, default=1e-3, show_default="0.001; encoder 0.0001", help="Step size."
+)
 @click.option(
     "--schedule",
     type=click.Choice(["constant", "linear", "cosine"]),
     default="constant",
-    show_default=True,
+    show_default="constant; encoder linear",
     help="How the step size goes on after the warmup: it stays, or falls to 0.",
 )
 @click.option(
     "--warmup",
     type=float,
     default=0.0,
-    show_default=True,
+    show_default="0; encoder 0.1",
     help="Share of the steps in which the step size rises from 0.",
 )
 @click.option(

@@ -71,6 +71,8 @@ def result_text(head: "Head") -> str:
         lines.append(matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
     if "test" in metrics:
         lines.append(_test_text(metrics["test"]))
+    if head.kind == "encoder":  # its layers were pre-trained: the rule of thumb is not about them
+        return "\n".join([*lines, f"{metrics['parameters']:,} parameters, most of them pre-trained"])
     return "\n".join([*lines, _size_text(metrics["parameters"], metrics["train_rows"], "l2" in head.record)])
 
 

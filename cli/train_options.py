@@ -66,11 +66,13 @@ def config_of(values: dict[str, Any]) -> "TrainConfig | SolveConfig":
 
 def _train_config(values: dict[str, Any]) -> "TrainConfig":
     from ..engine import TrainConfig
-    from ..engine.train.config import RECIPES
+    from ..engine.train.config import DEFAULTS, RECIPES
     from ..store import SourceError
 
     options = {name: values[name] for name in _CONFIG}
-    for name, value in RECIPES[values["recipe"]].items() if values["recipe"] else ():
+    recipe = RECIPES[values["recipe"]] if values["recipe"] else {}
+    head = values["head"] if _is_given("head") else recipe.get("head", values["head"])
+    for name, value in {**DEFAULTS.get(head, {}), **recipe}.items():
         if not _is_given(name):
             options[name] = value
     is_swept = any(option.partition("=")[0].strip() == "optimizer" for option in values["sweep"])

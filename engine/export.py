@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Unpack
 
 import torch
+from transformers import PreTrainedModel
 
 from ..store import HeadError, ModelError
 from .backends.onnx_file import Export, OnTop, export_graph
 from .encode.asked import AskedSetting
 from .encode.checkpoint import Checkpoint, checkpoint_of
+from .heads.by_length import goes_by_length
 from .heads.head import Head
 
 
@@ -19,9 +21,13 @@ class _Outputs(torch.nn.Module):
     def __init__(self, head: Head):
         super().__init__()
         self.head, self.task, self.shape = head.network, head.task, head.spec.shape
+        self.pads = len(self.shape) == 2 and not goes_by_length(self.head)
+        for one in self.head.modules():
+            if isinstance(one, PreTrainedModel):
+                one.set_attn_implementation("eager")  # plain operators, which graph optimizers know
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        if len(self.shape) == 2:  # the head takes tokens padded to max_length, as they are stored
+        if self.pads:  # the head takes tokens padded to max_length, as they are stored
             padding = features.new_zeros(features.shape[0], *self.shape)
             features = torch.cat([features, padding], 1)[:, : self.shape[0]]
         outputs = self.task.torch.activation(self.head(features))

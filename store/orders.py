@@ -6,11 +6,30 @@ import numpy as np
 
 _SORTED_AT_A_TIME = 1 << 20
 _MOST_PARTS = 16
+_WINDOW_BATCHES = 64  # sorted by length at a time
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
     """The order of an epoch's rows: a permutation of ``range(rows)``, int64, decided by seed and epoch."""
     return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+def length_grouped(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """An epoch's batches of rows of like length: positions int64 [n], decided by the arguments alone.
+
+    The rows are shuffled, and in windows of many batches sorted by their lengths [rows]. The batches of a
+    window come in random order. All batches but the last are full.
+    """
+    order, window = epoch_order(len(lengths), seed, epoch), batch_size * _WINDOW_BATCHES
+    random = np.random.default_rng([seed, epoch, 1])
+    for start in range(0, len(order), window):
+        chosen = order[start : start + window]
+        chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]
+        full = len(chosen) // batch_size
+        for number in random.permutation(full).tolist():
+            yield chosen[number * batch_size : (number + 1) * batch_size]
+        if full * batch_size < len(chosen):
+            yield chosen[full * batch_size :]
 
 
 def rank_share(rows: int, rank: int, world_size: int) -> tuple[int, int]:

@@ -16,8 +16,8 @@ ARROWS = {
     "engine.backends": {"engine.encode", "store"},
     "engine.pairs": {"store"},
     "engine.words": {"store"},
-    "engine.heads": {"engine.pairs", "engine.words", "store"},
-    "engine.train": {"engine.heads", "engine.pairs", "engine.words", "store"},
+    "engine.heads": {"engine.encode", "engine.pairs", "engine.words", "store"},
+    "engine.train": {"engine.encode", "engine.heads", "engine.pairs", "engine.words", "store"},
     "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "engine.words", "store"},
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {

@@ -8,8 +8,8 @@ from torch import nn
 from ...store import FeatureSpec, HeadError, ModelError, SpecError
 from ..heads.head import Head
 from ..heads.labels import listing
+from ..heads.layouts import layout_of
 from ..heads.networks import Standardized
-from .tuned_files import layout_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

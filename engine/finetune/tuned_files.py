@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from ...store import HeadError, ModelError
+from ..heads.layouts import HeadLayout, layout_of
 from ..heads.weight_files import read_weights
 
 RECORD = "enc.json"
@@ -23,31 +24,6 @@ _TASKS = {
     "multi_label_classification": "multi-label",
 }
 """Names of tasks, see :data:`engine.heads.tasks.TASKS`, by ``problem_type`` of a configuration."""
-
-
-@dataclass(frozen=True)
-class HeadLayout:
-    """Where a model of an architecture has its head: dense layer, activation, classifier."""
-
-    dense: str
-    activation: str
-    """``tanh``, ``relu`` or ``gelu`` (with the error function)."""
-    classifier: str
-
-
-_ROBERTA = HeadLayout("classifier.dense", "tanh", "classifier.out_proj")
-LAYOUTS = {
-    "bert": HeadLayout("bert.pooler.dense", "tanh", "classifier"),
-    "ernie": HeadLayout("ernie.pooler.dense", "tanh", "classifier"),
-    "megatron-bert": HeadLayout("bert.pooler.dense", "tanh", "classifier"),
-    "roberta": _ROBERTA,
-    "xlm-roberta": _ROBERTA,
-    "camembert": _ROBERTA,
-    "mpnet": _ROBERTA,
-    "electra": HeadLayout("classifier.dense", "gelu", "classifier.out_proj"),
-    "distilbert": HeadLayout("pre_classifier", "relu", "classifier"),
-}
-"""By ``model_type`` of a configuration."""
 
 
 @dataclass(frozen=True)
@@ -98,16 +74,6 @@ def read_tuned(folder: Path) -> TunedFiles:
     if task != "regression" and len(labels) != len(names):
         raise HeadError(f"'{folder / RECORD}' is damaged: {len(labels)} labels for {len(names)} outputs")
     return TunedFiles(weights, layout.activation, task, names, labels, record.get("max_length", 128), record)
-
-
-def layout_of(model_type: str | None) -> HeadLayout:
-    """The layout of an architecture's head. Raises ModelError, listing those known, for another one."""
-    if model_type not in LAYOUTS:
-        raise ModelError(
-            f"models of type {model_type} cannot be taken apart into encoder and head; "
-            f"there are {', '.join(LAYOUTS)}"
-        )
-    return LAYOUTS[model_type]
 
 
 def _names(config: dict[str, Any], outputs: int, folder: Path) -> tuple[str, ...]:

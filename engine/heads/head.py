@@ -152,6 +152,12 @@ class Head:
     def _outputs_by_network(self, features: np.ndarray) -> np.ndarray:
         import torch
 
+        from .by_length import computed_by_length, goes_by_length, token_counts
+
+        if goes_by_length(self.network):
+            logits = computed_by_length(self.network, lambda rows: features[rows], token_counts(features))
+            return self.task.torch.activation(logits).numpy()
+
         def outputs(block: np.ndarray) -> "Tensor":
             return self.task.torch.activation(self.network(torch.from_numpy(block).float()))
 

@@ -19,12 +19,18 @@ from .tasks import Task
 
 
 def head_class(
-    kind: str, arguments: Mapping[str, Any], *, tokens: bool, code: OwnCode | None = None
+    kind: str,
+    arguments: Mapping[str, Any],
+    *,
+    tokens: bool,
+    code: OwnCode | None = None,
+    is_made: bool = False,
 ) -> type[nn.Module]:
     """The class of a head kind, once its arguments and the features' form are known to fit it.
 
     Raises HeadError for a kind or an argument that there is not, or a head over tokens without tokens.
-    ``code``: see :func:`engine.heads.custom.load_class`.
+    ``code``: see :func:`engine.heads.custom.load_class`. ``is_made`` tells that the arguments are those of a
+    head, with what training adds to them, rather than a user's.
     """
     network = _class_of(kind, code or OwnCode())
     if kind in HEADS and HEADS[kind].needs_tokens and not tokens:
@@ -35,6 +41,8 @@ def head_class(
         )
     known = list(inspect.signature(network).parameters.values())[2:]
     names = [p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if kind in HEADS and not is_made:
+        names = [name for name in names if name not in HEADS[kind].added]
     unknown = [name for name in arguments if name not in names]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in known):
         takes = f"it takes: {', '.join(names)}" if names else "it takes none"
@@ -64,7 +72,7 @@ def make_head(
     shape. Raises HeadError for a head that cannot be made so.
     """
     arguments, tokens = dict(arguments or {}), len(shape) == 2
-    network = head_class(kind, arguments, tokens=tokens, code=code)
+    network = head_class(kind, arguments, tokens=tokens, code=code, is_made=True)
     try:
         head = network(shape, outputs, **arguments)
         scaling = scaling_shape or shape[-1:]

@@ -206,14 +206,17 @@ class Standardized(nn.Module):
             self.register_buffer("target_mean", torch.zeros(()))
             self.register_buffer("target_scale", torch.ones(()))
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """The head's logits [rows, outputs] for features [rows, *shape] as they are stored, in float32."""
-        if not self._scales:
-            logits = (
-                self.head(features, mask=token_mask(features)) if self.takes_mask else self.head(features)
-            )
-        elif self.tokens:
+    def forward(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """The head's logits [rows, outputs] for features [rows, *shape] as they are stored, in float32.
+
+        ``mask`` is True at tokens, bool [rows, length]; of token features as they are stored it is found.
+        """
+        if self.tokens and mask is None and (self._scales or self.takes_mask):
             mask = token_mask(features)
+        if not self._scales:
+            logits = self.head(features, mask=mask) if self.takes_mask else self.head(features)
+        elif self.tokens:
+            assert mask is not None
             scaled = (features - self.mean) * self.scale * mask.unsqueeze(-1)
             logits = self.head(scaled, mask=mask) if self.takes_mask else self.head(scaled)
         elif isinstance(self.head, Linear):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch.func import functional_call, vmap
 
+from ..heads.by_length import goes_by_length
 from ..heads.networks import Linear, Standardized, token_mask
 
 State = dict[str, torch.Tensor]
@@ -83,6 +84,8 @@ def stacking_problem(network: Standardized, shape: tuple[int, ...], *, folds: bo
 
     With ``folds`` every head is shown the rows that it holds out, too, and their losses are left out.
     """
+    if goes_by_length(network):
+        return "its rows go by their length"
     try:
         if len(list(network.named_modules(remove_duplicate=False))) > len(list(network.modules())):
             return "it has a module under two names"  # which functional_call does not put back as it was

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...store import SourceError
-from ..heads.kinds import HEADS
+from ..heads.kinds import ENCODER, HEADS
 from ..heads.metrics import METRICS
 from ..heads.own_code import OwnCode
+from ..heads.upper_arguments import check_arguments
 from .ranges import BATCH_SIZE, EPOCHS, NOT_NEGATIVE, POSITIVE, SEED, SHARE_OR_0
 from .schedule import SCHEDULES
 
@@ -86,10 +87,27 @@ class TrainConfig:
             raise SourceError(
                 f"head_args are saved with the head and must be plain values: {error}"
             ) from error
+        if self.head == ENCODER:
+            self._check_encoder()
         require_metric_name(self.metric)
         checked["class_weights"] = checked_class_weights(self.class_weights)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    def _check_encoder(self) -> None:
+        if self.optimizer != "adamw":
+            raise SourceError(
+                f"head '{ENCODER}' is trained by adamw; leave out the optimizer {self.optimizer}"
+            )
+        try:
+            check_arguments(self.head_args)
+        except ValueError as error:
+            raise SourceError(f"head '{ENCODER}': {error}; mend --head-args") from error
+
+    @classmethod
+    def of(cls, head: str = "linear", **changes: Any) -> "TrainConfig":
+        """The configuration of a head, with the defaults of its kind (:data:`DEFAULTS`)."""
+        return cls(head=head, **{**DEFAULTS.get(head, {}), **changes})
 
 
 def require_metric_name(metric: str | None) -> None:
@@ -114,6 +132,18 @@ def checked_class_weights(
     return class_weights
 
 
+DEFAULTS: dict[str, dict[str, Any]] = {
+    # Of fine-tuning, more or less: what was pre-trained is changed a little at a time.
+    ENCODER: {
+        "learning_rate": 1e-4,
+        "epochs": 3,
+        "batch_size": 16,
+        "schedule": "linear",
+        "warmup": 0.1,
+        "standardize": False,
+    },
+}
+"""Training defaults of head kinds, where they are not those of :class:`TrainConfig`."""
 RECIPES: dict[str, dict[str, Any]] = {
     # How a well-known tutorial trains on the features of the recipe of the same name.
     "flat32": {

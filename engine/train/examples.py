@@ -68,6 +68,13 @@ class Examples:
 
         return feature_scaling(self.features)
 
+    @cached_property
+    def token_counts(self) -> np.ndarray:
+        """Tokens of each row of token features, int64 [rows], at least 1."""
+        from .token_rows import counts_of_tokens  # which loads torch
+
+        return counts_of_tokens(self.features)
+
     def subset(self, rows: np.ndarray) -> "Examples":
         """Some of the rows (int64 positions), in the order given; the summary stays that of all."""
         texts = None if self.texts is None else self.texts.take(rows)

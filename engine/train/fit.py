@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from ...store import DivergedError, FeatureTable, HeadError, Source, SourceError
+from ..heads.by_length import autocast_of
 from ..heads.head import Head
+from ..heads.kinds import ENCODER
 from ..heads.making import head_class, make_head
 from ..heads.metrics import METRICS, Predicted, compute, require_metric
 from ..heads.networks import Standardized
@@ -26,6 +28,7 @@ from .optimizer import make_optimizer
 from .schedule import learning_rate_factor
 from .solve_config import SolveConfig
 from .threads import is_small_step, one_thread
+from .training_rows import TrainingRows
 from .validation import Folds
 
 
@@ -118,15 +121,16 @@ def fit(
         loss = make_loss(data, config)
         optimizer = make_optimizer(network, config)
         steps = config.epochs * -(-len(examples.targets) // config.batch_size)
-        batch, step = torch.empty(min(config.batch_size, len(examples.targets)), *data.shape), 0
+        rows, step = TrainingRows(examples, network, config.batch_size), 0
         history: list[EpochResult] = []
         best, best_state = BestEpoch(watched, config.early_stopping), {}
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             network.train()
             loss_sum, predictions, rate = 0.0, np.empty_like(examples.targets), 0.0
-            for positions, features in examples.features.epoch(order_seed, epoch, config.batch_size):
-                logits = network(batch[: len(features)].copy_(torch.from_numpy(features)))
+            for positions, features in rows.epoch(order_seed, epoch):
+                with autocast_of(network):
+                    logits = network(features)
                 batch_loss = loss(logits, torch.from_numpy(examples.targets[positions])).mean()
                 rate = config.learning_rate * learning_rate_factor(
                     step, steps, config.schedule, config.warmup
@@ -172,6 +176,10 @@ def make_network(data: TrainData, config: TrainConfig) -> Standardized:
 
     Raises HeadError for a head of which nothing can be trained.
     """
+    if config.head == ENCODER:
+        from .begin_encoder import begun_encoder  # which loads transformers
+
+        return begun_encoder(data, config)
     network = make_head(
         config.head,
         data.shape,

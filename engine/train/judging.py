@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from ...store import SourceError
+from ..heads.by_length import computed_by_length, encoder_of, goes_by_length
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head, rows_per_block
+from ..heads.kinds import ENCODER
 from ..heads.losses import loss_weights
 from ..heads.making import code_of_training
 from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
@@ -65,6 +67,10 @@ def evaluate(
 
 
 def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    if goes_by_length(network):
+        logits = computed_by_length(network, examples.features.take, examples.token_counts)
+        yield torch.from_numpy(examples.targets), logits
+        return
     start = 0
     for block in examples.features.blocks(rows_per_block(examples.features.shape)):
         yield (
@@ -118,6 +124,9 @@ def finished_head(
     validated = evaluate(
         network, data.valid, data.task, loss, outputs=any(METRICS[name].of_probabilities for name in names)
     )
+    arguments: dict[str, Any] = dict(config.head_args)
+    if config.head == ENCODER:  # training has added to what was asked for
+        arguments = encoder_of(network).arguments
     valid, matrix = data.valid.summary, confusion_matrix(validated)
     sizes = {
         "epoch": epoch,
@@ -128,7 +137,7 @@ def finished_head(
     return Head.of_network(
         network,
         kind=config.head,
-        arguments=dict(config.head_args),
+        arguments=arguments,
         code=code_of_training(config.head, allow_code=config.allow_code),
         task=data.task,
         labels=data.labels,

@@ -10,9 +10,12 @@ from collections.abc import Iterable
 
 import torch
 
+from ..heads.kinds import ENCODER
+from ..heads.networks import Standardized
 from .config import TrainConfig
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8  # torch's own for AdamW
+_MAX_NORM = 1.0  # Trainer's own
 _Tensors = list[torch.Tensor]
 
 
@@ -20,13 +23,13 @@ class Optimizer(ABC):
     """Changes parameters by their gradients."""
 
     def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float):
-        self._parameters, self._weight_decay = list(parameters), weight_decay
+        self.parameters, self._weight_decay = list(parameters), weight_decay
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Take a step along the gradients, and forget them. A parameter without a gradient stays."""
         by_dtype: dict[torch.dtype, _Tensors] = defaultdict(list)  # a kernel takes one dtype at a time
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             if parameter.grad is not None:
                 by_dtype[parameter.dtype].append(parameter)
         for chosen in by_dtype.values():
@@ -43,9 +46,9 @@ class AdamW(Optimizer):
 
     def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float):
         super().__init__(parameters, weight_decay)
-        self._means = {one: torch.zeros_like(one) for one in self._parameters}
-        self._squares = {one: torch.zeros_like(one) for one in self._parameters}
-        self._steps = {one: torch.zeros(()) for one in self._parameters}
+        self._means = {one: torch.zeros_like(one) for one in self.parameters}
+        self._squares = {one: torch.zeros_like(one) for one in self.parameters}
+        self._steps = {one: torch.zeros(()) for one in self.parameters}
 
     def _update(self, parameters: _Tensors, gradients: _Tensors, learning_rate: float) -> None:
         steps = [self._steps[one] for one in parameters]
@@ -98,8 +101,28 @@ class SGD(Optimizer):
             )
 
 
-def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> Optimizer:
+class LayeredAdamW:
+    """AdamW as transformers' Trainer has it: learning rates by layer, and gradients of a norm up to 1."""
+
+    def __init__(self, groups: Iterable[tuple[list[torch.nn.Parameter], float, bool]], weight_decay: float):
+        """``groups`` are parameters, what their learning rate is multiplied by, and whether they decay."""
+        self._groups = [
+            (AdamW(parameters, weight_decay if decays else 0.0), factor)
+            for parameters, factor, decays in groups
+        ]
+        self._parameters = [one for optimizer, _ in self._groups for one in optimizer.parameters]
+
+    def step(self, learning_rate: float) -> None:
+        """See :meth:`Optimizer.step`."""
+        torch.nn.utils.clip_grad_norm_(self._parameters, _MAX_NORM)
+        for optimizer, factor in self._groups:
+            optimizer.step(learning_rate * factor)
+
+
+def make_optimizer(network: Standardized, config: TrainConfig) -> Optimizer | LayeredAdamW:
     """The optimizer of a network's parameters that a configuration asks for."""
+    if config.head == ENCODER:
+        return LayeredAdamW(network.head.parameter_groups(), config.weight_decay)  # type: ignore[operator]
     if config.optimizer == "sgd":
         return SGD(network.parameters(), config.weight_decay, config.momentum)
     return AdamW(network.parameters(), config.weight_decay)

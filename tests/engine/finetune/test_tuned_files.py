@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from enc.engine.finetune.tuned_files import LAYOUTS, is_tuned, read_tuned
+from enc.engine.finetune.tuned_files import is_tuned, read_tuned
 from enc.engine.heads.dense import DenseHead
+from enc.engine.heads.layouts import LAYOUTS
 from enc.store import HeadError, ModelError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForSequenceClassification

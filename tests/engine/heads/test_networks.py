@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-OVER_TOKENS = [name for name, kind in HEADS.items() if kind.needs_tokens]
+NEW = [name for name in HEADS if name != "encoder"]  # made from nothing, with no model's layers
+OVER_TOKENS = [name for name in NEW if HEADS[name].needs_tokens]
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("kind", NEW)
 @pytest.mark.parametrize("shape", [(HIDDEN,), (LENGTH, HIDDEN)])
 def test_shapes(kind, shape):
     if kind in OVER_TOKENS and len(shape) == 1:
@@ -88,7 +89,7 @@ def test_a_text_without_tokens_gives_numbers(kind):
     assert scaled_head(kind, (LENGTH, HIDDEN))(token_features([0, 3], LENGTH)).isfinite().all()
 
 
-@pytest.mark.parametrize("kind", [name for name in HEADS if name != "lstm"])
+@pytest.mark.parametrize("kind", [name for name in NEW if name != "lstm"])
 def test_many_heads_run_at_once(kind):
     shape = (LENGTH, HIDDEN)
     heads = [scaled_head(kind, shape) for _ in range(3)]

@@ -1,0 +1,35 @@
+"""`enc merge-head`"""
+
+import json
+
+import click
+
+from .errors import EncCommand
+from .options import json_option
+
+
+@click.command(
+    "merge-head", cls=EncCommand, short_help="Make a model of a head of upper layers and its encoder."
+)
+@click.argument("head_folder", metavar="HEAD")
+@click.argument("output", metavar="DIR")
+@click.option("--model", metavar="DIR", help="The original model, where its folder has moved.")
+@click.option("--overwrite", is_flag=True, help="Replace a model that is in DIR.")
+@json_option
+def command(head_folder: str, output: str, model: str | None, overwrite: bool, as_json: bool) -> None:
+    """Write HEAD, which `enc train-head --head encoder` trained, and the layers below it as one ordinary
+    model.
+
+    `AutoModelForSequenceClassification.from_pretrained(DIR)` of transformers loads it, and
+    `enc score --model DIR` scores with it.
+    """
+    from ..engine import Head
+    from ..engine.merge import merge_head
+
+    head = Head.load(head_folder)
+    merge_head(head, output, model=model, overwrite=overwrite)
+    first, layers = head.spec.layers[0], head.arguments["layers"]
+    if as_json:
+        click.echo(json.dumps({"output": output, "layers_below": first, "layers_above": layers}))
+    else:
+        click.echo(f"written: {output}; {first} layers as they were, and {layers} of the head above them")

@@ -1,0 +1,14 @@
+"""Rows of tokens, and how many of them each has."""
+
+import numpy as np
+
+from ..heads.by_length import token_counts
+from .served import Features
+
+_BLOCK_BYTES = 16 << 20  # of float32, at a time
+
+
+def counts_of_tokens(features: Features) -> np.ndarray:
+    """Tokens of each row of token features, int64 [rows], at least 1."""
+    blocks = features.blocks(max(1, _BLOCK_BYTES // (4 * int(np.prod(features.shape)))))
+    return np.concatenate([token_counts(block) for block in blocks])
