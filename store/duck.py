@@ -34,7 +34,8 @@ def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
             scratch_folder() as folder,
             duckdb.connect(f"{folder}/stage.duckdb") as con,
         ):
-            con.execute("SET enable_progress_bar=false")
+            # At the end, nothing has to be put in order in a file that is removed.
+            con.execute("SET enable_progress_bar=false; PRAGMA disable_checkpoint_on_shutdown")
             _limit(con, _threads(con) * BYTES_PER_THREAD)
             yield con
     except duckdb.Error as error:

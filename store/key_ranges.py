@@ -1,5 +1,6 @@
 """Keys on disk, in ranges by their leading bits, so that a range of any number of keys fits into memory."""
 
+import binascii
 import tempfile
 from pathlib import Path
 from typing import IO
@@ -67,6 +68,24 @@ class KeyRanges:
 def range_bits(keys: int) -> int:
     """How many leading bits tell the range, so that none has many more than RANGE_KEYS of so many keys."""
     return min(MAX_RANGE_BITS, max(0, (keys - 1) // RANGE_KEYS).bit_length())
+
+
+def keys_of_hex(digits: pa.StringArray | pa.LargeStringArray) -> pa.Array:
+    """Keys of their hexadecimal digits (:func:`enc.store.plan.hex_key_sql`), null where these are null."""
+    number, kind = (
+        (np.int64, pa.large_binary()) if pa.types.is_large_string(digits.type) else (np.int32, pa.binary())
+    )
+    if not len(digits):
+        return pa.array([], kind)
+    validity, offsets, data = digits.buffers()
+    bounds = np.frombuffer(offsets, number)[digits.offset : digits.offset + len(digits) + 1]
+    start, end = int(bounds[0]), int(bounds[-1])
+    keys = binascii.unhexlify(data[start:end]) if end > start else b""
+    if digits.offset and digits.null_count:
+        validity = pa.array(digits.is_valid().to_numpy(zero_copy_only=False)).buffers()[1]
+    moved = (bounds - start) // 2
+    buffers = [validity if digits.null_count else None, pa.py_buffer(moved), pa.py_buffer(keys)]
+    return pa.Array.from_buffers(kind, len(digits), buffers, digits.null_count)
 
 
 def key_words(keys: pa.Array) -> np.ndarray:

@@ -6,6 +6,7 @@ apart are staged in a table first. Of such pairs, the texts are looked up (:mod:
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -54,8 +55,7 @@ class Located:
             else:
                 self.stage = stage_source(con, source, label_column=label_column, keep_text=keep_text)
                 texts = encoded_texts(self.stage)
-                for some in shards:
-                    self._add_finder(some, texts.rows, texts.ids)
+                self._finders = self._finders_of(shards, texts.rows, texts.ids)
                 self.lookups = [look_up_in(finder, texts) for finder in self._finders]
             self._scope = self._scope.pop_all()
 
@@ -85,15 +85,13 @@ class Located:
         """Look for what a feature set did not have in more shards of it; see :class:`Finder`."""
         self._finders[number].find_missing_in(shards, first_shard)
 
-    def _add_finder(self, shards: Sequence[str], rows: int, ids: int) -> None:
-        finder = Finder(self._con, shards, rows=rows, ids=ids)
-        self._finders.append(self._scope.enter_context(closing(finder)))
+    def _finders_of(self, shards: Sequence[Sequence[str]], rows: int, ids: int) -> list[Finder]:
+        con = self._scope.enter_context(self._con.cursor())
+        return [self._scope.enter_context(closing(Finder(con, some, rows=rows, ids=ids))) for some in shards]
 
     def _stream(self, files: Sequence[str], shards: Sequence[Sequence[str]]) -> None:
         sizes = [_rows_of(file) for file in files]
         rows = sum(sizes)
-        for some in shards:
-            self._add_finder(some, rows, rows)
         seen = np.zeros(rows, np.bool_)
 
         def pick(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -106,16 +104,20 @@ class Located:
                 rejected = batch.filter(is_rejected)
                 keys, ids = keys.drop_null(), ids[~is_rejected.to_numpy(zero_copy_only=False)]
             words = key_words(keys)
-            for finder in self._finders:
+            for finder in finders.result():
                 finder.add(words, ids)
             return rejected
 
         first_ids = tuple(np.cumsum([0, *sizes[:-1]]).tolist())
         picking = Picking(first_ids, rows, pick)
-        stage = stage_source(self._con, self._source, keep_text=False, picking=picking)
+        with ThreadPoolExecutor(1, "enc-index") as thread:
+            # The stored keys are arranged while the first texts are hashed.
+            finders = thread.submit(self._finders_of, shards, rows, rows)
+            stage = stage_source(self._con, self._source, keep_text=False, picking=picking)
         if not self._source.where and not seen.all():
             raise _changed(self._source)
         self.stage = replace(stage, rows=int(np.count_nonzero(seen)), seen=seen)
+        self._finders = finders.result()
         self.lookups = [finder.finish() for finder in self._finders]
 
 

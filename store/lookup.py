@@ -98,7 +98,7 @@ class Finder:
         self._missing = KeyRanges(self._folder, rows)
         self._index: KeyIndex | None = None
         if self._stored <= min(INDEX_KEYS, _STORED_TO_ROWS * rows):
-            self._index = _index_of(con, shards)
+            self._index = _index_of(con, shards, self._stored)
             self._is_used = np.zeros(len(self._index), np.bool_)
         else:
             self._wanted = KeyRanges(self._folder, rows + self._stored)
@@ -172,11 +172,14 @@ class Finder:
         return len(firsts)
 
 
-def _index_of(con: duckdb.DuckDBPyConnection, shards: Sequence[str]) -> KeyIndex:
-    found = list(_keys(con, plan.shard_keys_sql(shards))) if shards else []
-    if not found:
-        return KeyIndex(np.empty((0, 4), np.uint64), np.empty(0, np.int64))
-    return KeyIndex(np.concatenate([words for words, _ in found]), np.concatenate([at for _, at in found]))
+def _index_of(con: duckdb.DuckDBPyConnection, shards: Sequence[str], stored: int) -> KeyIndex:
+    """An index of the keys of shards, which have ``stored`` rows."""
+    keys, locations, filled = np.empty((stored, 4), np.uint64), np.empty(stored, np.int64), 0
+    for words, some in _keys(con, plan.shard_keys_sql(shards)) if shards else ():
+        part = slice(filled, filled + len(words))
+        keys[part], locations[part] = words, some
+        filled = part.stop
+    return KeyIndex(keys[:filled], locations[:filled])
 
 
 def _nowhere(folder: Path, ids: int) -> np.ndarray:

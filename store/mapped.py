@@ -3,6 +3,7 @@
 import ctypes
 import math
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -10,9 +11,8 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from .errors import StoreError
 from .locations import ROW_BITS, ROW_MASK
-from .shard import Shard, at_every_byte, row_pieces
+from .shard import Shard, at_every_byte, row_pieces, rows_beyond
 from .spec import FeatureSpec
 
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
@@ -40,10 +40,25 @@ class MappedFeatures:
         self._is_mapped = np.zeros(len(self._paths), bool)
         self._groups: list[tuple[Shard, int]] = []
         self._all_sound = False
+        self._lock = threading.Lock()
 
     def take(self, locations: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
         return self.gather(self.offsets(locations))
+
+    def fetch(self, locations: np.ndarray) -> np.ndarray:
+        """Features as of :meth:`take`, of rows that are asked for once, by any number of threads.
+
+        Rows in the order in which they are stored are read: to map a page for one use costs more.
+        """
+        if len(locations) > 1 and _is_in_order(locations):
+            features = self.empty(len(locations))
+            self.read(locations, features)
+            return features
+        with self._lock:  # the offsets of one thread are good for the view of that time alone
+            offsets = self.offsets(locations)
+            view = self._view if len(offsets) else None
+        return self.gather(offsets, view)
 
     def offsets(self, locations: np.ndarray) -> np.ndarray:
         """Where the rows of locations are in the maps, int64 [n].
@@ -57,21 +72,18 @@ class MappedFeatures:
             self._map(np.unique(numbers))
         group = np.searchsorted(self._starts, locations, side="right") - 1
         if (locations >= self._stops[group]).any():
-            # The view would give memory that is not the shard's.
-            raise StoreError(
-                "the plan has rows that the shards have not; make it anew from the table's shards"
-            )
+            raise rows_beyond()
         if not self._all_sound:
             touched = np.zeros(len(self._groups), bool)
             touched[group] = True
             self._verify(np.flatnonzero(touched).tolist())
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
 
-    def gather(self, offsets: np.ndarray) -> np.ndarray:
-        """Features [n, *shape] in the stored dtype, of :meth:`offsets`."""
+    def gather(self, offsets: np.ndarray, view: np.ndarray | None = None) -> np.ndarray:
+        """Features [n, *shape] in the stored dtype, of :meth:`offsets`, in the maps of now or in a view."""
         if not len(offsets):
             return self.empty(0)
-        rows = self._view[
+        rows = (self._view if view is None else view)[
             offsets[:, None] + self._gather_pieces
             if len(self._gather_pieces) > 1
             else offsets + self._gather_pieces
@@ -90,7 +102,9 @@ class MappedFeatures:
             for begin, end in pairwise(bounds)
             if begin < end
         ]
-        verify_groups((shard, np.unique(shard.groups_of(rows))) for shard, rows, _ in runs)
+        verify_groups(
+            (shard, np.unique(shard.groups_of(rows))) for shard, rows, _ in runs if not shard.sound.all()
+        )
         for shard, rows, target in runs:
             shard.read(rows, target)
 
@@ -142,6 +156,13 @@ class MappedFeatures:
         chosen = [self._groups[group] for group in groups]
         verify_groups((shard, np.array([group])) for shard, group in chosen)
         self._all_sound = all(shard.sound.all() for shard in self._shards.values())
+
+
+def _is_in_order(locations: np.ndarray) -> bool:
+    """Whether locations ascend, and most of the rows between the first and the last are among them."""
+    span = int(locations[-1] - locations[0])
+    within = span < 2 * len(locations) or int(locations[0] >> ROW_BITS) != int(locations[-1] >> ROW_BITS)
+    return within and bool((np.diff(locations) >= 0).all())
 
 
 def verify_groups(groups: Iterable[tuple[Shard, np.ndarray]]) -> None:

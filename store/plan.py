@@ -66,9 +66,14 @@ def key_sql(text: str, pair: str | None = None) -> str:
     The tag keeps texts and pairs apart, and the length of the first text keeps ("a", "bc") and
     ("ab", "c") apart.
     """
+    return f"unhex({hex_key_sql(text, pair)})"
+
+
+def hex_key_sql(text: str, pair: str | None = None) -> str:
+    """The key of :func:`key_sql` as 64 digits, which others turn into bytes faster than DuckDB does."""
     if pair is None:
-        return f"unhex(sha256('t' || {text}))"
-    return f"unhex(sha256('p' || strlen({text}) || ':' || {text} || {pair}))"
+        return f"sha256('t' || {text})"
+    return f"sha256('p' || strlen({text}) || ':' || {text} || {pair})"
 
 
 def rows_sql(stage: str, columns: str, condition: str) -> str:

@@ -9,18 +9,22 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def prefetched(items: Iterator[T], name: str) -> Generator[T, None, None]:
-    """The items of an iterator, each made by another thread while the item before it is used.
+def prefetched(items: Iterator[T], name: str, *, ahead: int = 1) -> Generator[T, None, None]:
+    """The items of an iterator, each made by another thread while an item before it is used.
 
-    The thread, called ``name``, is never more than one item ahead. Its exception is raised here. It ends
-    with this generator: when you close or leave the generator, the item in the making is the last.
+    The thread, called ``name``, is never more than ``ahead`` items ahead. Its exception is raised here. It
+    ends with this generator: when you close or leave the generator, the item in the making is the last.
     """
     end: Any = object()
     with ThreadPoolExecutor(1, thread_name_prefix=name) as thread:
-        following = thread.submit(next, items, end)
-        while (item := following.result()) is not end:
-            following = thread.submit(next, items, end)
-            yield cast("T", item)
+        following = deque(thread.submit(next, items, end) for _ in range(ahead))
+        try:
+            while (item := following.popleft().result()) is not end:
+                following.append(thread.submit(next, items, end))
+                yield cast("T", item)
+        finally:
+            for one in following:
+                one.cancel()
 
 
 def computed_ahead(

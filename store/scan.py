@@ -9,7 +9,7 @@ and of the user's never stand side by side.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from .plan import exact_path, key_sql, literal, quoted
+from .plan import exact_path, hex_key_sql, key_sql, literal, quoted
 from .share import WHOLE, Share
 
 FILTERED = "outside the condition"
@@ -104,7 +104,8 @@ def reason_sql(
     """
 
     def blank(column: str) -> str:
-        return f"regexp_full_match({column}, '[\\s\\pZ]*')"
+        # Most texts begin with a character from ! to ~, which is no white space, and are told by it.
+        return f"({column} NOT BETWEEN '!' AND '~' AND regexp_full_match({column}, '[\\s\\pZ]*'))"
 
     # One side of a pair may be empty: GLUE-like data has such rows, and BERT encodes them.
     nulls = f"{text} IS NULL" if pair is None else f"{text} IS NULL OR {pair} IS NULL"
@@ -200,14 +201,22 @@ def rows_sql(
 
 
 def keyed_sql(
-    rows: str, source: int, first_id: int, *, paired: bool, keep_text: bool, share: Share = WHOLE
+    rows: str,
+    source: int,
+    first_id: int,
+    *,
+    paired: bool,
+    keep_text: bool,
+    share: Share = WHOLE,
+    hex_keys: bool = False,
 ) -> str:
     """``id, source, row, key, text, pair, label, reason`` of :func:`rows_sql`'s rows.
 
     Ids count from ``first_id`` on. There is no key where there is a reason. Rows of another share have
-    FILTERED as their reason, and nothing else.
+    FILTERED as their reason, and nothing else. With ``hex_keys``, keys of the whole are as of
+    :func:`enc.store.plan.hex_key_sql`.
     """
-    key = key_sql("text", "pair" if paired else None)
+    key = (hex_key_sql if hex_keys else key_sql)("text", "pair" if paired else None)
     kept = "text, pair" if keep_text else "NULL::VARCHAR AS text, NULL::VARCHAR AS pair"
     keyed = (
         f"SELECT {first_id - 1} + row AS id, {source} AS source, row, "

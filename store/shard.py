@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import DamagedShard, WorkspaceError
+from .errors import DamagedShard, StoreError, WorkspaceError
 from .pages import Page, checksum_of, is_finite, only_page
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
@@ -126,13 +126,19 @@ class Shard:
 
         Unlike a map's, the pages of such reads are not counted as the process's memory. Rows in
         ascending order are read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow.
+        Raises StoreError for rows that the shard has not.
         """
         if not len(rows):
+            return
+        if int(rows.max()) >= self.rows:
+            raise rows_beyond()
+        width = self._piece_type.itemsize
+        if width == self._width and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            self._read_range(int(rows[0]), out.reshape(-1))
             return
         group = self.groups_of(rows)
         row_bytes = self.first_bytes[group] + (rows - self.first_rows[group]) * self._width
         offsets, out = (row_bytes[:, None] + self.pieces).reshape(-1), out.reshape(-1)
-        width = self._piece_type.itemsize
         steps = np.diff(offsets)
         breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
         begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
@@ -156,6 +162,29 @@ class Shard:
                         ]
         except OSError as error:
             raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error
+
+    def _read_range(self, first: int, out: np.ndarray) -> None:
+        """Whole rows from ``first`` on into ``out`` [n], a row group at a time."""
+        ends = [*self.first_rows[1:].tolist(), self.rows]
+        done, group = 0, int(self.groups_of(np.array([first]))[0])
+        try:
+            with open(self._data, "rb", buffering=0) as file:
+                while done < len(out):
+                    row = first + done
+                    target = out[done : done + ends[group] - row]
+                    file.seek(
+                        int(self.first_bytes[group]) + (row - int(self.first_rows[group])) * self._width
+                    )
+                    if file.readinto(target.view(np.uint8).data) < target.nbytes:
+                        raise DamagedShard(self.path, "ends before its rows do")
+                    done, group = done + len(target), group + 1
+        except OSError as error:
+            raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error
+
+
+def rows_beyond() -> StoreError:
+    """The error for rows behind a shard's last one, where memory or a file has something else."""
+    return StoreError("the plan has rows that the shards have not; make it anew from the table's shards")
 
 
 def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from .confined import confined
 from .duck import count, first_line, is_out_of_space, with_memory
 from .errors import SourceError
+from .key_ranges import keys_of_hex
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
 from .plan import literal
@@ -32,6 +33,7 @@ from .source import Source, pick_columns, require_column
 _STREAM = "enc_stream"
 _STREAM_ROWS = 8192
 _KEYS_ROWS = 1 << 16  # at a time, where texts do not come with them
+_AHEAD = 4  # batches that are hashed while the one who asks for them does something else
 _NUMBERED_STREAM = f"SELECT row, row_number() OVER (ORDER BY row) AS nth FROM {_STREAM}"
 _REASON = (
     f"CASE WHEN reason IN ({literal(INVALID_UTF8)}, {literal(LINE_IS_EMPTY)}) THEN reason "
@@ -161,6 +163,7 @@ class Staging:
             paired=len(texts) > 1,
             keep_text=self.keep_text,
             share=self.share,
+            hex_keys=self.pick is not None,
         )
         if reading is self.con:
             self.con.execute(f"INSERT INTO {self.stage} {keyed}")
@@ -191,7 +194,7 @@ class Staging:
         rows_read = reading.sql(keyed).to_arrow_reader(batch_rows)
         try:
             # DuckDB works only while it is asked for rows, and so another thread asks.
-            with closing(prefetched(_batches(rows_read), "enc-hash")) as batches:
+            with closing(prefetched(_keyed(rows_read), "enc-hash", ahead=_AHEAD)) as batches:
                 for batch in batches:
                     picked = pick(batch)
                     if picked.num_rows:
@@ -236,10 +239,15 @@ class Staging:
         return [text] if pair is None else [text, pair]
 
 
-def _batches(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """The rows of a query; what Arrow says of DuckDB's errors is raised as DuckDB's errors."""
+def _keyed(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The rows of a query with hexadecimal keys, as rows with keys.
+
+    What Arrow says of DuckDB's errors is raised as DuckDB's errors.
+    """
+    column = rows.schema.get_field_index("key")
     try:
-        yield from rows
+        for batch in rows:
+            yield batch.set_column(column, "key", keys_of_hex(batch.column(column)))
     except (pa.ArrowException, OSError) as error:
         said = str(error)
         kind = duckdb.InvalidInputException

@@ -10,7 +10,7 @@ import numpy as np
 from .float_values import float_blocks
 from .kinds import TUNED
 
-_FEW_OUTPUTS = 4  # to here, the wider side of a product goes first, which matrix libraries are faster at
+_FEW_OUTPUTS = 2  # to here, matrix libraries are faster at a product with each vector
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,12 @@ def activated(values: np.ndarray, activation: str) -> np.ndarray:
 
 
 def _product(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return (weight @ values.T).T if len(weight) <= _FEW_OUTPUTS else values @ weight.T
+    if len(weight) > _FEW_OUTPUTS:
+        return values @ weight.T
+    found = np.empty((len(weight), len(values)), np.float32)
+    for vector, products in zip(weight, found, strict=True):
+        np.dot(values, vector, out=products)
+    return found.T
 
 
 def _layer_names(kind: str, weights: Mapping[str, np.ndarray]) -> list[str] | None:

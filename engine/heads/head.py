@@ -110,6 +110,11 @@ class Head:
             self.kind, self.weights, self.members, self.shape, self.outputs_count, self.arguments
         )
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is made of dense layers alone, which need no torch."""
+        return self._dense is not None
+
     def outputs(self, features: np.ndarray, texts: Texts | None = None) -> np.ndarray:
         """Of features [rows, *shape], float32: probabilities [rows, labels], or a regression's values
         [rows, 1].

@@ -1,5 +1,6 @@
 """Writing rows: row groups of a size that readers like, whatever the size of the batches."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ class RowGroupWriter:
     """A Parquet file that is written a row group at a time; a context manager that closes it."""
 
     def __init__(
-        self, file: Path | pa.NativeFile, schema: pa.Schema, compression: str, added: list[pa.Field]
+        self,
+        file: Path | pa.NativeFile,
+        schema: pa.Schema,
+        compression: str,
+        added: list[pa.Field],
+        plain: Collection[str] = (),
     ):
         """``added`` are the fields that are not the input's; their floating-point numbers get no dictionaries
         and, in lists of a fixed size, no statistics, which nobody would ask for and which cost much time.
+        The columns in ``plain`` get no dictionaries either.
         """
         self._held: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -25,7 +32,10 @@ class RowGroupWriter:
         numbers = {one.name for one in added if _holds_floats(one.type)}
         names = [name for name in schema.names if name not in numbers]
         vectors = any(pa.types.is_fixed_size_list(one.type) for one in added)
-        options: dict[str, Any] = {"use_dictionary": names, "write_statistics": names if vectors else True}
+        options: dict[str, Any] = {
+            "use_dictionary": [name for name in names if name not in plain],
+            "write_statistics": names if vectors else True,
+        }
         self._writer = pq.ParquetWriter(file, schema, compression=compression, **options)
 
     def __enter__(self) -> "RowGroupWriter":

@@ -13,6 +13,7 @@ from ...store import SourceError
 
 Facts = tuple[int, int, int, int]
 """What changes when a file is replaced or written to: device, inode, size, and time of change in ns."""
+_PLAIN = {"PLAIN", "RLE", "BIT_PACKED"}  # RLE and BIT_PACKED are those of the nulls
 _BUFFER_BYTES = 1 << 20  # of a column that is read at a time: a row group need not fit into memory
 
 
@@ -58,6 +59,16 @@ class ParquetInput:
             return "zstd"
         codec = metadata.row_group(0).column(0).compression.lower()
         return "none" if codec == "uncompressed" else codec
+
+    @property
+    def plain_columns(self) -> set[str]:
+        """The columns that hold one value a row and have no dictionary in the first row group."""
+        metadata = self._parquet.metadata
+        if not metadata.num_row_groups:
+            return set()
+        group = metadata.row_group(0)
+        chunks = [group.column(number) for number in range(metadata.num_columns)]
+        return {one.path_in_schema for one in chunks if set(one.encodings) <= _PLAIN}
 
     def batches(self, rows: int, columns: Sequence[str]) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
         """These columns of all rows in order, at most ``rows`` at a time, and the rows' numbers int64."""

@@ -8,7 +8,7 @@ for byte, what one writer would have made, however often writers were changed.
 
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +53,15 @@ class PartialFile:
         compression: str,
         added: list[pa.Field],
         parts: Sequence[Part] = (),
+        plain: Collection[str] = (),
     ):
-        """Goes on after the last of ``parts``; what else is in the file is dropped.
+        """``added`` and ``plain`` are as of the :class:`RowGroupWriter`. Goes on after the last of
+        ``parts``; what else is in the file is dropped.
 
         Raises PartialFileError where the file does not hold these parts.
         """
         self.path, self._parts = path, list(parts)
-        self._options = schema, compression, added
+        self._options = schema, compression, added, plain
         with named_errors(path):
             self._file: BinaryIO = open(path, "r+b" if parts else "w+b")  # noqa: SIM115 - closed by close()
         try:
@@ -123,12 +125,11 @@ class PartialFile:
 
     def _start(self) -> None:
         """Let a new writer go on where the file ends."""
-        schema, compression, added = self._options
         end = self._parts[-1].end if self._parts else 0
         self._sink = _Sink(self._file, self._checksum)
         stream = pa.PythonFile(self._sink, "w")
         self._sink.is_skipping = end > 0
-        self._writer = RowGroupWriter(stream, schema, compression, added)
+        self._writer = RowGroupWriter(stream, *self._options)
         # A writer counts the bytes that it has written, beginning with the magic number: so it is given
         # as many as the file has.
         left = end - len(MAGIC) if end else 0

@@ -29,10 +29,10 @@ class RowFeatures:
         """What the head takes, [n, *head.shape], of rows with features; their ids ascend."""
         locations, combination = self._locations[ids], self._head.combination
         if combination is None:
-            return self._features.take(locations)
+            return self._features.fetch(locations)
 
         def both(part: slice) -> tuple[np.ndarray, np.ndarray]:
-            first, second = (self._features.take(locations[part, side]) for side in (0, 1))
+            first, second = (self._features.fetch(locations[part, side]) for side in (0, 1))
             return first, second
 
         counts = None

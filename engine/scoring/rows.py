@@ -73,6 +73,10 @@ class Rows:
         """The codec of the output: that of the first input."""
         return self._files[job.inputs[0]].compression
 
+    def unique(self, job: Job) -> set[str]:
+        """Columns of the first input that are stored without a dictionary, and so need none in the output."""
+        return self._files[job.inputs[0]].plain_columns
+
     def batches(
         self, job: Job, rows: int, columns: Sequence[str]
     ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:

@@ -1,5 +1,7 @@
 """A head at work: from ids of rows to the columns that it adds."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 
@@ -8,6 +10,7 @@ from .added import Added
 from .row_features import RowFeatures
 from .tables import Group
 
+_THREADS = 2  # that score beside one that reads and one that writes
 _CACHE_BYTES = 4 << 20  # of features gathered at a time
 
 
@@ -17,6 +20,13 @@ class Scorer:
     def __init__(self, added: Added, group: Group, stage: Stage):
         self.added, self.group = added, group
         self._rows = RowFeatures(added.head, group, stage)
+
+    @property
+    def threads(self) -> int:
+        """How many threads may score at the same time: torch and DuckDB have threads of their own."""
+        head = self.added.head
+        is_simple = head.is_dense and head.combination is None and head.words is None
+        return min(_THREADS, os.cpu_count() or 1) if is_simple else 1
 
     def score(self, ids: np.ndarray) -> tuple[list[pa.Array], int, np.ndarray]:
         """The added columns of the rows with these ids, null where there are no features; how many rows have

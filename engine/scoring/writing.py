@@ -1,14 +1,14 @@
 """Writing the output files, so that finished row groups outlive an interruption."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 
 import numpy as np
 import pyarrow as pa
 
-from ...store.prefetch import prefetched
+from ...store.prefetch import computed_ahead, prefetched
 from .jobs import Job
 from .parquet_input import changed
 from .partial_file import PartialFile, PartialFileError
@@ -59,6 +59,7 @@ class Writing:
             self._rows.compression(self._job),
             self._added,
             [one.part for one in finished],
+            self._rows.unique(self._job),
         )
 
     def _write(self, file: PartialFile, finished: Sequence[Finished]) -> Tally:
@@ -74,8 +75,8 @@ class Writing:
                 self._kept.add(self._number, Finished(file.end_part(), *at))
 
         last = time.monotonic()
-        # One thread reads, another one scores, and this one writes.
-        with closing(prefetched(self._scored(batches, tally.rows), "enc-score")) as scored:
+        # One thread reads, others score, and this one writes.
+        with closing(self._scored(batches, tally.rows)) as scored:
             is_writing = False
             try:
                 for batch, counts in scored:
@@ -97,15 +98,21 @@ class Writing:
         self._kept.place(self._number, self._job.output, file.complete(tally.rows), tally)
         return tally
 
-    def _scored(self, skipped: int, skipped_rows: int) -> Iterator[tuple[pa.RecordBatch, Tally]]:
+    def _scored(self, skipped: int, skipped_rows: int) -> Generator[tuple[pa.RecordBatch, Tally], None, None]:
         """Batches of the output, after so many, and their counts."""
         names = self._schema.names[: len(self._schema.names) - len(self._added)]
         batch_rows = max(1, min(BATCH_ROWS, *(BATCH_BYTES // s.group.spec.row_bytes for s in self._scorers)))
         with closing(prefetched(self._rows.batches(self._job, batch_rows, names), "enc-read")) as batches:
             if sum(batch.num_rows for batch, _ in islice(batches, skipped)) != skipped_rows:
                 raise changed(self._job.inputs[0])
-            for batch, ids in batches:
-                found = [scorer.score(ids) for scorer in self._scorers]
-                columns = [*batch.columns, *(one for columns, _, _ in found for one in columns)]
-                tally = Tally(batch.num_rows, found[0][1], tuple(counts for _, _, counts in found))
-                yield pa.RecordBatch.from_arrays(columns, schema=self._schema), tally
+            threads = min(scorer.threads for scorer in self._scorers)
+            with closing(computed_ahead(self._score, batches, "enc-score", threads=threads)) as scored:
+                yield from scored
+
+    def _score(self, read: tuple[pa.RecordBatch, np.ndarray]) -> tuple[pa.RecordBatch, Tally]:
+        """A batch of the output, and its counts, of columns and ids of its rows."""
+        batch, ids = read
+        found = [scorer.score(ids) for scorer in self._scorers]
+        columns = [*batch.columns, *(one for columns, _, _ in found for one in columns)]
+        tally = Tally(batch.num_rows, found[0][1], tuple(counts for _, _, counts in found))
+        return pa.RecordBatch.from_arrays(columns, schema=self._schema), tally

@@ -1,5 +1,6 @@
 import copy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
@@ -268,3 +269,19 @@ def test_impossible_epochs(small, options, message):
         planned.epoch(**dict(seed=1, epoch=1, batch_size=8) | options)
     with pytest.raises(SourceError, match="'disk'; there are ram, mapped, streamed"):
         PlannedFeatures(*small[:3], batches="disk")
+
+
+@pytest.mark.parametrize("part", [slice(None), slice(90, 210), slice(7, 8), slice(0, 0), slice(0, 250, 2)])
+def test_rows_are_fetched_once_in_the_order_of_their_storage_and_in_any_other(tmp_path, monkeypatch, part):
+    spec = fake_spec()
+    monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", 16 * spec.row_bytes)
+    paths, features, locations = store(tmp_path, spec, 300, 3)
+    mapped = MappedFeatures(paths, spec)
+    with ThreadPoolExecutor(2) as threads:
+        orders = [np.arange(300)[part], np.sort(np.tile(np.arange(300)[part], 2)), np.arange(300)[part][::-1]]
+        for rows, found in zip(
+            orders, threads.map(lambda rows: mapped.fetch(locations[rows]), orders), strict=True
+        ):
+            np.testing.assert_array_equal(found, features[rows])
+    with pytest.raises(StoreError):
+        mapped.fetch(np.arange(90, 110))  # the first shard has 100 rows

@@ -3,7 +3,7 @@ from contextlib import closing
 import numpy as np
 import pyarrow as pa
 import pytest
-from enc.store.key_ranges import RANGE_KEYS, KeyRanges, key_words, range_bits
+from enc.store.key_ranges import RANGE_KEYS, KeyRanges, key_words, keys_of_hex, range_bits
 
 
 def random_keys(count, seed=0):
@@ -52,3 +52,17 @@ def test_keys_of_an_arrow_array_are_not_copied():
     assert key_words(pa.array([], pa.binary())).shape == (0, 4)
     with pytest.raises(ValueError, match="32 bytes"):
         key_words(pa.array([b"short"], pa.binary()))
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_keys_of_hexadecimal_digits(kind):
+    keys = [None, b"a" * 32, None, None, b"\xf0" * 32, bytes(range(32)), None]
+    digits = pa.array([key.hex() if key else None for key in keys], kind)
+    assert keys_of_hex(digits).to_pylist() == keys
+    assert keys_of_hex(digits[1:5]).to_pylist() == keys[1:5]
+    assert keys_of_hex(digits[4:6]).to_pylist() == keys[4:6]
+    keys_of_hex(digits[1:5]).validate(full=True)
+    assert keys_of_hex(digits[:1]).to_pylist() == [None]
+    assert keys_of_hex(digits[:0]).to_pylist() == []
+    with pytest.raises(ValueError, match=r"[Hh]ex"):
+        keys_of_hex(pa.array(["no digits!"]))

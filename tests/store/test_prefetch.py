@@ -71,3 +71,21 @@ def test_what_is_computed_ahead_ends_with_its_reader():
     next(ahead)
     ahead.close()
     assert not threads()
+
+
+def test_several_items_are_made_ahead():
+    made, four = [], threading.Event()
+
+    def items():
+        for number in range(9):
+            made.append(number)
+            if number == 3:
+                four.set()
+            yield number
+
+    ahead = prefetched(items(), "enc-test", ahead=3)
+    assert next(ahead) == 0
+    assert four.wait(10)
+    assert list(ahead) == list(range(1, 9))
+    assert made == list(range(9))
+    assert not threads()

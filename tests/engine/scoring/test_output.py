@@ -2,6 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from enc.engine.scoring import output
 from enc.engine.scoring.output import RowGroupWriter
+from enc.engine.scoring.parquet_input import ParquetInput
 
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string()), ("score", pa.float32())])
 
@@ -34,3 +35,16 @@ def test_long_texts_make_shorter_row_groups(tmp_path, monkeypatch):
 
 def test_no_rows(tmp_path):
     assert write(tmp_path / "x.parquet", []).read().schema.equals(SCHEMA)
+
+
+def test_columns_that_had_no_dictionary_get_none(tmp_path):
+    path = tmp_path / "x.parquet"
+    ids = pa.array(range(100))
+    pq.write_table(pa.table({"id": ids, "text": ["x"] * 100}), path, use_dictionary=["text"])
+    plain = ParquetInput(str(path)).plain_columns
+    assert plain == {"id"}
+    with RowGroupWriter(tmp_path / "out.parquet", SCHEMA, "snappy", [SCHEMA.field("score")], plain) as writer:
+        columns = [ids, pa.array(["x"] * 100), pa.array([0.5] * 100, pa.float32())]
+        writer.write(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+    group = pq.read_metadata(tmp_path / "out.parquet").row_group(0)
+    assert [group.column(number).has_dictionary_page for number in range(3)] == [False, True, False]
