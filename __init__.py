@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .engine.audit.run import audit
     from .engine.backends.load import load_encoder
     from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
@@ -58,6 +59,7 @@ __all__ = [
     "Store",
     "TextFeatures",
     "TrainConfig",
+    "audit",
     "build_features",
     "build_in_processes",
     "build_with_ray",
@@ -120,6 +122,7 @@ _HOMES = {
     "load_classifier": "engine.classifier:load_classifier",
     "predict": "engine.scoring.predict:predict_texts",
     "score": "engine.scoring.run:score_parquet",
+    "audit": "engine.audit.run:audit",
     "evaluate_head": "engine.scoring.evaluation:evaluate_head",
     "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",

@@ -12,6 +12,7 @@ COMMANDS = {
     "evaluate": "evaluate",
     "report": "report",
     "predict": "predict",
+    "audit": "audit",
     "features": "features",
     "store": "store",
     "calibrate": "calibrate",

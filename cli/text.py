@@ -40,13 +40,36 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def cells_of(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese character takes two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def fitted(text: str, cells: int) -> str:
+    """A text in one line of at most so many columns, cut with a dot; control characters become spaces."""
+    line = "".join(character if character.isprintable() else " " for character in text[: 4 * cells])
+    line = " ".join(line.split())
+    if cells_of(line) <= cells and len(text) <= 4 * cells:
+        return line
+    from rich.cells import set_cell_size
+
+    return set_cell_size(line, min(cells_of(line), max(0, cells - 1))).rstrip() + "…"
+
+
 def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
     """A table below its titles; the columns of the titles in ``right`` are aligned on the right."""
     columns = [[title, *cells] for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
     aligned = []
     for title, cells in zip(titles, columns, strict=True):
-        width = max(map(len, cells))
-        aligned.append([cell.rjust(width) if title in right else cell.ljust(width) for cell in cells])
+        width = max(map(cells_of, cells))
+        gaps = [" " * (width - cells_of(cell)) for cell in cells]
+        aligned.append(
+            [gap + cell if title in right else cell + gap for cell, gap in zip(cells, gaps, strict=True)]
+        )
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*aligned, strict=True))
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audit.run import audit
     from .backends.load import load_encoder, load_encoder_of
     from .classifier import load_classifier
     from .encode.build import BuildSummary, build_features
@@ -43,6 +44,7 @@ __all__ = [
     "ScoreSummary",
     "SolveConfig",
     "TrainConfig",
+    "audit",
     "build_features",
     "encode_texts",
     "evaluate_head",
@@ -77,6 +79,7 @@ _HOMES = {
     "ScoreSummary": "scoring.run:ScoreSummary",
     "SolveConfig": "train.solve_config:SolveConfig",
     "TrainConfig": "train.config:TrainConfig",
+    "audit": "audit.run:audit",
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",
     "evaluate_head": "scoring.evaluation:evaluate_head",

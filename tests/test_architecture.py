@@ -19,6 +19,10 @@ ARROWS = {
     "engine.heads": {"engine.encode", "engine.pairs", "engine.words", "store"},
     "engine.train": {"engine.encode", "engine.heads", "engine.pairs", "engine.words", "store"},
     "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "engine.words", "store"},
+    "engine.audit": {
+        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.scoring", "engine.sweep",
+        "engine.train", "engine.words", "store",
+    },
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "store",
@@ -32,7 +36,7 @@ ARROWS = {
     "engine": {
         "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
         "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners",
-        "engine.estimators", "engine.words", "pages", "store",
+        "engine.audit", "engine.estimators", "engine.words", "pages", "store",
     },
 }  # fmt: skip
 """The rooms that a room may import from, besides itself."""

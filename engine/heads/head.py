@@ -189,13 +189,7 @@ class Head:
 
     def named(self, decisions: np.ndarray) -> pa.Array:
         """Decisions, in the form of the task's targets, as :meth:`decided` gives them; null for class -1."""
-        if not self.task.has_classes:
-            return pa.array(decisions, pa.float32())
-        if decisions.ndim == 1:
-            return self.labels.arrow().take(pa.array(decisions, mask=decisions < 0))
-        rows, labels = np.nonzero(decisions)
-        offsets = np.searchsorted(rows, np.arange(len(decisions) + 1)).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), self.labels.arrow().take(pa.array(labels)))
+        return self.labels.named(decisions)
 
     def require(self, spec: FeatureSpec) -> None:
         """Raise SpecError, naming every field that differs, unless features of a setting are what the head

@@ -68,6 +68,19 @@ class Labels:
         """The values as int64, bool or string."""
         return pa.array(self.values)
 
+    def named(self, decisions: np.ndarray) -> pa.Array:
+        """Labels of class numbers [rows], null for -1; lists of labels of 0 and 1 [rows, labels].
+
+        Without labels, a regression's numbers, float32.
+        """
+        if not self.values:
+            return pa.array(decisions, pa.float32())
+        if decisions.ndim == 1:
+            return self.arrow().take(pa.array(decisions, mask=decisions < 0))
+        rows, labels = np.nonzero(decisions)
+        offsets = np.searchsorted(rows, np.arange(len(decisions) + 1)).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), self.arrow().take(pa.array(labels)))
+
     def number(self, raw: str) -> int | None:
         """Class number of a label as it stands in a column; None if it is none of them."""
         parsed = _parse(raw, self.kind)

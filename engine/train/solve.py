@@ -6,7 +6,7 @@ have one vector of weights there and two here, ``2 / (l2 * rows)``; a ridge's al
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 from ..heads.head import Head
@@ -98,7 +98,7 @@ class Solution:
     seconds: float
 
 
-def solutions(data: TrainData, config: SolveConfig) -> Iterator[Solution]:
+def solutions(data: TrainData, config: SolveConfig) -> Generator[Solution, None, None]:
     """The path of :func:`solve`, from the strongest regularisation down."""
     problem = LinearProblem(data, make_loss(data, config))
     weights = problem.start()
