@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .engine.audit.run import audit
+    from .engine.audit.to_label import next_to_label
     from .engine.backends.load import load_encoder
     from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
@@ -71,6 +72,7 @@ __all__ = [
     "load_classifier",
     "load_encoder",
     "load_examples",
+    "next_to_label",
     "predict",
     "save_head",
     "score",
@@ -123,6 +125,7 @@ _HOMES = {
     "predict": "engine.scoring.predict:predict_texts",
     "score": "engine.scoring.run:score_parquet",
     "audit": "engine.audit.run:audit",
+    "next_to_label": "engine.audit.to_label:next_to_label",
     "evaluate_head": "engine.scoring.evaluation:evaluate_head",
     "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",

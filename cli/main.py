@@ -13,6 +13,7 @@ COMMANDS = {
     "report": "report",
     "predict": "predict",
     "audit": "audit",
+    "next": "next",
     "features": "features",
     "store": "store",
     "calibrate": "calibrate",

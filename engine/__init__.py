@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .audit.run import audit
+    from .audit.to_label import next_to_label
     from .backends.load import load_encoder, load_encoder_of
     from .classifier import load_classifier
     from .encode.build import BuildSummary, build_features
@@ -54,6 +55,7 @@ __all__ = [
     "load_encoder",
     "load_encoder_of",
     "load_examples",
+    "next_to_label",
     "predict_texts",
     "score_parquet",
     "search",
@@ -89,6 +91,7 @@ _HOMES = {
     "load_encoder": "backends.load:load_encoder",
     "load_encoder_of": "backends.load:load_encoder_of",
     "load_examples": "train.examples:load_examples",
+    "next_to_label": "audit.to_label:next_to_label",
     "predict_texts": "scoring.predict:predict_texts",
     "score_parquet": "scoring.run:score_parquet",
     "search": "sweep.search:search",
