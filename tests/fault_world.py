@@ -40,6 +40,28 @@ enc.store.writer.SHARD_BYTES = shard_bytes
 if "build-features" in sys.argv:
     import enc.engine.encode.windows as windows
     windows.FIRST_WINDOW_ROWS = windows.WINDOW_ROWS = 40
+if "score" in sys.argv:
+    import enc.engine.encode.build as build
+    import enc.engine.encode.windows as windows
+    import enc.engine.scoring.output as output
+    import enc.engine.scoring.unfinished as unfinished
+    import enc.engine.scoring.writing as writing
+    windows.FIRST_WINDOW_ROWS, windows.WINDOW_ROWS, build.WINDOW_SECONDS = 16, 40, 0.0
+    writing.BATCH_ROWS, writing.PART_SECONDS, output.ROW_GROUP_ROWS = 16, 0.0, 32
+    log = os.environ.get("ENC_TEST_LOG", os.devnull)
+    def tell(line):
+        with open(log, "a") as file: print(line, file=file)
+    add, scored = unfinished.Unfinished.add, writing.Writing._scored
+    def added(self, job, finished):
+        add(self, job, finished)
+        tell(f"part {job} {finished.batches}")
+    def scored_batches(self, skipped, rows):
+        for number, found in enumerate(scored(self, skipped, rows), skipped):
+            tell(f"scored {self._number} {number}")
+            yield found
+    unfinished.Unfinished.add, writing.Writing._scored = added, scored_batches
+    import atexit
+    atexit.register(lambda: tell(f"events of {seen}"))
 from enc.cli.main import main
 main(sys.argv[5:], prog_name="enc")
 """
