@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shlex
+import sys
 from typing import Any
 
 import click
@@ -89,27 +91,31 @@ def command(
     if values["verify_model"]:
         for head in heads.values():
             load(head.spec)  # also where every text is known, and nothing needs the model
-    with progress_reports("encoding", as_json=as_json) as progress:
-        summary = score_parquet(
-            source,
-            output,
-            heads,
-            store,
-            columns=None if columns is None else [name for name in columns.split(",") if name],
-            proba=proba,
-            top_k=top_k or 0,
-            threshold=threshold_of(threshold),
-            label_column=label_columns or None,
-            cache=not no_cache,
-            overwrite=overwrite,
-            load=load,
-            asked_of_encoder={
-                "model": model,
-                **{name: values[name] for name in ("backend", "precision", "device")},
-            },
-            progress=progress,
-            say=note,
-        )
+    try:
+        with progress_reports("encoding", as_json=as_json) as progress:
+            summary = score_parquet(
+                source,
+                output,
+                heads,
+                store,
+                columns=None if columns is None else [name for name in columns.split(",") if name],
+                proba=proba,
+                top_k=top_k or 0,
+                threshold=threshold_of(threshold),
+                label_column=label_columns or None,
+                cache=not no_cache,
+                overwrite=overwrite,
+                load=load,
+                asked_of_encoder={
+                    "model": model,
+                    **{name: values[name] for name in ("backend", "precision", "device")},
+                },
+                progress=progress,
+                say=note,
+            )
+    except KeyboardInterrupt as interrupt:
+        again = shlex.join(["enc", *sys.argv[1:]])
+        raise type(interrupt)(f"interrupted; what is finished is kept. Go on with: {again}") from None
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary)
     )

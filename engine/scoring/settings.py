@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ _PACKAGES = (
     "enc-features", "duckdb", "numpy", "onnxruntime", "openvino", "pyarrow", "tokenizers", "torch",
     "transformers",
 )  # fmt: skip
-_APART = ("metrics", "history", "record", "folder")  # fields of a head that no output depends on
+_APART = ("metrics", "history", "record", "folder", "code")  # fields of a head that no output depends on
 
 
 def settings_of(
@@ -55,7 +53,7 @@ def _digest(head: Head) -> str:
     for one in fields(head):
         if one.name not in _APART:
             _add(total, one.name, getattr(head, one.name))
-    total.update(_class_file(head.kind).encode())
+    _add(total, "code", head.code.hashes)  # of a class of the user's own
     return total.hexdigest()
 
 
@@ -78,10 +76,3 @@ def _add(total: Any, name: str, value: Any) -> None:
             _add(total, f"{name}[{number}]", one)
     else:
         total.update(f"{name} {type(value).__name__} {value!r}\n".encode(errors="surrogatepass"))
-
-
-def _class_file(kind: str) -> str:
-    """SHA-256 of the file of a user's own class, ``module:Class``."""
-    module, colon, _ = kind.partition(":")
-    file = getattr(sys.modules.get(module), "__file__", None) if colon else None
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""

@@ -156,13 +156,14 @@ class Features:
         """
         stage, kept = located.stage, self.kept
         found = {
-            "rows": [stage.rows, stage.rejected, stage.ids],
+            "rows": [stage.rows, stage.rejected],
             "groups": [{"cached": f.distinct - f.missing, "missing": f.missing} for f in located.lookups],
         }
         if kept is None:
             return found["groups"]
         if stage.source.where:
-            found["rows"].append(hashlib.sha256(np.packbits(stage.kept_ids()).tobytes()).hexdigest())
+            chosen = np.packbits(stage.kept_ids()).tobytes().rstrip(b"\0")
+            found["rows"].append(hashlib.sha256(chosen).hexdigest())
         before = kept.last("found")
         if before is None:
             kept.note("found", found)

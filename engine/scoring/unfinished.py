@@ -34,6 +34,8 @@ from ...store.locks import Lock, exclusive_lock, has_no_locks
 from .partial_file import Part
 from .tally import Tally
 
+_OF_ROWS = {"columns", "proba", "top-k", "threshold", "label column"}
+"""Settings that the features do not depend on."""
 _LONGEST_NAME = 200  # bytes; longer ones are shortened, so that the folder's name fits where the file's does
 
 
@@ -95,18 +97,29 @@ class Unfinished:
     def begin(self, settings: Mapping[str, Any], *, overwrite: bool, say: Callable[[str], None]) -> None:
         """Go on with what an interrupted run of these settings finished, or begin.
 
-        What is there of a run of other settings is dropped with ``overwrite``. Raises OtherRun without it.
+        Where only the added columns differ, encoded texts stay, and written rows are dropped. What is there
+        of any other run is dropped with ``overwrite``. Raises OtherRun without it.
         """
-        known = self._journal.entries[0]["settings"] if self._journal.entries else None
-        if known is not None and known != settings:
-            names = [name for name in {**known, **settings} if known.get(name) != settings.get(name)]
-            if self.is_begun and not overwrite:
-                raise self.other_run(", ".join(names))
-            if self.is_begun:
-                say(f"what an interrupted run left of '{self.output}' is dropped: another {', '.join(names)}")
+        known = self.last("settings")
+        names = [
+            name for name in {**(known or {}), **settings} if (known or {}).get(name) != settings.get(name)
+        ]
+        if known is None or not self.is_begun:
             self.clear()
-        if not self._journal.entries:
             self._journal.append({"settings": settings})
+        elif not names:
+            say(f"going on with what an interrupted run left in '{self.folder}'")
+        elif set(names) <= _OF_ROWS:
+            say(f"going on with the texts that an interrupted run encoded; it had another {', '.join(names)}")
+            self._journal.append({"settings": settings})
+            for job in {entry["job"] for entry in self._journal.entries if "job" in entry}:
+                self.begin_again(job)
+        elif overwrite:
+            say(f"what an interrupted run left of '{self.output}' is dropped: another {', '.join(names)}")
+            self.clear()
+            self._journal.append({"settings": settings})
+        else:
+            raise self.other_run(", ".join(names))
 
     def other_run(self, what: str) -> OtherRun:
         """The error for what an interrupted run left, and which is of another run."""
@@ -187,10 +200,7 @@ class Unfinished:
 
     def placed(self, job: int, output: Path) -> Tally | None:
         """The counts of a file that is in its place, which it is now if it was whole; None if it is not."""
-        found: dict[str, Any] | None = None
-        for entry in self._journal.entries:
-            if entry.get("job") == job and ("whole" in entry or "again" in entry):
-                found = entry if "whole" in entry else None
+        found = self._whole(job)
         if found is None:
             return None
         if _identity_of(output) != found["whole"]:
@@ -201,8 +211,12 @@ class Unfinished:
 
     def is_placed(self, job: int, output: Path) -> bool:
         """Whether what is at ``output`` is what this run, interrupted, has put there."""
-        wholes = [one["whole"] for one in self._journal.entries if one.get("job") == job and "whole" in one]
-        return bool(wholes) and _identity_of(output) == wholes[-1]
+        found = self._whole(job)
+        return found is not None and _identity_of(output) == found["whole"]
+
+    def _whole(self, job: int) -> dict[str, Any] | None:
+        ends = [entry for entry in self._journal.entries if entry.get("job") == job and "footer" not in entry]
+        return ends[-1] if ends and "whole" in ends[-1] else None
 
     def remove(self) -> None:
         """Remove the folder: all is done, or nothing is."""
