@@ -20,6 +20,7 @@ class Journal:
         self.entries: list[dict[str, Any]] = []
         """Those in the file, in order."""
         self._end = 0  # of what is sound in the file
+        self._is_named = False  # for certain, on the disk
         if self.path.exists():
             with open(self.path, "rb") as file:
                 for line in file:
@@ -29,8 +30,8 @@ class Journal:
                     self.entries.append(entry)
                     self._end += len(line)
 
-    def append(self, entry: dict[str, Any]) -> None:
-        """Add an entry, and return when it is on the disk."""
+    def append(self, entry: dict[str, Any], *, is_urgent: bool = True) -> None:
+        """Add an entry, which is on the disk when this returns; one that is not urgent, with the next."""
         text = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
         with named_errors(self.path):
             is_new = not self.path.exists()
@@ -39,10 +40,12 @@ class Journal:
                 file.seek(self._end)
                 file.write(b"%08x %s\n" % (crc32(text), text))
                 file.flush()
-                os.fsync(file.fileno())
+                if is_urgent:
+                    os.fsync(file.fileno())
                 self._end = file.tell()
-            if is_new:
+            if is_urgent and not self._is_named:
                 sync(self.path.parent)
+                self._is_named = True
         self.entries.append(entry)
 
 

@@ -18,6 +18,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Unfinished:
         self.output = output
         self._made = [path for path in folder_of(output).parents if not path.exists()]
         self.folder, self._lock = _locked(folder_of(output))
-        self._journal = Journal(self.folder / "journal")
+        self._read()
         if not self._journal.entries:
             self.clear()
 
@@ -92,7 +93,7 @@ class Unfinished:
     @property
     def is_begun(self) -> bool:
         """Whether there is something to go on with."""
-        return any("job" in entry or "encoding" in entry for entry in self._journal.entries)
+        return bool(self._of_job) or self.last("encoding") is not None
 
     def begin(self, settings: Mapping[str, Any], *, overwrite: bool, say: Callable[[str], None]) -> None:
         """Go on with what an interrupted run of these settings finished, or begin.
@@ -106,18 +107,18 @@ class Unfinished:
         ]
         if known is None or not self.is_begun:
             self.clear()
-            self._journal.append({"settings": settings})
+            self.note("settings", settings)
         elif not names:
             say(f"going on with what an interrupted run left in '{self.folder}'")
         elif set(names) <= _OF_ROWS:
             say(f"going on with the texts that an interrupted run encoded; it had another {', '.join(names)}")
-            self._journal.append({"settings": settings})
-            for job in {entry["job"] for entry in self._journal.entries if "job" in entry}:
+            self.note("settings", settings)
+            for job in list(self._of_job):
                 self.begin_again(job)
         elif overwrite:
             say(f"what an interrupted run left of '{self.output}' is dropped: another {', '.join(names)}")
             self.clear()
-            self._journal.append({"settings": settings})
+            self.note("settings", settings)
         else:
             raise self.other_run(", ".join(names))
 
@@ -132,9 +133,9 @@ class Unfinished:
         """What was noted last under a name; None where nothing was."""
         return next((one[name] for one in reversed(self._journal.entries) if name in one), None)
 
-    def note(self, name: str, value: Any) -> None:
-        """Note something, which is on the disk when this returns."""
-        self._journal.append({name: value})
+    def note(self, name: str, value: Any, *, is_urgent: bool = False) -> None:
+        """Note something, which is on the disk when this returns, or with what is urgent next."""
+        self._journal.append({name: value}, is_urgent=is_urgent)
 
     def write_texts(self, number: int, wanted: np.ndarray) -> None:
         """Keep which texts a group of heads lacked, bool [ids]."""
@@ -155,7 +156,7 @@ class Unfinished:
 
     def note_encoding(self, number: int, title: str, tokens: int, way: Mapping[str, Any]) -> None:
         """Note what encodes the texts of a group of heads: its title, tokens a batch, and how it is had."""
-        self.note("encoding", {"group": number, "title": title, "tokens": tokens, "way": way})
+        self.note("encoding", {"group": number, "title": title, "tokens": tokens, "way": way}, is_urgent=True)
 
     def rows_file(self, job: int) -> Path:
         """The file in the making of an output."""
@@ -164,9 +165,7 @@ class Unfinished:
     def finished(self, job: int) -> list[Finished]:
         """What is finished of an output file, in order."""
         found: list[Finished] = []
-        for entry in self._journal.entries:
-            if entry.get("job") != job:
-                continue
+        for entry in self._of_job.get(job, ()):
             if "footer" in entry:
                 part = Part(entry["end"], entry["checksum"], base64.b64decode(entry["footer"]))
                 found.append(Finished(part, entry["batches"], Tally.from_json(entry["tally"])))
@@ -177,25 +176,23 @@ class Unfinished:
     def add(self, job: int, finished: Finished) -> None:
         """Note that more rows of an output are on the disk."""
         part = finished.part
-        self._journal.append(
-            {
-                "job": job,
-                "end": part.end,
-                "checksum": part.checksum,
-                "footer": base64.b64encode(part.footer).decode(),
-                "batches": finished.batches,
-                "tally": finished.tally.to_json(),
-            }
+        self._add(
+            job,
+            end=part.end,
+            checksum=part.checksum,
+            footer=base64.b64encode(part.footer).decode(),
+            batches=finished.batches,
+            tally=finished.tally.to_json(),
         )
 
     def begin_again(self, job: int) -> None:
         """Drop what is finished of an output."""
-        self._journal.append({"job": job, "again": True})
+        self._add(job, again=True)
         self.rows_file(job).unlink(missing_ok=True)
 
     def place(self, job: int, output: Path, written: os.stat_result, tally: Tally) -> None:
         """Put a whole file in its place, whatever is there."""
-        self._journal.append({"job": job, "whole": _identity(written), "tally": tally.to_json()})
+        self._add(job, whole=_identity(written), tally=tally.to_json())
         self._move(job, output)
 
     def placed(self, job: int, output: Path) -> Tally | None:
@@ -215,7 +212,7 @@ class Unfinished:
         return found is not None and _identity_of(output) == found["whole"]
 
     def _whole(self, job: int) -> dict[str, Any] | None:
-        ends = [entry for entry in self._journal.entries if entry.get("job") == job and "footer" not in entry]
+        ends = [entry for entry in self._of_job.get(job, ()) if "footer" not in entry]
         return ends[-1] if ends and "whole" in ends[-1] else None
 
     def remove(self) -> None:
@@ -243,7 +240,18 @@ class Unfinished:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+        self._read()
+
+    def _read(self) -> None:
         self._journal = Journal(self.folder / "journal")
+        self._of_job: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+        for entry in self._journal.entries:
+            if "job" in entry:
+                self._of_job[entry["job"]].append(entry)
+
+    def _add(self, job: int, **values: Any) -> None:
+        self._journal.append({"job": job, **values})
+        self._of_job[job].append(self._journal.entries[-1])
 
 
 def _locked(folder: Path) -> tuple[Path, Lock | None]:

@@ -240,10 +240,10 @@ def test_what_ends_between_two_steps_is_finished_by_the_next_run(head, parquet, 
     method = getattr(Unfinished, name)
     with monkeypatch.context() as patch:
 
-        def broken(self, *arguments):
+        def broken(self, *arguments, **options):
             if name != "note" or arguments[0] == "rejects":
                 raise Broken
-            return method(self, *arguments)
+            return method(self, *arguments, **options)
 
         patch.setattr(Unfinished, name, broken)
         with pytest.raises(Broken):
