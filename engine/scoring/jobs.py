@@ -11,6 +11,8 @@ from ...store.files import require_writable
 
 QUERY = "the query"
 """The name of a source that is no file."""
+UNFINISHED = ".enc-part"
+"""How the folder of an unfinished output ends; see :mod:`engine.scoring.unfinished`."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,21 @@ def with_files_of_folders(source: Source) -> Source:
         return source
     paths: list[str] = []
     for path in source.names:
-        found = sorted(map(str, Path(path).rglob("*.parquet"))) if Path(path).is_dir() else [path]
+        found = _parquet_files(Path(path)) if Path(path).is_dir() else [path]
         if not found:
             raise SourceError(f"there is no Parquet file in the folder '{path}'; name its files")
         paths += found
     return replace(source, paths=tuple(paths))
+
+
+def _parquet_files(folder: Path) -> list[str]:
+    """The Parquet files in a folder at any depth, but for what is left of unfinished outputs."""
+    found = (path for path in folder.rglob("*.parquet") if path.is_file())
+    return sorted(str(path) for path in found if not _is_unfinished(path.relative_to(folder)))
+
+
+def _is_unfinished(path: Path) -> bool:
+    return any(part.endswith(UNFINISHED) for part in path.parts)
 
 
 def jobs_of(source: Source, output: str | Path, *, overwrite: bool, ending: str = ".parquet") -> list[Job]:

@@ -32,6 +32,7 @@ from ...store import SourceError
 from ...store.files import replaced_file, sync
 from ...store.journal import Journal
 from ...store.locks import Lock, exclusive_lock, has_no_locks
+from .jobs import UNFINISHED
 from .partial_file import Part
 from .tally import Tally
 
@@ -58,13 +59,13 @@ def folder_of(output: str | Path) -> Path:
     """Where the unfinished output lies."""
     text = str(output)
     if Path(text).is_dir() or text.endswith(("/", os.sep)):
-        return Path(text) / ".enc-part"
+        return Path(text) / UNFINISHED
     path = Path(text)
     name = path.name.encode()
     if len(name) > _LONGEST_NAME:
         short = name[:100].decode(errors="ignore")
-        return path.with_name(f"{short}-{hashlib.sha256(name).hexdigest()[:16]}.enc-part")
-    return path.with_name(f"{path.name}.enc-part")
+        return path.with_name(f"{short}-{hashlib.sha256(name).hexdigest()[:16]}{UNFINISHED}")
+    return path.with_name(f"{path.name}{UNFINISHED}")
 
 
 class Unfinished:

@@ -274,6 +274,16 @@ def test_files_of_a_folder_that_are_finished_stay(head, parquet, tmp_path, monke
     assert sorted(path.name for path in out.iterdir()) == ["a.parquet", "b.parquet"]
 
 
+def test_what_is_unfinished_is_no_input(head, parquet, tmp_path, monkeypatch):
+    out = parquet.parent / "deep" / "out.parquet"
+    broken_run(monkeypatch, head, parquet.parent, out)
+    assert list((parquet.parent / "deep" / "out.parquet.enc-part").rglob("*.parquet"))
+    summary = scored(head, parquet.parent, out)
+    assert summary.rows == ROWS
+    scored(head, parquet, tmp_path / "whole.parquet")
+    assert out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
 def test_a_finished_file_that_somebody_replaced_is_not_touched(head, parquet, tmp_path, monkeypatch):
     pq.write_table(pq.read_table(parquet).slice(100, 90), parquet.with_name("b.parquet"))
     out = tmp_path / "out"
