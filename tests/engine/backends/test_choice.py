@@ -1,5 +1,6 @@
 """The choice between backends, by default, by measurement and by memory."""
 
+import json
 import time
 
 import pytest
@@ -121,6 +122,12 @@ def test_a_job_of_some_seconds_takes_bf16_where_it_is_faster_and_exact(
         encoder.prepare(encoder.tokenize(TEXTS), 10**3)
         assert encoder.title == title
         assert not encoder._choice.measured
+    # Another process takes what this one did, whatever it would choose for itself.
+    monkeypatch.setattr(choice, "COMPARING_SECONDS", float("inf"))
+    again = load_encoder(str(tiny_bert), max_length=32, device="cpu")
+    again.take(json.loads(json.dumps(encoder.taken)))
+    again.prepare(again.tokenize(TEXTS), 10**3)
+    assert again.title == title
 
 
 def test_a_lowered_batch_size_is_remembered(tiny_bert, monkeypatch, fresh_memory):
