@@ -1,6 +1,8 @@
 """The main job through the commands, with a tiny random BERT."""
 
 import json
+import os
+import signal
 
 import duckdb
 import pyarrow as pa
@@ -169,6 +171,20 @@ def test_train_builds_what_is_missing_if_asked(enc, built, write, tmp_path):
     result = enc(*options, code=2)
     assert f"error: 2 texts of {path} have no features yet; run `enc build-features {path}" in result.stderr
     enc(*options, "--build")
+
+
+def test_a_score_that_is_stopped_tells_how_it_goes_on(enc, head, built, parquet, tmp_path, monkeypatch):
+    from enc.engine.scoring.unfinished import Unfinished
+
+    arguments = ("score", parquet, tmp_path / "out.parquet", "--head", head, "--store", built)
+    with monkeypatch.context() as patch:
+        patch.setattr(Unfinished, "_move", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        result = enc(*arguments, code=143)
+    assert "interrupted; what is finished is kept. Go on with: enc " in result.stderr
+    assert not (tmp_path / "out.parquet").exists()
+    result = enc(*arguments)
+    assert f"going on with what an interrupted run left in '{tmp_path}/out.parquet.enc-part'" in result.stderr
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 80
 
 
 def test_score_and_predict(enc, head, built, parquet, tmp_path):
