@@ -10,6 +10,7 @@ import click
 
 from .errors import EncCommand, set_debug
 from .options import json_option
+from .painting import command_painter, tuned_report
 from .progress import note
 from .text import rows_of
 
@@ -73,12 +74,16 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     from ..engine.finetune.run import fine_tune
 
     options = parse_options(arguments)
+    is_wanted = options.data.report and os.environ.get("ENC_REPORT", "1") != "0"
+    paint = command_painter(is_wanted and is_main_process(options.training))
     # The trainer prints to stdout.
     redirected = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
     with redirected:
         result = fine_tune(options, say=note)
     if not is_main_process(options.training):
         return
+    if paint and (options.training.do_train or options.training.do_eval):
+        note(tuned_report(result.output_dir, paint, result.judged))
     if as_json:
         click.echo(json.dumps({"output_dir": result.output_dir, **result.metrics}))
         return

@@ -189,3 +189,13 @@ threshold_option = click.option(
 def label_option(help: str) -> Function:
     """The option of the columns of the label."""
     return click.option("--label-column", "label_columns", multiple=True, metavar="NAME", help=help)
+
+
+report_option = click.option(
+    "--report/--no-report",
+    "has_report",
+    default=True,
+    show_default=True,
+    envvar="ENC_REPORT",
+    help="Write report.html beside the result; ENC_REPORT=0 in the environment leaves it out.",
+)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import EncCommand
-from .options import backend_options, code_option, json_option, pairs_option, source_options, store_option
+from .options import (
+    backend_options,
+    code_option,
+    json_option,
+    pairs_option,
+    report_option,
+    source_options,
+    store_option,
+)
+from .painting import command_painter, head_report
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_text import counts_text, epoch_text, path_text, result_text
@@ -198,13 +207,14 @@ if TYPE_CHECKING:
 )
 @word_options
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
+@report_option
 @backend_options
 @json_option
 def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **values: Any) -> None:
     """Train a head on stored features, and save it.
 
     Labels may be any text or integers, lists of them, several 0/1 columns, or with --task regression
-    numbers. The closing figures are of the weights that are saved.
+    numbers. The closing figures are of the weights that are saved, and so is DIR/report.html.
     """
     from ..engine.heads.output import require_output
     from ..engine.train.columns import require_columns
@@ -217,6 +227,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     train_source, valid = training_rows(train, values, say)
     test = test_rows(values)
     require_output(output)
+    paint = command_painter(values["has_report"])
     table = Store(values["store"]).open(values["features"])
     grid, use = grid_of(values, config, table), _use(table, values["use"])
     sources = [one for one in (train_source, valid, test) if isinstance(one, Source)]
@@ -262,6 +273,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     head.save(output, found.tables if found else None)
     say("\n".join(text for text in (result_text(head), words_text(head)) if text))
     say(f"head saved in '{output}'")
+    if paint:
+        say(head_report(output, head, paint, table, train_source, valid, found, config.seed))
     if as_json:
         summary = {**head.metrics, "labels": list(head.labels.values), "output": output}
         summary |= words_json(head)

@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 300, 190
 """Of a chart's inner part, in pixels; with its axes it fits a phone."""
 COLOURS = [f"var(--c{number})" for number in range(10)]
 _INK, _QUIET, _GRID, _PAPER = "var(--ink)", "var(--quiet)", "var(--grid)", "var(--paper)"
+_CROSS = "M-.5,-.3L-.3,-.5L0,-.2L.3,-.5L.5,-.3L.2,0L.5,.3L.3,.5L0,.2L-.3,.5L-.5,.3L-.2,0Z"
 _CONFIG: Spec = {
     "aria": False,
     "background": "transparent",
@@ -89,8 +90,10 @@ def line_chart(
     ``diagonal`` draws a dashed line between two values of both axes, ``mark_at`` a dashed rule at an x.
     """
     axis: Spec = {"tickCount": 6}
-    if x_scale is None:  # steps are whole numbers
-        axis |= {"tickMinStep": 1, "grid": False}
+    if x_scale is None:
+        axis |= {"grid": False}
+        if all(float(value[x[0]]).is_integer() for value in values):
+            axis |= {"tickMinStep": 1}
     encoding = {
         "x": quantity(x[0], x[1], scale={"zero": False, "nice": False, **(x_scale or {})}, axis=axis),
         "y": quantity(
@@ -98,6 +101,8 @@ def line_chart(
         ),
         "color": category(series, None, scale={"range": list(colours or COLOURS)}),
     }  # fmt: skip
+    if len({value[series] for value in values}) < 2:
+        encoding["color"]["legend"] = None
     mark: Spec = {"type": "line", "strokeWidth": 2, "clip": True}
     if points:
         mark["point"] = {"size": 28, "filled": True}
@@ -129,6 +134,65 @@ def line_chart(
             },
         )
     return spec_of(values, layer=layers, **more)
+
+
+def bar_chart(
+    values: Values,
+    x: tuple[str, str, str],
+    y: tuple[str, str],
+    series: str,
+    order: Sequence[str],
+    **more: Any,
+) -> Spec:
+    """A histogram: bars between fields ``x[0]`` and ``x[1]``, stacked by ``series`` in this order."""
+    begin, end, title = x
+    return spec_of(
+        values,
+        mark={"type": "bar", "binSpacing": 1},
+        encoding={
+            "x": quantity(begin, title, bin="binned", scale={"zero": False, "nice": False},
+                          axis={"tickCount": 6, "grid": False, "format": ",.0f"}),
+            "x2": {"field": escaped(end)},
+            "y": quantity(y[0], y[1], axis={"tickCount": 5, "format": "~s"}),
+            "color": category(series, None, scale={"domain": list(order), "range": COLOURS}),
+            "tooltip": hover((series, series), (begin, "from", ",.0f"), (end, "to below", ",.0f"),
+                             (y[0], y[1], ",.0f")),
+        },
+        **more,
+    )  # fmt: skip
+
+
+def point_chart(
+    values: Values,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    series: tuple[str, Sequence[str]],
+    hovered: Sequence[tuple[str, str]],
+    **more: Any,
+) -> Spec:
+    """Points, coloured by ``series`` (a field and its values in their order); where field ``is`` says
+    ``wrong``, they are crosses.
+    """
+    bare = {"labels": False, "ticks": False, "domain": False, "grid": False}
+    field, order = series
+    wrong = {"test": "datum.is === 'wrong'"}
+    return spec_of(
+        values,
+        width=more.pop("width", 900),
+        height=more.pop("height", 420),
+        mark={"type": "point", "filled": True},
+        encoding={
+            "x": quantity(x[0], x[1], scale={"zero": False}, axis=bare),
+            "y": quantity(y[0], y[1], scale={"zero": False}, axis=bare),
+            "color": category(field, None, scale={"domain": list(order), "range": COLOURS}),
+            "shape": category("is", None, legend={"symbolFillColor": _INK},
+                              scale={"domain": ["right", "wrong"], "range": ["circle", _CROSS]}),
+            "size": {"condition": {**wrong, "value": 90}, "value": 22},
+            "opacity": {"condition": {**wrong, "value": 1}, "value": 0.5},
+            "tooltip": hover(*hovered),
+        },
+        **more,
+    )  # fmt: skip
 
 
 def matrix_chart(values: Values, labels: Sequence[str], *, cell: int) -> Spec:

@@ -8,6 +8,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ENC_REPORT"] = "0"  # which would begin a process that draws, in each test that trains
 hypothesis.settings.register_profile(
     "untimed", deadline=None
 )  # the machines are shared, and no test is timed

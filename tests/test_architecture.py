@@ -28,7 +28,10 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "store",
     },
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
-    "engine.reports": {"engine.encode", "engine.heads", "pages", "store"},
+    "engine.reports": {
+        "engine.backends", "engine.encode", "engine.finetune", "engine.heads", "engine.scoring",
+        "pages", "store",
+    },
     "engine.runners": {"engine.backends", "engine.encode", "store"},
     "engine.estimators": {
         "engine.backends", "engine.encode", "engine.heads", "engine.train", "store",

@@ -76,6 +76,7 @@ class DataOptions:
     max_eval_samples: int | None = _option(None, "The first so many rows.", "--max_val_samples")
     max_predict_samples: int | None = _option(None, "The first so many rows.", "--max_test_samples")
     overwrite_output_dir: bool = _option(False, "Begin anew in a folder that is not empty.")
+    report: bool = _option(True, "Write report.html into the output folder; ENC_REPORT=0 leaves it out.")
     early_stopping_patience: int | None = _option(
         None, "End after so many evaluations without a better one; keeps the best."
     )

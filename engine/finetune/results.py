@@ -25,6 +25,7 @@ RESULT_FILES = (
     "eval_results.txt",
     "predict_results*.txt",
     "trainer_state.json",
+    "report.html",
 )
 """What a run leaves in its output folder, but for configuration, tokenizer and checkpoints."""
 
@@ -35,6 +36,7 @@ def evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
     Figures of MNLI's second set end in ``_mm``. eval_results.txt has the names of older releases.
     """
     metrics: dict[str, float] = {}
+    trainer.last_logits = None
     lines: dict[str, float] = {}
     for name, rows in sets.sets.items():
         if not name.startswith("validation"):

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
 
+from .judged import JudgedRows, judged_rows
 from .options import FineTuneOptions, is_main_process
 from .preparation import Say, prepare
 from .results import RESULT_FILES, evaluate, predict, read_metrics, register, write_record
@@ -21,6 +23,7 @@ from .text_sets import FineTuneData, TextSet
 from .trainer import FineTuneTrainer
 
 _LOGGING_DIR = "TENSORBOARD_LOGGING_DIR"
+_JUDGED = 10_000
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class FineTuned:
     """Files of predictions."""
     feature_set: str | None = None
     """Name of the feature set in which the tuned encoder was registered."""
+    judged: JudgedRows | None = None
+    """What the model says of the last validation set, where it has classes and was evaluated."""
 
 
 def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
@@ -52,6 +57,7 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
     trains = training.do_train and not start.is_finished
     model = load_model(ready.folder, ready.config, sets.classes, options.model, ready.spec, trains=trains)
     metrics: dict[str, float] = read_metrics(output) if start.is_finished else {}
+    judged = None
     with _environment(_LOGGING_DIR, options.logging_dir):
         trainer = trainer_of(model, options, sets, ready.tokenizer, say)
         if trains:
@@ -65,11 +71,20 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
                 write_run(output, ready.run, finished=True)
         if training.do_eval:
             metrics |= evaluate(trainer, sets)
+            judged = _judged(trainer, sets, ready.tokenizer)
         predictions = tuple(predict(trainer, sets, name) for name in sets.sets if name.startswith("test"))
     registered = None
     if training.do_train and is_main_process(training):
         registered = _complete(trainer, options, sets, ready.length, metrics)
-    return FineTuned(str(training.output_dir), metrics, predictions, registered)
+    return FineTuned(str(training.output_dir), metrics, predictions, registered, judged)
+
+
+def _judged(trainer: FineTuneTrainer, sets: FineTuneData, tokenizer: Any) -> JudgedRows | None:
+    """What the trained model says of the validation set that was evaluated last."""
+    names = [name for name in sets.sets if name.startswith("validation")]
+    if not names or trainer.last_logits is None or not is_main_process(trainer.args):
+        return None
+    return judged_rows(trainer.last_logits, sets.sets[names[-1]], sets.classes.names, tokenizer, _JUDGED)
 
 
 @contextmanager

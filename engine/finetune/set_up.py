@@ -32,7 +32,8 @@ def trainer_of(
         logits = prediction.predictions
         if isinstance(logits, tuple):
             logits = logits[0]
-        return sets.classes.computed(np.asarray(logits, np.float32), np.asarray(prediction.label_ids))
+        trainer.last_logits = np.asarray(logits, np.float32)
+        return sets.classes.computed(trainer.last_logits, np.asarray(prediction.label_ids))
 
     takes_type_ids = "token_type_ids" in _parameters(model)
     for name, rows in sets.sets.items():

@@ -7,6 +7,7 @@ training diverges.
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, Sampler, SequentialSampler
@@ -49,6 +50,8 @@ class FineTuneTrainer(Trainer):
         self._layer_decay = layer_decay
         self.last_loss = float("nan")
         """Loss of the last step."""
+        self.last_logits: np.ndarray | None = None
+        """Of the set that was evaluated last, in the order in which it was served."""
         # The set makes whole batches.
         super().__init__(*args, data_collator=lambda batch: batch, **kwargs)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Figures of probabilities: calibration, and precision by recall."""
+"""Figures of probabilities, calibration and precision by recall; and the principal axes of features."""
 
 from dataclasses import dataclass
 
@@ -46,3 +46,24 @@ def precision_recall(is_true: np.ndarray, scores: np.ndarray, most: int = 60) ->
         places = np.unique(np.linspace(0, len(ends) - 1, most).astype(int))
         recall, precision = recall[places], precision[places]
     return list(zip(recall.tolist(), precision.tolist(), strict=True))
+
+
+def principal_axes(features: np.ndarray, steps: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows of features [rows, width] lie on their two principal axes, float32 [rows, 2], and the share
+    of the variance on each.
+
+    By subspace iteration from a fixed start (Halko et al., 2011), which takes milliseconds at any width.
+    """
+    centred = features - features.mean(0)
+    total = float((centred.astype(np.float64) ** 2).sum())
+    axes = np.random.default_rng(0).standard_normal((features.shape[1], 8)).astype(np.float32)
+    for _ in range(steps):
+        axes = np.linalg.qr(centred.T @ (centred @ axes))[0]
+    found, sizes, _ = np.linalg.svd(centred @ axes, full_matrices=False)
+    points = (found * sizes)[:, :2]
+    if points.shape[1] < 2:
+        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    largest = np.abs(points).argmax(0)
+    points = points * np.where(points[largest, [0, 1]] < 0, -1, 1)  # else a sign would be chance
+    shares = np.pad(sizes, (0, 2))[:2].astype(np.float64) ** 2
+    return points.astype(np.float32), shares / total if total else np.zeros(2)

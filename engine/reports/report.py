@@ -13,9 +13,11 @@ from ...pages.painter import Painter
 from ...store import ReportError
 from ..encode.model_files import cache_folder
 from .curves import calibration, precision_recall
+from .numbers import number_cell, number_text
+from .rows_shown import feature_map, lengths, worst_rows
 from .runs import Rows, Run, read_run
 
-_CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES, _WORST, _TEXT = 200, 20, 6, 30, 300
+_CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES = 200, 20, 6
 _LEFT_OUT = ("confusion_matrix",)
 
 
@@ -44,7 +46,7 @@ def page_of(runs: Sequence[Run]) -> Page:
 
 
 def _parts(run: Run) -> list[tuple[str, list[Block]]]:
-    numbers = [Figure(name.replace("_", " "), _number(value)) for name, value in _shown(run).items()]
+    numbers = [Figure(name.replace("_", " "), number_text(value)) for name, value in _shown(run).items()]
     summary: list[Block] = [Figures(numbers)] if numbers else []
     summary += [Note(text) for text in run.missing]
     if run.rows is not None and run.rows.of > len(run.rows.truth):
@@ -56,7 +58,9 @@ def _parts(run: Run) -> list[tuple[str, list[Block]]]:
         ("Learning curves", _learning(run)),
         ("Classes", _classes(run.labels, matrix) if matrix is not None else []),
         ("Probabilities", _probabilities(run.rows)),
-        ("Worst classified rows", _worst(run.rows)),
+        ("Worst classified rows", worst_rows(run.rows)),
+        ("Lengths", lengths(run.rows)),
+        ("Map", feature_map(run.rows)),
         ("Sweep", _sweep(run)),
     ]
 
@@ -65,26 +69,10 @@ def _shown(run: Run) -> dict[str, Any]:
     return {name: value for name, value in run.metrics.items() if name not in _LEFT_OUT}
 
 
-def _number(value: Any) -> str:
-    """A figure as people read it."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return (
-        f"{value:,}" if isinstance(value, int) else f"{value:.4f}" if abs(value) >= 1e-3 else f"{value:.3g}"
-    )
-
-
-def _cell(value: Any) -> Cell:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return Cell(_number(value), float(value) if is_number else None)
-
-
 def _compared(runs: Sequence[Run]) -> Section:
     names = list(dict.fromkeys(name for run in runs for name in _shown(run)))
     columns = [Column("run"), *(Column(name.replace("_", " "), is_number=True) for name in names)]
-    rows = [[Cell(run.name), *(_cell(run.metrics.get(name)) for name in names)] for run in runs]
+    rows = [[Cell(run.name), *(number_cell(run.metrics.get(name)) for name in names)] for run in runs]
     return Section("Side by side", [Table(columns, rows)])
 
 
@@ -93,7 +81,8 @@ def _learning(run: Run) -> list[Block]:
         return []
     step = "epoch" if "epoch" in run.history[0] else "step"
     charts: list[Block] = []
-    figures = dict.fromkeys(name.partition("_")[2] for name in run.history[0] if name.startswith("valid_"))
+    names = [name for row in run.history for name in row if name.partition("_")[0] in ("train", "valid")]
+    figures = dict.fromkeys(name.partition("_")[2] for name in names)
     for figure in figures:
         values = [
             {"step": row[step], "value": row[f"{side}_{figure}"], "set": title}
@@ -101,8 +90,15 @@ def _learning(run: Run) -> list[Block]:
             for row in run.history
             if row.get(f"{side}_{figure}") is not None
         ]
-        spec = line_chart(values, ("step", step), ("value", figure), "set", mark_at=run.metrics.get("epoch"))
-        charts.append(Chart(figure, spec, f"{figure} by {step}", "the dashed line is what was kept"))
+        if len(values) < 2:
+            continue
+        kept = run.metrics.get("epoch")
+        is_whole = isinstance(kept, int)  # a fine-tuned model is as its last step left it
+        spec = line_chart(
+            values, ("step", step), ("value", figure), "set", mark_at=kept if is_whole else None
+        )
+        said = "the dashed line is what was kept" if is_whole else ""
+        charts.append(Chart(figure, spec, f"{figure} by {step}", said))
     return charts
 
 
@@ -142,8 +138,15 @@ def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
         recall = right[number] / true[number] if true[number] else None
         both = true[number] + predicted[number]
         figures = [precision, recall, 2 * right[number] / both if both else None]
-        cells = [_cell(None if value is None else float(value)) for value in figures]
-        rows.append([Cell(labels[number]), _cell(int(true[number])), _cell(int(predicted[number])), *cells])
+        cells = [number_cell(None if value is None else float(value)) for value in figures]
+        rows.append(
+            [
+                Cell(labels[number]),
+                number_cell(int(true[number])),
+                number_cell(int(predicted[number])),
+                *cells,
+            ]
+        )
     shown = f"the {_CLASSES_SHOWN} most frequent of {len(labels):,}" if len(labels) > _CLASSES_SHOWN else ""
     titles = ("rows", "predicted", "precision", "recall", "F1")
     return [*blocks, Table([Column("label"), *(Column(one, is_number=True) for one in titles)], rows, shown)]
@@ -178,32 +181,6 @@ def _probabilities(rows: Rows | None) -> list[Block]:
     ]  # fmt: skip
 
 
-def _worst(rows: Rows | None) -> list[Block]:
-    if rows is None:
-        return []
-    wrong = np.flatnonzero(rows.truth != rows.predicted)
-    if not len(wrong):
-        return [Note("No row is classified wrongly.")]
-    columns = [Column("row"), Column("label"), Column("prediction")]
-    proba = rows.probabilities
-    if proba is not None:
-        wrong = wrong[np.argsort(proba[wrong, rows.truth[wrong]], kind="stable")]
-        columns += [Column("P(label)", is_number=True), Column("P(prediction)", is_number=True)]
-    if rows.texts is not None:
-        columns.append(Column("text", is_wide=True))
-    cells = []
-    for row in wrong[:_WORST]:
-        truth, predicted = rows.truth[row], rows.predicted[row]
-        line = [Cell(rows.places[row]), Cell(rows.labels[truth]), Cell(rows.labels[predicted])]
-        if proba is not None:
-            line += [_cell(float(proba[row, truth])), _cell(float(proba[row, predicted]))]
-        if rows.texts is not None:
-            text = rows.texts[row]
-            line.append(Cell(text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"))
-        cells.append(line)
-    return [Table(columns, cells, f"{len(cells):,} of {len(wrong):,} that are wrong")]
-
-
 def _sweep(run: Run) -> list[Block]:
     if not run.sweep:
         return []
@@ -212,4 +189,4 @@ def _sweep(run: Run) -> list[Block]:
     columns = [Column(name.replace("_", " "), is_number=name in numeric) for name in names]
     shown = run.sweep[:500]
     caption = f"{len(shown)} of {len(run.sweep):,} runs" if len(run.sweep) > len(shown) else ""
-    return [Table(columns, [[_cell(row[name]) for name in names] for row in shown], caption)]
+    return [Table(columns, [[number_cell(row[name]) for name in names] for row in shown], caption)]

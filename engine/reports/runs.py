@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import ReportError
+from ..finetune.tuned_files import RECORD
 
 MAX_ROWS = 100_000
 """Rows of a file that a report looks at; of more, a sample."""
 _TEXT_COLUMNS = ("text", "sentence")
+_RECORDED = ("train", "valid", "figures_of", "l2", "command")
+_MOST_LABELS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class Rows:
     """Where each row stands."""
     of: int
     """Rows that there are; more than those here where they were sampled."""
+    tokens: np.ndarray | None = None
+    """Tokens of each text before it was cut, int32 [rows]."""
+    truncated: np.ndarray | None = None
+    """Whether each text was cut, bool [rows]."""
+    features: np.ndarray | None = None
+    """What the head takes, float32 [n, width], of the first n rows."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +58,19 @@ class Run:
 
 
 def read_run(path: str | Path, label_column: str = "label") -> Run:
-    """A head's folder, or a scored Parquet file. Raises ReportError for anything else."""
+    """The folder of a head or a fine-tuned model, or a scored Parquet file. Raises ReportError else."""
     path = Path(path)
     if (path / "head.json").is_file():
         return _head(path)
+    if (path / RECORD).is_file():
+        from .tuned_run import tuned_run
+
+        return tuned_run(path)
     if path.is_file():
         return _scored(path, label_column)
     raise ReportError(
-        f"'{path}' is no run: expected the folder of a head (with head.json), or a Parquet file that "
-        "`enc score` wrote"
+        f"'{path}' is no run: expected the folder of a head (with head.json) or of a fine-tuned model "
+        f"(with {RECORD}), or a Parquet file that `enc score` wrote"
     )
 
 
@@ -69,7 +82,8 @@ def _head(folder: Path) -> Run:
         facts = {
             "head": str(saved["kind"]), "task": str(saved.get("task", "single-label")),
             "features": str(saved["features"]["name"]),
-            **{name: str(record[name]) for name in ("train", "valid", "figures_of", "l2") if name in record},
+            **{name: str(record[name]) for name in _RECORDED if name in record},
+            "made with": ", ".join(f"{name} {one}" for name, one in record.get("versions", {}).items()),
         }  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ReportError(
@@ -127,7 +141,7 @@ def _scored(path: Path, label_column: str) -> Run:
         raise ReportError(f"'{path}' has lists of labels; reports of scored files take one label a row")
     known = {str(value) for name in (label_column, "prediction") for value in table[name].unique().to_pylist()
              if value is not None}  # fmt: skip
-    if len(known) > 10_000 or pa.types.is_floating(table.schema.field("prediction").type):
+    if len(known) > _MOST_LABELS or pa.types.is_floating(table.schema.field("prediction").type):
         raise ReportError(f"'{path}' holds numbers rather than labels; reports of scored files are of labels")
     rows = _rows(table, label_column, sorted(known), file.metadata.num_rows)
     if not len(rows.truth):

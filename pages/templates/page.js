@@ -38,6 +38,8 @@
     const picture = figure.querySelector(".picture");
     const spec = JSON.parse(figure.querySelector("script").textContent);
     const live = document.createElement("div");
+    const room = figure.clientWidth - 60; // what axes and their titles take
+    if (typeof spec.width === "number" && spec.width > room) spec.width = Math.max(room, 200);
     const options = { actions: false, ast: true, renderer: "svg", tooltip: { theme: "custom" } };
     window.vegaEmbed(live, spec, options).then(() => {
       picture.replaceChildren(...live.childNodes);

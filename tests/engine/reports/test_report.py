@@ -7,7 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.engine.reports.curves import calibration, precision_recall
+from browser import SCHEMES, WIDTHS, all_alive, browser, opened
+from enc.engine.reports.curves import calibration, precision_recall, principal_axes
 from enc.engine.reports.report import write_report
 from enc.engine.reports.runs import MAX_ROWS, read_run
 from enc.store import ReportError
@@ -99,19 +100,31 @@ def test_precision_and_recall_take_equal_scores_together():
     assert precision_recall(np.array([False]), np.array([0.5])) == []
 
 
-def test_the_page_in_a_browser(report):
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    problems: list[str] = []
-    with api.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        page.on("console", lambda said: problems.append(said.text))
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda asked: asked.url.startswith("http") and problems.append(asked.url))
-        page.goto(report.as_uri())
+def test_principal_axes_are_those_of_the_variance():
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((500, 40)) * np.array([9, 5] + [0.5] * 38)
+    points, shares = principal_axes(rows.astype(np.float32))
+    assert abs(np.corrcoef(points[:, 0], rows[:, 0])[0, 1]) > 0.99
+    assert abs(np.corrcoef(points[:, 1], rows[:, 1])[0, 1]) > 0.99
+    assert shares == pytest.approx(np.var(rows, 0)[:2] / np.var(rows, 0).sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (4, 2), (3, 7)])
+def test_principal_axes_of_narrow_and_constant_features(shape):
+    points, shares = principal_axes(np.ones(shape, np.float32))
+    assert points.shape == (shape[0], 2)
+    assert np.isfinite(points).all()
+    assert shares.tolist() == [0, 0]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as found:
+        yield found
+
+
+def test_tables_sort_and_points_are_told_about(chromium, report):
+    with opened(chromium, report, width=390) as page:
         title = page.locator("table th", has_text="accuracy").first
         title.locator("button").click()
         assert title.get_attribute("aria-sort") == "descending"
@@ -120,7 +133,22 @@ def test_the_page_in_a_browser(report):
         page.wait_for_selector("figure[data-live]:has-text('Reliability')")
         figure.locator("g.mark-symbol.role-mark path").last.hover()
         page.wait_for_selector("#vg-tooltip-element.visible")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.title() == "Report of 3 runs"
-        browser.close()
-    assert problems == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_page_is_whole_at_each_width_and_in_each_colour(chromium, report, tmp_path, width, scheme):
+    with opened(chromium, report, width=width, scheme=scheme) as page:
+        all_alive(page)
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
+        page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert (tmp_path / "page.png").stat().st_size > 50_000
+
+
+def test_charts_are_pictures_without_scripts(chromium, report):
+    with opened(chromium, report, script=False) as page:
+        figures = page.locator("figure.chart").count()
+        assert figures > 5
+        assert page.locator("figure.chart svg").count() == figures

@@ -1,0 +1,26 @@
+"""Figures as people read them."""
+
+from typing import Any
+
+from ...pages.content import Cell
+
+
+def number_text(value: Any) -> str:
+    """A figure with four digits after the point, or with its thousands apart; a dash for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if value.is_integer() and value > 1:
+        return f"{value:.0f}"
+    return f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
+
+
+def number_cell(value: Any) -> Cell:
+    """A cell with a figure, by which its column is sorted, or with a text."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return Cell(number_text(value), float(value) if is_number else None)
