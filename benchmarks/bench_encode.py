@@ -23,6 +23,7 @@ from ..engine.encode.model_files import model_folder
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
+from .encode_details import achieved, batch_sizes, stages
 from .peer_worker import PEERS
 from .peers import Peers
 from .results import Measurement, Results, in_turn, machine
@@ -78,10 +79,11 @@ def run(
             name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample))
         )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
+    small = None
     if int8_model:  # another feature set, so that it is no choice for the rows below
-        small = load_encoder(int8_model, max_length=max_length)
+        small = quantized = load_encoder(int8_model, max_length=max_length)
         measurement = contend(
-            "enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(small, sample))
+            "enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(quantized, sample))
         )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(small, sample), reference):.5f}"
     fastest = max(
@@ -93,7 +95,10 @@ def run(
         "kernel alone, tokenized and packed before",
         lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))),
     )
-    contend("enc build-features, to the committed table", lambda: lambda: _built(sample, fastest))
+    stage_seconds: dict[str, float] = {}
+    contend(
+        "enc build-features, to the committed table", lambda: lambda: _built(sample, fastest, stage_seconds)
+    )
     folder = model_folder(model)
     contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
     contend(
@@ -112,6 +117,14 @@ def run(
                 measurement.remarks |= peers.remarks(name)
                 measurement.remarks["cosine to fp32"] = f"{_cosine(peers.features(name), reference):.5f}"
         in_turn(contenders, repetitions, say)
+    say("batch sizes")
+    measured = {measurement.name: measurement.median for measurement, _ in contenders}
+    every = {**ours, **({"enc openvino int8": small} if small else {})}
+    details = {
+        "batch_sizes": batch_sizes(every, sample),
+        "stages": stages(stage_seconds),
+        "roofline": achieved(folder, measured, every, sample),
+    }
     settings = {
         "model": Path(model).name,  # names suffice, and a report may be shown to others
         "source": "a query" if source.query else " ".join(Path(file).name for file in source.files()),
@@ -121,7 +134,14 @@ def run(
         "kernel and build-features with": fastest.title,
         "repetitions": repetitions,
     }
-    return Results("encode", BASELINE, settings, [measurement for measurement, _ in contenders], machine())
+    return Results(
+        "encode",
+        BASELINE,
+        settings,
+        [measurement for measurement, _ in contenders],
+        machine(("model2vec",)),
+        details=details,
+    )
 
 
 _OURS: dict[str, dict[str, Any]] = {
@@ -159,15 +179,17 @@ def _timed(rows: int, work: Callable[[], object]) -> float:
     return rows / (time.perf_counter() - started)
 
 
-def _built(sample: list[str], encoder: Encoder) -> float:
+def _built(sample: list[str], encoder: Encoder, seconds: dict[str, float]) -> float:
+    """Rate of a whole build; its seconds by stage are put into ``seconds``."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder = Path(tempfile.mkdtemp())
     try:
         pq.write_table(pa.table({"text": sample}), folder / "texts.parquet")
+        source = Source(folder / "texts.parquet")
         return _timed(
-            len(sample), lambda: build_features(Source(folder / "texts.parquet"), folder / "store", encoder)
+            len(sample), lambda: seconds.update(build_features(source, folder / "store", encoder).seconds)
         )
     finally:
         shutil.rmtree(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.machine import processor_name
+from ..store.files import replaced_file
 
 PACKAGES = (
     "enc-features",
@@ -23,6 +24,11 @@ PACKAGES = (
     "duckdb",
     "pyarrow",
 )
+
+
+SCHEMA = 2
+"""Of results.json, see docs/benchmarks.md. Files without a ``schema`` are of the first, which had no
+``details``."""
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Results:
     time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     less_is_better: bool = False
     """Whether the figures are times rather than rates."""
+    details: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Rows of figures beside the measurements, by name: see docs/benchmarks.md."""
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, with medians and ratios to the baseline."""
@@ -69,7 +77,7 @@ class Results:
             asdict(m) | {"median": m.median, "ratio": m.median / base if base else None}
             for m in self.measurements
         ]
-        return asdict(self) | {"measurements": rows}
+        return {"schema": SCHEMA, **asdict(self), "measurements": rows}
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
@@ -126,9 +134,8 @@ def write_report(results: Results, folder: str | Path) -> Path:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     values = results.as_dict()
-    (folder / "results.json").write_text(
-        json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    with replaced_file(folder / "results.json") as part:
+        part.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     direction = 1 if results.less_is_better else -1
     measured = sorted(
         (m for m in values["measurements"] if not m["problem"]), key=lambda m: direction * m["median"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from .bench_all import all_parts, roofline
 from .bench_options import model_option, repetitions_option, report_options, write
 from .errors import EncCommand
 from .options import source_options
@@ -16,6 +17,10 @@ from .values import source_of
 @click.group("bench", short_help="Measure enc against the alternatives on this machine.")
 def command() -> None:
     """Measure enc against the alternatives, on this machine and on texts of yours."""
+
+
+command.add_command(all_parts)
+command.add_command(roofline)
 
 
 @command.command("encode", cls=EncCommand, short_help="Texts to features, against transformers and its kin.")
@@ -48,7 +53,7 @@ def command() -> None:
     help="Measure this, too: MODEL as `enc calibrate` quantized it.",
 )
 @report_options
-def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
+def encode(sources: tuple[str, ...], output: str, compare: str | None, as_json: bool, **values: Any) -> None:
     """Texts to features: enc against transformers and sentence-transformers, as far as they are installed."""
     from ..benchmarks.bench_encode import run
 
@@ -62,7 +67,7 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
         peer_pythons=values["peer_pythons"],
         int8_model=values["int8_model"],
     )
-    write(results, output, as_json)
+    write(results, output, compare, as_json)
 
 
 @command.command(
@@ -86,7 +91,13 @@ def encode(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) 
 @repetitions_option(3)
 @report_options
 def batches(
-    tokens: bool, rows: int | None, batch_size: int | None, repetitions: int, output: str, as_json: bool
+    tokens: bool,
+    rows: int | None,
+    batch_size: int | None,
+    repetitions: int,
+    output: str,
+    compare: str | None,
+    as_json: bool,
 ) -> None:
     """A shuffled epoch of random features from disk, by enc and by what is installed.
 
@@ -102,7 +113,7 @@ def batches(
         repetitions=repetitions,
         say=note,
     )
-    write(results, output, as_json)
+    write(results, output, compare, as_json)
 
 
 @command.command("heads", cls=EncCommand, short_help="Training heads, against scikit-learn and a torch loop.")
@@ -134,7 +145,7 @@ def batches(
 @click.option("--batch-size", type=click.IntRange(1), default=1024, show_default=True, help="Rows a step.")
 @repetitions_option(3)
 @report_options
-def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -> None:
+def heads(sources: tuple[str, ...], output: str, compare: str | None, as_json: bool, **values: Any) -> None:
     """Training heads on random features: enc against scikit-learn and a plain torch loop, as installed.
 
     With TRAIN… and --valid: the job of a well-known tutorial, which encodes all texts again in each epoch,
@@ -145,7 +156,7 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
 
     if not sources:
         names = ("rows", "token_rows", "batch_size", "repetitions")
-        write(run(**{name: values[name] for name in names}, say=note), output, as_json)
+        write(run(**{name: values[name] for name in names}, say=note), output, compare, as_json)
         return
     if not values["valid"]:
         raise SourceError("the tutorial's job has validation rows: pass them with --valid FILE")
@@ -157,7 +168,7 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
         repetitions=values["repetitions"],
         say=note,
     )
-    write(results, output, as_json)
+    write(results, output, compare, as_json)
 
 
 @command.command(
@@ -176,7 +187,12 @@ def heads(sources: tuple[str, ...], output: str, as_json: bool, **values: Any) -
 @report_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
 def fine_tune(
-    arguments: tuple[str, ...], repetitions: int, only: tuple[str, ...], output: str, as_json: bool
+    arguments: tuple[str, ...],
+    repetitions: int,
+    only: tuple[str, ...],
+    output: str,
+    compare: str | None,
+    as_json: bool,
 ) -> None:
     """A job of `enc fine-tune`, against a plain Trainer script and the best linear head on frozen features.
 
@@ -188,21 +204,21 @@ def fine_tune(
     chosen = [CONTENDERS[name] for name in only or CONTENDERS]
     with contextlib.redirect_stdout(sys.stderr):  # trainers print
         results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=note)
-    write(results, output, as_json)
+    write(results, output, compare, as_json)
 
 
 @command.command("start", cls=EncCommand, short_help="How long whole commands take that have little to do.")
 @model_option()
 @repetitions_option(5)
 @report_options
-def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
+def start(model: str, repetitions: int, output: str, compare: str | None, as_json: bool) -> None:
     """How long whole commands take that have little to do, as multiples of the import of torch.
 
     The commands work on made-up texts in a folder of their own, with the backend known.
     """
     from ..benchmarks.bench_start import run
 
-    write(run(model=model, repetitions=repetitions, say=note), output, as_json)
+    write(run(model=model, repetitions=repetitions, say=note), output, compare, as_json)
 
 
 @command.command("scale", cls=EncCommand, short_help="Time and memory by number of rows.")
@@ -215,7 +231,7 @@ def start(model: str, repetitions: int, output: str, as_json: bool) -> None:
 )
 @repetitions_option(1)
 @report_options
-def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -> None:
+def scale(rows: tuple[int, ...], repetitions: int, output: str, compare: str | None, as_json: bool) -> None:
     """Time and memory of building, planning, training and scoring, by number of rows.
 
     The encoder costs nothing, so that the rest is measured. Ten million rows take about ten minutes and
@@ -223,7 +239,7 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
     """
     from ..benchmarks.bench_scale import ROWS, run
 
-    write(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, as_json)
+    write(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, compare, as_json)
 
 
 @command.command("features", cls=EncCommand, short_help="Writing features of rows, against copies.")
@@ -232,11 +248,11 @@ def scale(rows: tuple[int, ...], repetitions: int, output: str, as_json: bool) -
 )
 @repetitions_option(3)
 @report_options
-def features(rows: int, repetitions: int, output: str, as_json: bool) -> None:
+def features(rows: int, repetitions: int, output: str, compare: str | None, as_json: bool) -> None:
     """Writing the features of known texts beside their columns, against copies, and a join by DuckDB."""
     from ..benchmarks.bench_features import run
 
-    write(run(rows=rows, repetitions=repetitions, say=note), output, as_json)
+    write(run(rows=rows, repetitions=repetitions, say=note), output, compare, as_json)
 
 
 @command.command("score", cls=EncCommand, short_help="Scoring files, against a copy and usual libraries.")
@@ -262,6 +278,7 @@ def score(
     max_length: int,
     repetitions: int,
     output: str,
+    compare: str | None,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -269,7 +286,7 @@ def score(
     from ..benchmarks.bench_score import run_known, run_new
 
     if not sources and not values["query"]:
-        write(run_known(rows=rows, repetitions=repetitions, say=note), output, as_json)
+        write(run_known(rows=rows, repetitions=repetitions, say=note), output, compare, as_json)
         return
     found = run_new(
         source_of(sources, values),
@@ -279,4 +296,4 @@ def score(
         repetitions=repetitions,
         say=note,
     )
-    write(found, output, as_json)
+    write(found, output, compare, as_json)

@@ -27,7 +27,7 @@ _CONFIG: Spec = {
     "legend": {
         "labelColor": _INK, "titleColor": _QUIET, "titleFontWeight": "normal", "orient": "top",
         "labelFontSize": 11, "titleFontSize": 11, "labelLimit": 130, "symbolLimit": 20, "offset": 6,
-        "columns": 4,
+        "columns": 3,
     },
     "text": {"fill": _INK, "fontSize": 11},
     "rule": {"stroke": _QUIET},
@@ -94,8 +94,11 @@ def line_chart(
         axis |= {"grid": False}
         if all(float(value[x[0]]).is_integer() for value in values):
             axis |= {"tickMinStep": 1}
+    scale = {"nice": False, **(x_scale or {})}
+    if "type" not in scale:  # others have no zero
+        scale |= {"zero": False}
     encoding = {
-        "x": quantity(x[0], x[1], scale={"zero": False, "nice": False, **(x_scale or {})}, axis=axis),
+        "x": quantity(x[0], x[1], scale=scale, axis=axis),
         "y": quantity(
             y[0], y[1], scale={"zero": False, **(y_scale or {})}, axis={"tickCount": 5, "format": ".4~g"}
         ),
