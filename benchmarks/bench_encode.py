@@ -27,6 +27,7 @@ from .encode_details import achieved, batch_sizes, stages
 from .peer_worker import PEERS
 from .peers import Peers
 from .results import Measurement, Results, in_turn, machine
+from .static_peer import HEAD, STATIC, head_accuracy, labels_of, static_encoder
 
 BASELINE = "sentence-transformers encode"
 UNIT = "texts/s"
@@ -43,11 +44,14 @@ def run(
     say: Callable[[str], None],
     peer_pythons: Sequence[str] = (),
     int8_model: str | None = None,
+    static_model: str | None = None,
+    label_column: str | None = None,
 ) -> Results:
     """Measure all contenders that are installed on a random sample of the source's distinct texts.
 
     ``peer_pythons`` are interpreters of environments with peers that this one cannot have;
-    ``int8_model`` is the folder that `enc calibrate --precision int8` made of the model.
+    ``int8_model`` is the folder that `enc calibrate --precision int8` made of the model, ``static_model``
+    one of model2vec. With ``label_column``, a head on the features of both is judged.
     """
     sample = sample_texts(source, texts)
     ours = {
@@ -99,6 +103,10 @@ def run(
     contend(
         "enc build-features, to the committed table", lambda: lambda: _built(sample, fastest, stage_seconds)
     )
+    if static_model:
+        contend(STATIC, lambda: _static(static_model, sample))
+    if label_column:
+        _judge([one for one, _ in contenders], source, label_column, sample, reference, static_model)
     folder = model_folder(model)
     contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
     contend(
@@ -193,6 +201,29 @@ def _built(sample: list[str], encoder: Encoder, seconds: dict[str, float]) -> fl
         )
     finally:
         shutil.rmtree(folder)
+
+
+def _judge(
+    measurements: Sequence[Measurement],
+    source: Source,
+    label_column: str,
+    sample: list[str],
+    reference: np.ndarray,
+    static_model: str | None,
+) -> None:
+    """Put the accuracy of heads into the remarks of the first contender and of model2vec."""
+    labels = labels_of(source, label_column, sample)
+    measurements[0].remarks[HEAD] = f"{head_accuracy(reference, labels):.4f}"
+    for measurement in measurements:
+        if static_model and measurement.name == STATIC and not measurement.problem:
+            accuracy = head_accuracy(static_encoder(static_model)(sample), labels)
+            measurement.remarks[HEAD] = f"{accuracy:.4f}"
+
+
+def _static(folder: str, sample: list[str]) -> Callable[[], float]:
+    encode = static_encoder(folder)
+    encode(sample[:64])
+    return lambda: _timed(len(sample), lambda: encode(sample))
 
 
 def _sentence_transformers(

@@ -16,16 +16,17 @@ ARROWS = {
     "engine.backends": {"engine.encode", "store"},
     "engine.pairs": {"store"},
     "engine.words": {"store"},
-    "engine.heads": {"engine.encode", "engine.pairs", "engine.words", "store"},
+    "engine.heads": {"engine.encode", "engine.pairs", "engine.words", "pages", "store"},
     "engine.train": {"engine.encode", "engine.heads", "engine.pairs", "engine.words", "store"},
-    "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "engine.words", "store"},
+    "engine.sweep": {"engine.heads", "engine.pairs", "engine.train", "engine.words", "pages", "store"},
     "engine.audit": {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.scoring", "engine.sweep",
         "engine.train", "engine.words", "store",
     },
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {
-        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "store",
+        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
+        "store",
     },
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.reports": {

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .networks import Standardized
 
 _ROWS_PER_BLOCK = 8192
+_SHOWN_CLASSES = 20
 _BLOCK_BYTES = 64 << 20
 
 
@@ -238,6 +239,24 @@ class Head:
             raise ValueError(f"it has {len(self.labels)} labels")
         if self._dense is None:
             _ = self.network
+
+    def __repr__(self) -> str:
+        figure = self.metrics.get(self.task.metric)
+        reached = f", {self.task.metric} {figure:.4f}" if isinstance(figure, float) else ""
+        count = f", {len(self.labels)} labels" if len(self.labels) else ""
+        return f"Head({self.kind}, {self.task.name}{count}, on {self.feature_set}{reached})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ...pages.notebook import piece
+
+        figures = {name: value for name, value in self.metrics.items() if not isinstance(value, list)}
+        matrix = self.metrics.get("confusion_matrix") or []
+        names = [str(label) for label in self.labels.values]
+        if len(matrix) != len(names) or len(names) > _SHOWN_CLASSES:  # of several labels it is another one
+            return piece(repr(self), figures)
+        rows = [[name, *row] for name, row in zip(names, matrix, strict=True)]
+        return piece(repr(self), figures, ["true \\ predicted", *names], rows)
 
     def replace(self, **changes: Any) -> "Head":
         """A copy with some fields changed."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from ...pages.charts import line_chart, matrix_chart
 from ...pages.content import Block, Cell, Chart, Column, Figure, Figures, Note, Page, Section, Table
+from ...pages.numbers import number_cell, number_text
 from ...pages.page import write_page
 from ...pages.painter import Painter
 from ...store import ReportError
 from ..encode.model_files import cache_folder
 from .curves import calibration, precision_recall
-from .numbers import number_cell, number_text
 from .rows_shown import feature_map, lengths, worst_rows
 from .runs import Rows, Run, read_run
 

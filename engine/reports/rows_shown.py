@@ -4,8 +4,8 @@ import numpy as np
 
 from ...pages.charts import bar_chart, line_chart, point_chart
 from ...pages.content import Block, Cell, Chart, Column, Note, Table
+from ...pages.numbers import number_cell
 from .curves import principal_axes
-from .numbers import number_cell
 from .runs import Rows
 
 _WORST, _TEXT, _HOVERED, _BINS, _COLOURS, _POINTS = 30, 300, 140, 24, 8, 1500

@@ -128,6 +128,13 @@ class EvaluationSummary:
     wrong_file: str | None
     seconds: dict[str, float]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from ...pages.notebook import piece
+
+        counts = {"rows": self.figures.rows, "rejected": self.rejected}
+        return piece("Evaluation", {**self.figures.metrics, **counts})
+
 
 def evaluate_head(
     source: Source | str | Path | Sequence[str | Path],

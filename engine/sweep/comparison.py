@@ -46,6 +46,22 @@ class Found:
     an ensemble by those of all seeds, averaged.
     """
 
+    def __repr__(self) -> str:
+        best = self.compared[0]
+        return f"Found({best.setting}, {self.metric} {best.mean}, of {len(self.compared)} settings)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the settings, the best first, and the head."""
+        from ...pages.notebook import piece
+
+        names = list(self.compared[0].setting)
+        rows = [
+            [*(one.setting[name] for name in names), one.mean, one.deviation, len(one.results)]
+            for one in self.compared
+        ]
+        title = f"{len(self.compared)} settings by {self.metric}"
+        return piece(title, {}, [*names, self.metric, "deviation", "runs"], rows) + self.head._repr_html_()
+
     @property
     def tables(self) -> dict[str, pa.Table]:
         """What is kept beside the head, by name."""

@@ -1,8 +1,9 @@
 """Figures as people read them."""
 
+import math
 from typing import Any
 
-from ...pages.content import Cell
+from .content import Cell
 
 
 def number_text(value: Any) -> str:
@@ -13,6 +14,8 @@ def number_text(value: Any) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if not math.isfinite(value):
+        return str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     if value.is_integer() and value > 1:
