@@ -4,7 +4,6 @@ import dataclasses
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -183,14 +182,14 @@ def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encode
     What is left unsaid comes from the named feature set, if it is there.
     """
     from ..engine import load_encoder
+    from ..store import Store
     from ..store.log_folder import has_log
-    from ..store.table import FeatureTable
 
     asked: dict[str, Any] = dict(setting_values(values))
     if values["model"] is not None:
         asked["model"] = values["model"]
-    if name and has_log(Path(store, name)):
-        spec = FeatureTable(Path(store, name)).spec
+    if name and has_log(Store(store).path / name):
+        spec = Store(store).open(name).spec
         known: dict[str, Any] = {"model": spec.model, **spec.setting}
         if "prompt" in asked:
             del known["prefix"]

@@ -20,6 +20,7 @@ from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
 from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
+from .places import CacheFull
 from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
@@ -61,8 +62,13 @@ class PlannedFeatures:
         if self.mode == "ram":
             self._held = self._load()
         elif self.mode == "mapped":
-            self._offsets = self._shards.offsets(locations)
-        else:
+            try:
+                self._offsets = self._shards.offsets(locations)
+            except CacheFull:
+                if batches:
+                    raise
+                self.mode = "streamed"
+        if self.mode == "streamed":
             self._stored = self._by_place()
             # Buffers between epochs: fresh memory costs more time than reading into it.
             self._spare: list[np.ndarray] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import StoreError
 from .log_folder import has_log, has_remains, other_files
 from .naming import require_name
+from .places import Place, RemotePath, place_of
 from .spec import FeatureSpec
 from .table import FeatureTable
 
@@ -21,12 +22,12 @@ class Store(os.PathLike[str]):
 
     >>> Store("features").open("minilm-mean-128").rows
 
-    ``path`` is the folder. A function that takes a store takes a Store or its path. The folder need
-    not be there: :meth:`create` makes it.
+    ``path`` is the folder: of this machine, or a URL such as ``s3://bucket/features``. A function that takes
+    a store takes a Store or its path. The folder need not be there: :meth:`create` makes it.
     """
 
-    def __init__(self, path: "str | Path | Store"):
-        self.path = Path(path)
+    def __init__(self, path: "str | Path | RemotePath | Store"):
+        self.path: Place = path.path if isinstance(path, Store) else place_of(path)
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -127,7 +128,7 @@ class Store(os.PathLike[str]):
         return sorted(folder.name for folder in folders if has_log(folder) or has_remains(folder))
 
 
-def _is_foreign(entry: Path) -> bool:
+def _is_foreign(entry: Place) -> bool:
     """Whether neither this program nor the system made an entry of a store that has no feature set yet."""
     if entry.is_dir():
         return bool(other_files(entry))

@@ -11,6 +11,7 @@ from . import plan, writer
 from .duck import count, execute, first_line, is_out_of_space, workspace
 from .errors import SourceError
 from .history import Life, lives, spans
+from .places import readable
 from .rewrite import by_shard, maintained, replace_shards
 from .source import Source
 from .stage import stage_source
@@ -125,14 +126,17 @@ def _batches(shards: Sequence[LoggedShard]) -> list[list[LoggedShard]]:
 
 def _left(con: duckdb.DuckDBPyConnection, table: FeatureTable) -> list[tuple[str, Life | None]]:
     """Files on the disk that are not current, and hold one of the keys; such that cannot be read count."""
-    folder, log = table.path.absolute(), lives(table.path.absolute())
+    folder = table.path.absolute()
+    log = lives(folder)
     current = {Path(shard.path).name for shard in table.logged}
     left = []
     for path in sorted(folder.glob("*.parquet")):
         if path.name in current:
             continue
         try:
-            holds = count(con, f"({plan.holding_sql([str(path)], _KEYS)})")
+            holds = count(con, f"({plan.holding_sql([readable(path)], _KEYS)})")
+        except FileNotFoundError:  # a vacuum was quicker
+            continue
         except duckdb.Error as error:
             if is_out_of_space(error):
                 raise

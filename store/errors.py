@@ -5,6 +5,7 @@
     ├── StoreError           a folder that is no store, or a feature set that is not there
     │   ├── DamagedLog       a feature set whose log is missing, or cannot be read
     │   ├── DamagedShard     a shard that is missing, or is not what was written
+    │   ├── PlaceError       an object store that cannot be reached, or a URL that is none
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
     ├── WorkspaceError       the memory or the temporary files of a run do not fit where they should
@@ -17,8 +18,6 @@
 Exceptions of DuckDB, Delta, Arrow and transformers are translated into these where they cross
 into enc, with ``from``, so that ``--debug`` still shows where they began.
 """
-
-from pathlib import Path
 
 
 class EncError(Exception):
@@ -45,11 +44,18 @@ class DamagedShard(StoreError):
         self.path, self.problem = path, problem
 
     def __str__(self) -> str:
-        store = Path(self.path).parent.parent
+        from .places import place_of, shown  # which import this module
+
+        path = shown(self.path)
+        store = place_of(path).parent.parent
         return (
-            f"shard {self.path} {self.problem}; run `enc store verify '{store}' --repair`, "
+            f"shard {path} {self.problem}; run `enc store verify '{store}' --repair`, "
             "and then enc build-features again"
         )
+
+
+class PlaceError(StoreError):
+    """An object store that cannot be reached, or a URL that names no place."""
 
 
 class SpecError(StoreError):

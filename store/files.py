@@ -12,10 +12,11 @@ from pathlib import Path
 
 from .errors import EncError
 from .locks import exclusive_lock
+from .places import Place, outgoing
 
 
 @contextmanager
-def replaced_file(path: str | Path) -> Iterator[Path]:
+def replaced_file(path: str | Place) -> Iterator[Path]:
     """A new file to write, which takes the place of ``path`` when the block ends without an error.
 
     The new file lies beside ``path`` and has the same ending. Its content is on the disk before it
@@ -23,7 +24,12 @@ def replaced_file(path: str | Path) -> Iterator[Path]:
     and processes may replace one path at the same time: the last one wins. An OSError that names no
     file is given the name of ``path``.
     """
-    path = Path(path)
+    with outgoing(path) as file, _replaced(file) as new:
+        yield new
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
     new = _beside(path)
     with named_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

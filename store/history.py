@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from urllib.parse import unquote
 
 from .errors import StoreError
 from .locks import LOG_FOLDER
+from .places import Place
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Life:
         return self.added <= version and (self.removed is None or version < self.removed)
 
 
-def versions(folder: Path) -> list[int]:
+def versions(folder: Place) -> list[int]:
     """The versions whose commits are in a table's log, ascending."""
     return sorted(int(path.stem) for path in (folder / LOG_FOLDER).glob("[0-9]*.json") if path.stem.isdigit())
 
 
-def lives(folder: Path) -> dict[str, Life]:
+def lives(folder: Place) -> dict[str, Life]:
     """The life of every shard that the commits in a table's log name, by the shard's name.
 
     A log forgets commits when they are old, and then a shard that was added by one of them begins with the
@@ -58,7 +58,7 @@ def lives(folder: Path) -> dict[str, Life]:
     return found
 
 
-def removed_names(folder: Path) -> set[str]:
+def removed_names(folder: Place) -> set[str]:
     """Names of the shards that a table's log has removed, as far as its lines can be read."""
     removed = set()
     for path in sorted((folder / LOG_FOLDER).glob("[0-9]*.json")):

@@ -5,7 +5,8 @@
     a table                held by the one who deletes, compacts, vacuums or repairs it
     a table's spec.json    held by an estimator that encodes: others wait, and find its features
 
-Where a file system has no locks, nothing is locked, and what may be in use is never removed.
+Where a file system or an object store has no locks, nothing is locked, and what may be in use is never
+removed.
 """
 
 import errno
@@ -13,8 +14,10 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, SupportsIndex
+
+from . import places
+from .places import Place
 
 LOG_FOLDER = "_delta_log"
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
@@ -38,15 +41,15 @@ class Lock:
         self.release()
 
 
-def commit_file(folder: Path, version: int) -> Path:
+def commit_file(folder: Any, version: int) -> Any:
     """The file of a table's log that holds a commit."""
     return folder / LOG_FOLDER / f"{version:020}.json"
 
 
-def version_lock(folder: Path, version: int) -> Lock | None:
+def version_lock(folder: Place, version: int) -> Lock | None:
     """A shared lock on a table's version; None where there is nothing to lock."""
     try:
-        descriptor = os.open(commit_file(folder, version), os.O_RDONLY)
+        descriptor = places.descriptor(commit_file(folder, version), os.O_RDONLY)
     except OSError:
         return None
     with suppress(OSError):
@@ -54,7 +57,7 @@ def version_lock(folder: Path, version: int) -> Lock | None:
     return Lock(descriptor)
 
 
-def is_version_in_use(folder: Path, version: int) -> bool:
+def is_version_in_use(folder: Place, version: int) -> bool:
     """Whether a living process reads a version, or nobody can tell."""
     try:
         lock = exclusive_lock(commit_file(folder, version))
@@ -67,14 +70,14 @@ def is_version_in_use(folder: Path, version: int) -> bool:
     return lock is None
 
 
-def exclusive_lock(path: Path, *, create: bool = False) -> Lock | None:
+def exclusive_lock(path: Place, *, create: bool = False) -> Lock | None:
     """A lock on a file that nobody else has; None where another process has it.
 
     With ``create`` the file is made where it is not there. Raises OSError where the file cannot be locked at
     all.
     """
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY, 0o666)
+        descriptor = places.descriptor(path, os.O_RDWR | os.O_CREAT if create else os.O_RDONLY)
         lock = Lock(descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,14 +94,14 @@ def exclusive_lock(path: Path, *, create: bool = False) -> Lock | None:
 
 
 @contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Place) -> Iterator[None]:
     """Wait until no other process is in such a block for the same file, which is there.
 
     Where files cannot be locked, nobody waits.
     """
     lock = None
     with suppress(OSError):
-        lock = Lock(os.open(path, os.O_RDONLY))
+        lock = Lock(places.descriptor(path, os.O_RDONLY))
         fcntl.flock(lock.descriptor, fcntl.LOCK_EX)
     try:
         yield
@@ -123,8 +126,8 @@ class ShardPaths(list[str]):
         return list, (list(self),)  # another process holds nothing
 
 
-def _is_there(path: Path, descriptor: int) -> bool:
+def _is_there(path: Place, descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+        return os.path.samestat(os.stat(str(path)), os.fstat(descriptor))
     except FileNotFoundError:
         return False

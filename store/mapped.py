@@ -4,7 +4,7 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from .locations import ROW_BITS, ROW_MASK
+from .places import CacheFull, reading_threads
 from .shard import Shard, at_every_byte, row_pieces, rows_beyond
 from .spec import FeatureSpec
 
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
+_FETCHING_THREADS = 8  # each holds a row group
 
 
 class MappedFeatures:
@@ -44,7 +46,10 @@ class MappedFeatures:
 
     def take(self, locations: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
-        return self.gather(self.offsets(locations))
+        try:
+            return self.gather(self.offsets(locations))
+        except CacheFull:
+            return self._read_in_any_order(locations)
 
     def fetch(self, locations: np.ndarray) -> np.ndarray:
         """Features as of :meth:`take`, of rows that are asked for once, by any number of threads.
@@ -56,9 +61,19 @@ class MappedFeatures:
             self.read(locations, features)
             return features
         with self._lock:  # the offsets of one thread are good for the view of that time alone
-            offsets = self.offsets(locations)
+            try:
+                offsets = self.offsets(locations)
+            except CacheFull:
+                return self._read_in_any_order(locations)
             view = self._view if len(offsets) else None
         return self.gather(offsets, view)
+
+    def _read_in_any_order(self, locations: np.ndarray) -> np.ndarray:
+        order = np.argsort(locations, kind="stable")
+        features, placed = self.empty(len(locations)), self.empty(len(locations))
+        self.read(locations[order], features)
+        placed[order] = features
+        return placed
 
     def offsets(self, locations: np.ndarray) -> np.ndarray:
         """Where the rows of locations are in the maps, int64 [n].
@@ -102,9 +117,10 @@ class MappedFeatures:
             for begin, end in pairwise(bounds)
             if begin < end
         ]
-        verify_groups(
+        unsound = (
             (shard, np.unique(shard.groups_of(rows))) for shard, rows, _ in runs if not shard.sound.all()
         )
+        verify_groups(unsound, Shard.is_here)
         for shard, rows, target in runs:
             shard.read(rows, target)
 
@@ -115,9 +131,10 @@ class MappedFeatures:
         found, begins = np.unique(numbers[order], return_index=True)
         rows = np.split(locations[order] & ROW_MASK, begins[1:])
         shards = [self._shard(number) for number in found.tolist()]
-        verify_groups(
+        groups = (
             (shard, np.unique(shard.groups_of(some))) for shard, some in zip(shards, rows, strict=False)
         )
+        verify_groups(groups, Shard.is_here)
 
     def empty(self, rows: int) -> np.ndarray:
         """Room for features of so many rows."""
@@ -165,13 +182,16 @@ def _is_in_order(locations: np.ndarray) -> bool:
     return within and bool((np.diff(locations) >= 0).all())
 
 
-def verify_groups(groups: Iterable[tuple[Shard, np.ndarray]]) -> None:
+def verify_groups(
+    groups: Iterable[tuple[Shard, np.ndarray]], verify: Callable[[Shard, int], object] = Shard.verify
+) -> None:
     """Verify row groups of shards, several at a time; those that are verified cost nothing."""
     waiting = [(shard, g) for shard, some in groups for g in some[~shard.sound[some]].tolist()]
     if len(waiting) < 2:
         for shard, group in waiting:
-            shard.verify(group)
+            verify(shard, group)
         return
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "enc-verify") as threads:
-        for _ in threads.map(lambda one: one[0].verify(one[1]), waiting):
+    at_once = reading_threads(waiting[0][0].path, min(_THREADS, os.cpu_count() or 1), _FETCHING_THREADS)
+    with ThreadPoolExecutor(at_once, "enc-verify") as threads:
+        for _ in threads.map(lambda one: verify(*one), waiting):
             pass

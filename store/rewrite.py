@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from .duck import execute, workspace
 from .errors import DamagedShard, StoreError
 from .locations import ROW_BITS, ROW_MASK
 from .locks import exclusive_lock, has_no_locks
+from .places import Place
 from .shard import COLUMNS, READ_BYTES, Shard
 from .shard_file import reason
 from .shard_writer import shard_schema
@@ -30,10 +30,10 @@ Block = tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]
 
 
 @contextmanager
-def maintained(folder: Path) -> Iterator[None]:
+def maintained(folder: Place) -> Iterator[None]:
     """During a block, no other process deletes from, compacts, vacuums or repairs the table in a folder.
 
-    Raises StoreError where another process is just doing so.
+    Raises StoreError where another process is just doing so, as far as there are locks.
     """
     try:
         lock = exclusive_lock(folder / LOCK_FILE, create=True)

@@ -9,10 +9,12 @@ Source: https://parquet.apache.org/docs/file-format/data-pages/
 
 import errno
 import math
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,7 @@ import pyarrow.parquet as pq
 
 from .errors import DamagedShard, StoreError, WorkspaceError
 from .pages import Page, checksum_of, is_finite, only_page
+from .places import CacheFull, fetched, hold, keep, root, shown
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
 
@@ -43,6 +46,8 @@ class Shard:
 
     def __init__(self, path: str | Path, spec: FeatureSpec, use: FeatureSpec | None = None):
         self.path, self._width, self._number_type = str(path), spec.row_bytes, spec.numpy_dtype
+        self._away: set[int] = set()  # row groups that the cache has no room for
+        hold(root(), self.path, self)
         self.pieces, self._piece_type = row_pieces(spec, use or spec)
         with opened(self.path) as descriptor:
             metadata = read_footer(self.path, descriptor)
@@ -93,33 +98,82 @@ class Shard:
         """Compare a row group's bytes with their checksums, and look for features that are not finite.
 
         Files of tools that write no checksums have nothing to compare with. Raises DamagedShard. A row
-        group is read once in a process.
+        group is read once in a process. Raises CacheFull where features of an object store have no room here.
         """
+        if not self.is_here(group):
+            raise CacheFull(
+                f"features of '{shown(self.path)}' do not fit into the cache in '{root()}'; set "
+                "ENC_SHARD_CACHE_GB higher, or pass --batches streamed"
+            )
+
+    def is_here(self, group: int) -> bool:
+        """Verify a row group, and fetch it if need be; False where the cache has no room for it."""
         if self._sound[group]:
-            return
+            return True
+        if group in self._away:
+            return False
         with opened(self.path) as descriptor:
             *others, features = self._pages[group]
+            is_here = True
             for page in others:
                 if page is not None and page.checksum is not None:
                     self._compare(descriptor, page, group, None)
             if features is not None:
-                self._compare(descriptor, features, group, self._require_finite)
-        self._sound[group] = True
+                is_here = self._compare(descriptor, features, group, self._require_finite)
+        self._sound[group] = is_here
+        (self._away.discard if is_here else self._away.add)(group)
+        return is_here
 
     def _compare(
         self, descriptor: int, page: Page, group: int, look: Callable[[memoryview], None] | None
-    ) -> None:
+    ) -> bool:
         found = checksum_of(descriptor, page.start, page.size, self.path, look)
-        if page.checksum not in (None, found):
+        if page.checksum in (None, found):
+            return True
+        data = fetched(self.path, page.start, page.size)
+        if data is None or page.checksum != crc32(data):
             raise DamagedShard(self.path, f"is damaged: row group {group} is not what was written")
+        if look:
+            look(memoryview(data))
+        self._require_same()
+        return keep(self.path, descriptor, page.start, data)
+
+    def _require_same(self) -> None:
+        """What was verified of one file is not known of another that has taken its place."""
+        stat = os.stat(self.path)
+        if self._identity[1:3] != (stat.st_dev, stat.st_ino):
+            raise StoreError(f"'{self.path}' was replaced while it was read; run this again")
+
+    def _fetch(self, group: int) -> tuple[int, bytes]:
+        """Where the features of a row group begin in the file, and their bytes, straight from the store."""
+        page = self._pages[group][-1]
+        data = None if page is None else fetched(self.path, page.start, page.size)
+        if page is None or data is None or page.checksum != crc32(data):
+            raise DamagedShard(self.path, f"is damaged: row group {group} is not what was written")
+        return page.start, data
 
     def _require_finite(self, part: memoryview) -> None:
         if not is_finite(np.frombuffer(part, self._number_type)):
             raise DamagedShard(self.path, "has features that are not finite")
 
+    def _read_away(self, groups: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+        """As :meth:`read`, where some row groups are not in the cache: these are fetched, one by one."""
+        for group in np.unique(groups).tolist():
+            places = np.flatnonzero(groups == group)
+            if group not in self._away:
+                part = np.empty((len(places), *out.shape[1:]), out.dtype)
+                self.read(rows[places], part)
+                out[places] = part
+                continue
+            start, data = self._fetch(group)
+            offsets = self.first_bytes[group] - start + (rows[places] - self.first_rows[group]) * self._width
+            out[places] = at_every_byte(data, len(data), self._piece_type)[offsets[:, None] + self.pieces]
+
     def map(self) -> pa.Buffer:
         """The file as memory. It keeps no file descriptor, so that a table may have any number of shards."""
-        return pa.memory_map(self._data).read_buffer()
+        mapped = pa.memory_map(self._data).read_buffer()
+        self._require_same()
+        return mapped
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
         """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order.
@@ -132,6 +186,11 @@ class Shard:
             return
         if int(rows.max()) >= self.rows:
             raise rows_beyond()
+        if self._away:  # else the groups need not be known here
+            group = self.groups_of(rows)
+            if not self._away.isdisjoint(group.tolist()):
+                self._read_away(group, rows, out)
+                return
         width = self._piece_type.itemsize
         if width == self._width and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             self._read_range(int(rows[0]), out.reshape(-1))
@@ -147,6 +206,7 @@ class Shard:
         skips = np.concatenate([[0], np.cumsum(steps != width)])
         gapless = skips[begins] == skips[ends - 1]
         try:
+            self._require_same()
             # Reads are large: a buffer would only copy them once more.
             with open(self._data, "rb", buffering=0) as file:
                 for begin, end, start, stop, whole in np.stack(
@@ -168,6 +228,7 @@ class Shard:
         ends = [*self.first_rows[1:].tolist(), self.rows]
         done, group = 0, int(self.groups_of(np.array([first]))[0])
         try:
+            self._require_same()
             with open(self._data, "rb", buffering=0) as file:
                 while done < len(out):
                     row = first + done

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from .errors import DamagedShard, StoreError
 from .pages import checksum_of, footer_checksum, only_page
+from .places import bring, forget, reading_threads
 
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -56,7 +57,7 @@ def opened(path: str) -> Iterator[int]:
     """
     descriptor = -1
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = _descriptor(path)
         yield descriptor
     except FileNotFoundError as error:
         raise DamagedShard(path, "is missing") from error
@@ -69,6 +70,15 @@ def opened(path: str) -> Iterator[int]:
     finally:
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _descriptor(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        if not bring(path, whole=not is_finished_name(os.path.basename(path))):
+            raise
+    return os.open(path, os.O_RDONLY)
 
 
 def identity(descriptor: int) -> tuple[int, ...]:
@@ -95,12 +105,23 @@ def require_readable(shards: Iterable[tuple[str, int, int | None]]) -> None:
     ``shards`` are paths with the size in bytes and the number of rows that the log says. Raises
     DamagedShard for the first one that is not what was written.
     """
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), "enc-verify") as threads:
+    shards = list(shards)
+    at_once = reading_threads(shards[0][0] if shards else "", min(_THREADS, os.cpu_count() or 1))
+    with ThreadPoolExecutor(at_once, "enc-verify") as threads:
         for _ in threads.map(lambda shard: _require_readable(*shard), shards):
             pass
 
 
 def _require_readable(path: str, size: int, rows: int | None) -> None:
+    try:
+        _look_at(path, size, rows)
+    except DamagedShard:
+        if not forget(path):
+            raise
+        _look_at(path, size, rows)
+
+
+def _look_at(path: str, size: int, rows: int | None) -> None:
     with opened(path) as descriptor:
         known = (path, *identity(descriptor))
         if known in _KEYS_VERIFIED:

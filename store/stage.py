@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -19,6 +18,7 @@ from .catalog import Store
 from .confined import require_condition
 from .duck import count
 from .files import replaced_file
+from .places import Place, place_of
 from .reading import Scan, scan_of
 from .share import WHOLE, Share
 from .source import Source, pick_columns
@@ -74,7 +74,7 @@ class Stage:
                 kept[batch.column(0).to_numpy()] = True
         return kept
 
-    def write_rejects(self, path: Path) -> Path | None:
+    def write_rejects(self, path: Place) -> Place | None:
         """Write source, row (from 1) and reason of the rejected rows to a Parquet file, if there are any."""
         if not self.rejected:
             return None
@@ -134,11 +134,11 @@ class Picking:
     """See :class:`enc.store.staging.Staging`."""
 
 
-def rejects_path(store: Store | str | Path, name: str) -> Path:
+def rejects_path(store: Store | str | Place, name: str) -> Place:
     """A new file for a run's rejects, beside the store."""
-    store = Path(store)
+    place = store.path if isinstance(store, Store) else place_of(store)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    return store.with_name(f"{store.name}.rejects") / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.parquet"
+    return place.with_name(f"{place.name}.rejects") / f"{name}-{stamp}-{uuid.uuid4().hex[:6]}.parquet"
 
 
 def stage_source(

@@ -10,9 +10,20 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
+from .commit import Commit
 from .errors import DamagedLog, DamagedShard, SpecError, StoreError
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
-from .log_folder import DELTA_SCHEMA, SPEC_KEY, create_table, first_line, has_log, has_remains, require_plain
+from .log_folder import (
+    SPEC_KEY,
+    create_table,
+    feature_sets_in,
+    first_line,
+    has_log,
+    has_remains,
+    require_plain,
+    write_spec,
+)
+from .places import Place, commit_options, folder_of, place_of, retried, sizes_in, table_uri
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
@@ -41,32 +52,33 @@ class FeatureTable:
     handle sees. :meth:`refresh` moves the handle to the newest version.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Place):
         """Open an existing table. Raises StoreError if the folder holds none, or a damaged one."""
-        self.path = Path(path)
+        self.path: Place = place_of(path)
         self.name = self.path.name
         self._lock: Lock | None = None
         self._looked_at = -1  # the version whose shards were looked at
-        self._folder = self.path.absolute()  # a later change of the current folder does not matter
-        require_plain(self._folder)
-        if has_remains(self._folder):
+        self._place = self.path.absolute()  # a later change of the current folder does not matter
+        self._folder = folder_of(self._place)
+        require_plain(self._place)
+        if has_remains(self._place):
             raise DamagedLog(
                 f"the log of feature set '{path}' is missing, and its shards are there; restore the log "
                 f"from a copy, or run `enc store verify '{self.path.parent}' --repair`"
             )
-        inside = [] if has_log(self._folder) else _feature_sets_in(self._folder)
+        inside = [] if has_log(self._place) else feature_sets_in(self._place)
         if inside:
             raise StoreError(
                 f"'{path}' is a store, not a feature set; name one of its own: '{self.path / inside[0]}', or "
                 f"Store('{path}').open('{inside[0]}')"
             )
-        if not has_log(self._folder):
+        if not has_log(self._place):
             raise StoreError(
                 f"'{path}' is not a feature set: it has no log; `enc build-features … --store "
                 f"{self.path.parent} --name {self.name}` makes one"
             )
         try:
-            self._delta = DeltaTable(self._folder)
+            self._delta = retried(self._opened, self._place)
         except (DeltaError, OSError, ValueError) as error:
             raise self._unreadable(error) from error
         self._hold()
@@ -88,19 +100,20 @@ class FeatureTable:
         return f"FeatureTable({str(self.path)!r}, version={self.version}, rows={self.rows})"
 
     @classmethod
-    def of(cls, table: "FeatureTable | str | Path") -> "FeatureTable":
+    def of(cls, table: "FeatureTable | str | Place") -> "FeatureTable":
         """The table itself, or the one at a path."""
         return table if isinstance(table, FeatureTable) else cls(table)
 
     @classmethod
-    def create(cls, path: str | Path, spec: FeatureSpec) -> "FeatureTable":
+    def create(cls, path: str | Place, spec: FeatureSpec) -> "FeatureTable":
         """Open the table at ``path``, creating it if it is not there. Several processes may do so at once.
 
         Raises SpecError, naming the fields, if a table of another setting is there, and StoreError if
         the folder holds other files or cannot be written.
         """
-        path = Path(path)
+        path = place_of(path)
         require_plain(path.absolute())
+
         try:
             if not has_log(path) and not has_remains(path):
                 create_table(path, spec)
@@ -109,6 +122,7 @@ class FeatureTable:
                 raise StoreError(f"cannot make the feature set '{path}': {first_line(error)}") from error
         table = cls(path)
         table.require(spec)
+        write_spec(path, spec)
         return table
 
     def require(self, spec: FeatureSpec) -> None:
@@ -123,24 +137,33 @@ class FeatureTable:
     def refresh(self) -> "FeatureTable":
         """See what other writers have committed since."""
         version = self.version
-        self._update()
+        self.update()
         if self.version != version:
             self._hold()
         return self
 
-    def _update(self) -> None:
+    @property
+    def delta(self) -> DeltaTable:
+        """The Delta table."""
+        return self._delta
+
+    def _opened(self) -> DeltaTable:
+        return DeltaTable(table_uri(self._place), storage_options=commit_options(self._place))
+
+    def update(self) -> None:
+        """See the newest version, without holding it."""
         try:
-            self._delta.update_incremental()
+            retried(self._delta.update_incremental, self._place)
         except (DeltaError, OSError, ValueError) as error:
             raise self._unreadable(error) from error
 
     def _hold(self) -> None:
         """Hold the newest version, so that a vacuum leaves its shards."""
         while True:
-            self._lock = version_lock(self._folder, self.version)
-            if not commit_file(self._folder, self.version + 1).exists():
+            self._lock = version_lock(self._place, self.version)
+            if self._lock is None or not commit_file(self._place, self.version + 1).exists():
                 return
-            self._update()
+            self.update()
 
     def _unreadable(self, error: Exception) -> StoreError:
         denied = isinstance(error, PermissionError) or "ermission denied" in str(error)
@@ -172,11 +195,11 @@ class FeatureTable:
 
     def require_files(self) -> None:
         """Look whether the committed shards are there, and as large as the log says. Raises DamagedShard."""
+        sizes = sizes_in(self._place)
         for shard in self.logged:
-            try:
-                found = Path(shard.path).stat().st_size
-            except OSError as error:
-                raise DamagedShard(shard.path, "is missing") from error
+            found = sizes.get(Path(shard.path).name)
+            if found is None:
+                raise DamagedShard(shard.path, "is missing")
             if found != shard.bytes:
                 said = f"it has {found:,} bytes, and the log says {shard.bytes:,}"
                 raise DamagedShard(shard.path, f"is damaged: {said}")
@@ -255,21 +278,11 @@ class FeatureTable:
         for shard, rows in added:
             statistics = json.dumps({"numRecords": rows})
             actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
-        try:
-            self._delta.create_write_transaction(actions, mode="append", schema=DELTA_SCHEMA)
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"cannot commit to feature set '{self.path}': {first_line(error)}") from error
+        Commit(self, actions, removed).write()
         self.refresh()  # a transaction leaves its own handle at the version before
 
     def _name_in_log(self, path: str) -> str:
         return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
-
-
-def _feature_sets_in(folder: Path) -> list[str]:
-    """Names of the feature sets in a folder, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(inner.name for inner in folder.iterdir() if inner.is_dir() and has_log(inner))
 
 
 def _rows_of(shard: LoggedShard) -> int:

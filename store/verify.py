@@ -13,6 +13,7 @@ from .errors import DamagedLog, DamagedShard, StoreError
 from .history import removed_names
 from .locks import LOG_FOLDER
 from .log_folder import SPEC_FILE, create_log
+from .places import Place, folder_of, has_locks
 from .rewrite import find_doubles, maintained, read_rows, replace_shards
 from .shard import Shard
 from .shard_file import require_readable
@@ -128,12 +129,17 @@ def _drop_broken(table: FeatureTable, logged: LoggedShard, summary: VerifySummar
     summary.lost += len(rows)
 
 
-def _with_new_log(path: Path, summary: VerifySummary) -> FeatureTable:
+def _with_new_log(path: Place, summary: VerifySummary) -> FeatureTable:
     """The table with a new log of all sound shards in its folder, the damaged log beside it.
 
     Shards that the old log removed, as far as it can be read, are left out. Raises StoreError where the
     setting, in ``spec.json``, cannot be read either.
     """
+    if not has_locks(path):
+        raise StoreError(
+            f"the log of feature set '{path}' is damaged, and in an object store no new one can take its "
+            "place; restore it from the bucket's older versions, or build the features in another store"
+        )
     try:
         spec = FeatureSpec.from_json((path / SPEC_FILE).read_text(encoding="utf-8"))
     except (OSError, StoreError, ValueError) as error:
@@ -143,7 +149,7 @@ def _with_new_log(path: Path, summary: VerifySummary) -> FeatureTable:
         ) from error
     removed = removed_names(path)
     sound = []
-    for shard in sorted(path.absolute().glob("part-*.parquet")):
+    for shard in sorted(folder_of(path).glob("part-*.parquet")):
         if shard.name in removed:
             continue
         try:
@@ -155,7 +161,7 @@ def _with_new_log(path: Path, summary: VerifySummary) -> FeatureTable:
             continue
         sound.append((shard, opened.rows))
     if (path / LOG_FOLDER).exists():
-        shutil.move(path / LOG_FOLDER, path / f".damaged-log-{int(time.time())}")
+        shutil.move(str(path / LOG_FOLDER), str(path / f".damaged-log-{int(time.time())}"))
     create_log(path, spec)
     table = FeatureTable(path)
     if sound:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from .errors import StoreError
 from .locks import Lock, exclusive_lock, has_no_locks
 from .pages import footer_checksum
+from .places import folder_of, publish, withdraw
 from .shard_file import finished_name, is_open_name, open_name, opened
 from .shard_writer import ShardWriter
 
@@ -31,7 +32,9 @@ class NewShard(ShardWriter):
     """
 
     def __init__(self, table: "FeatureTable"):
-        path = table.path.absolute() / open_name()
+        self._place = table.path
+        path = folder_of(table.path) / open_name()
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._is_finished = False
         self._lock = _owner_lock(path)
         try:
@@ -50,7 +53,7 @@ class NewShard(ShardWriter):
             self.close()
             with opened(str(self.path)) as descriptor:
                 checksum = footer_checksum(descriptor, str(self.path))
-            self.path = self.path.rename(self.path.with_name(finished_name(self.path.name, checksum)))
+            self.path = publish(self.path, finished_name(self.path.name, checksum), self._place)
         except BaseException:
             self.discard()
             raise
@@ -58,6 +61,8 @@ class NewShard(ShardWriter):
     def discard(self) -> None:
         """Close and remove the unfinished file."""
         super().discard()
+        with suppress(StoreError):  # a vacuum will find it
+            withdraw(self.path)
         self.release()
 
     def release(self) -> None:
@@ -83,6 +88,8 @@ def commit_shard(table: "FeatureTable", shard: NewShard) -> None:
 def clear_left_shards(folder: Path) -> list[Path]:
     """Remove the unfinished shards that killed processes left in a table's folder; returns them."""
     cleared = []
+    if not folder.is_dir():  # of the cache of an object store
+        return cleared
     with os.scandir(folder) as entries:
         left = [folder / entry.name for entry in entries if is_open_name(entry.name)]
     for path in left:
@@ -149,7 +156,7 @@ class TableWriter:
         commit_shard(self._table, shard)
 
     def __enter__(self) -> "TableWriter":
-        clear_left_shards(self._table.path)
+        clear_left_shards(folder_of(self._table.path))
         return self
 
     def __exit__(

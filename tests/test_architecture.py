@@ -11,6 +11,7 @@ from rooms import imported_rooms, room_of
 ROOT = Path(__file__).parents[1]
 ARROWS = {
     "store": set(),
+    "store.places": set(),  # part of the store
     "pages": {"store"},
     "engine.encode": {"store"},
     "engine.backends": {"engine.encode", "store"},

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from ...store import FeatureTable, Source, SourceError, Store, default_name
 from ...store.duck import scan_memory, workspace
+from ...store.log_folder import has_log
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
 from ...store.share import WHOLE, Share
 from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
-from ...store.table import LOG_FOLDER
 from ...store.writer import TableWriter
 from .collected import CollectedFeatures
 from .encoder import Encoder
@@ -90,7 +90,7 @@ def build_features(
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):
-            is_new = not (Path(store) / name / LOG_FOLDER).is_dir()
+            is_new = not has_log(Store(store).path / name)
             stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)

@@ -118,7 +118,7 @@ def _say_start(output: Path, start: Start, say: Say) -> None:
         )
 
 
-def _summary(rows: TextSet, rejects: Path | None) -> str:
+def _summary(rows: TextSet, rejects: object) -> str:
     line = (
         f"{rows.name}: {len(rows):,} rows of {rows.stage.source.title}, "
         f"{rows.tokens.lengths.mean():.0f} tokens on average"

@@ -54,7 +54,7 @@ class BuildJob:
         spec = encoder.spec
         return cls(
             source,
-            str(Path(store)),
+            str(Store(store)),
             name or default_name(spec, encoder.layer_count),
             spec.to_json(),
             str(model or spec.model),

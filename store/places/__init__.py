@@ -1,0 +1,62 @@
+"""Places: folders of this machine by pathlib, and object stores (``s3://``, ``gs://``, ``az://``) by obstore.
+
+Nothing outside this room asks whether a place is local. What lies in an object store has a local name all the
+same: a file in a cache, which holds as much of it as was asked for (:mod:`.cache`).
+"""
+
+from .cache import (
+    bring,
+    fetched,
+    folder_of,
+    forget,
+    keep,
+    origin_of,
+    outgoing,
+    publish,
+    readable,
+    reading_threads,
+    root,
+    shown,
+    withdraw,
+)
+from .client import retried
+from .place import (
+    Place,
+    commit_options,
+    descriptor,
+    has_locks,
+    place_of,
+    require_safe_commits,
+    sizes_in,
+    table_uri,
+)
+from .remote import RemotePath
+from .room import CacheFull, hold
+
+__all__ = [
+    "CacheFull",
+    "Place",
+    "RemotePath",
+    "bring",
+    "commit_options",
+    "descriptor",
+    "fetched",
+    "folder_of",
+    "forget",
+    "has_locks",
+    "hold",
+    "keep",
+    "origin_of",
+    "outgoing",
+    "place_of",
+    "publish",
+    "readable",
+    "reading_threads",
+    "require_safe_commits",
+    "retried",
+    "root",
+    "shown",
+    "sizes_in",
+    "table_uri",
+    "withdraw",
+]
