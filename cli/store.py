@@ -74,10 +74,16 @@ def _print_table(tables: "list[FeatureTable]") -> None:
 @command.command("show", cls=EncCommand)
 @store_argument
 @name_argument
+@click.option(
+    "--sql", "programs", is_flag=True, help="Print programs for DuckDB, Polars and Spark that read it."
+)
 @json_option
-def show(store: str, name: str | None, as_json: bool) -> None:
+def show(store: str, name: str | None, programs: bool, as_json: bool) -> None:
     """Show the setting of every feature set of STORE, or of the one called NAME."""
     for table in _tables(store, name):
+        if programs:
+            _print_programs(table, as_json=as_json)
+            continue
         setting = json.loads(table.spec.to_json())
         if as_json:
             click.echo(json.dumps(_summary(table) | {"spec": setting}))
@@ -88,6 +94,17 @@ def show(store: str, name: str | None, as_json: bool) -> None:
         for key, value in setting.items():
             shown = ", ".join(map(str, value)) if isinstance(value, list) else value
             click.echo(f"  {key:<{width}}  {shown}".rstrip())
+
+
+def _print_programs(table: "FeatureTable", *, as_json: bool) -> None:
+    from ..store.snippets import snippets
+
+    programs = snippets(table)
+    if as_json:
+        click.echo(json.dumps({"name": table.name, **programs}))
+        return
+    for tool, program in programs.items():
+        click.echo(f"# {table.name}, by {tool}\n{program}\n")
 
 
 @command.command("verify", cls=EncCommand)
