@@ -72,6 +72,13 @@ spread_options = options(
     type=click.IntRange(1),
     help="Batch size in tokens, padding included.  [default: by device]",
 )
+@click.option(
+    "--commit-minutes",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="How often finished work is committed; a kill costs so much at most.",
+)
 @backend_options
 @spread_options
 @json_option
@@ -80,6 +87,7 @@ def command(
     store: str,
     name: str | None,
     tokens_per_batch: int | None,
+    commit_minutes: float,
     share: str | None,
     as_json: bool,
     **values: Any,
@@ -97,7 +105,8 @@ def command(
     if source.paths:
         source.files()  # a misspelt file should not wait for the model
     encoder = encoder_for(store, name, values)
-    build = {"name": name, "tokens_per_batch": tokens_per_batch, "share": part}
+    seconds = commit_minutes * 60
+    build = {"name": name, "tokens_per_batch": tokens_per_batch, "commit_seconds": seconds, "share": part}
     try:
         if workers == 1 and values["runner"] == "local":
             summary = _build(source, store, encoder, build)

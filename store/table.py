@@ -252,11 +252,11 @@ class FeatureTable:
 
         return rows_of_texts(texts, pairs, self, use, text_column=text_column, pair_column=pair_column)
 
-    def writer(self) -> "TableWriter":
-        """A context manager that appends rows and commits them shard by shard."""
+    def writer(self, *, commit_seconds: float | None = None) -> "TableWriter":
+        """A context manager that appends rows and commits them; see :class:`enc.store.writer.TableWriter`."""
         from .writer import TableWriter
 
-        return TableWriter(self)
+        return TableWriter(self, commit_seconds=commit_seconds)
 
     def commit(
         self,

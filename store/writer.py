@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from .table import FeatureTable
 
 SHARD_BYTES = 256 << 20
-COMMIT_SECONDS = 60.0  # a killed process loses this much encoding, and its open window
+SHARDS_PER_COMMIT = 4  # full ones: a version costs every reader a file of the log
+COMMIT_SECONDS = 300.0  # a killed process loses so much encoding at most, and its open window
 
 
 class NewShard(ShardWriter):
@@ -35,7 +37,7 @@ class NewShard(ShardWriter):
         self._place = table.path
         path = folder_of(table.path) / open_name()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._is_finished = False
+        self._is_finished = self._is_sealed = False
         self._lock = _owner_lock(path)
         try:
             super().__init__(path, table.spec)
@@ -44,13 +46,24 @@ class NewShard(ShardWriter):
             self.release()
             raise
 
+    def seal(self) -> None:
+        """Write what is pending, and return when the file is safely on the disk."""
+        if self._is_sealed:
+            return
+        self._is_sealed = True
+        try:
+            self.close()
+        except BaseException:
+            self.discard()
+            raise
+
     def finish(self) -> None:
-        """Write what is pending, and move the file to its name when it is safely on the disk."""
+        """Seal the file, and move it to its name."""
         if self._is_finished:
             return
         self._is_finished = True
+        self.seal()
         try:
-            self.close()
             with opened(str(self.path)) as descriptor:
                 checksum = footer_checksum(descriptor, str(self.path))
             self.path = publish(self.path, finished_name(self.path.name, checksum), self._place)
@@ -71,18 +84,22 @@ class NewShard(ShardWriter):
             self._lock.release()
 
 
-def commit_shard(table: "FeatureTable", shard: NewShard) -> None:
-    """Finish a shard and make it part of its table."""
-    shard.finish()
+def commit_shards(table: "FeatureTable", shards: Sequence[NewShard]) -> None:
+    """Finish shards and make them part of their table, all in one version."""
     try:
-        table.commit([(shard.path, shard.rows)])
+        for shard in shards:
+            shard.finish()
+        table.commit([(shard.path, shard.rows) for shard in shards])
     except BaseException:
-        with suppress(StoreError):  # else nobody knows whether it was committed
-            if str(shard.path) not in {logged.path for logged in table.refresh().logged}:
-                shard.discard()
+        with suppress(StoreError):  # else nobody knows whether they were committed
+            committed = {logged.path for logged in table.refresh().logged}
+            for shard in shards:
+                if str(shard.path) not in committed:
+                    shard.discard()
         raise
     finally:
-        shard.release()
+        for shard in shards:
+            shard.release()
 
 
 def clear_left_shards(folder: Path) -> list[Path]:
@@ -120,13 +137,16 @@ def _owner_lock(path: Path) -> Lock | None:
 class TableWriter:
     """Appends rows to a feature table. Each shard becomes visible whole, or not at all.
 
-    A shard is committed at ``SHARD_BYTES`` or ``COMMIT_SECONDS``, and at the end of the block. It is
-    committed, too, when an exception ends the block: rows written are finished work, and the next run
-    finds them.
+    A shard is full at ``SHARD_BYTES``. Shards are committed together: when ``SHARDS_PER_COMMIT`` are full,
+    when the first row that is not committed is ``commit_seconds`` old (``COMMIT_SECONDS`` unless given), and
+    at the end of the block; also when an exception ends the block: rows written are finished work, and the
+    next run finds them. A process that is killed loses what it has not committed.
     """
 
-    def __init__(self, table: "FeatureTable"):
+    def __init__(self, table: "FeatureTable", *, commit_seconds: float | None = None):
         self._table = table
+        self._commit_seconds = COMMIT_SECONDS if commit_seconds is None else commit_seconds
+        self._full: list[NewShard] = []
         self._shard: NewShard | None = None
         self._started = 0.0
 
@@ -138,22 +158,28 @@ class TableWriter:
             return
         if self._shard is None:
             self._shard = NewShard(self._table)
-            self._started = time.monotonic()
+            if not self._full:
+                self._started = time.monotonic()
         try:
             self._shard.write(keys, n_tokens, truncated, features)
         except BaseException:
             self._shard.discard()  # it may hold half of a row group
             self._shard = None
             raise
-        if self._shard.bytes >= SHARD_BYTES or time.monotonic() - self._started >= COMMIT_SECONDS:
+        if self._shard.bytes >= SHARD_BYTES:
+            full, self._shard = self._shard, None
+            full.seal()
+            self._full.append(full)
+        is_old = time.monotonic() - self._started >= self._commit_seconds
+        if is_old or len(self._full) >= SHARDS_PER_COMMIT:
             self.commit()
 
     def commit(self) -> None:
-        """Close and commit the open shard, if there is one."""
-        if self._shard is None:
-            return
-        shard, self._shard = self._shard, None
-        commit_shard(self._table, shard)
+        """Commit what was written."""
+        shards = [*self._full, *([self._shard] if self._shard else [])]
+        self._full, self._shard = [], None
+        if shards:
+            commit_shards(self._table, shards)
 
     def __enter__(self) -> "TableWriter":
         clear_left_shards(folder_of(self._table.path))

@@ -74,6 +74,7 @@ def build_features(
     name: str | None = None,
     share: Share = WHOLE,
     tokens_per_batch: int | None = None,
+    commit_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> BuildSummary:
     """Encode the source's texts, or those of a share, that the feature set does not hold yet; commit them.
@@ -82,7 +83,8 @@ def build_features(
     shares add up to those of the whole.
 
     The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
-    encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again.
+    encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again. A kill costs
+    what was encoded in the last ``commit_seconds`` (300 unless given).
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
     if source.is_separate and not share.is_whole:  # a text of two pairs would be in two shares
@@ -101,7 +103,14 @@ def build_features(
                 texts = encoded_texts(stage)
                 work = find_missing(texts, table.shards)
         encode_missing(
-            texts, work, table, encoder, tokens_per_batch=tokens_per_batch, progress=progress, clock=clock
+            texts,
+            work,
+            table,
+            encoder,
+            tokens_per_batch=tokens_per_batch,
+            commit_seconds=commit_seconds,
+            progress=progress,
+            clock=clock,
         )
         rejects = stage.write_rejects(rejects_path(store, name))
         reasons, first_reject = stage.reasons(), stage.first_reject()
@@ -167,6 +176,7 @@ def encode_missing(
     encoder: Encoder,
     *,
     tokens_per_batch: int | None = None,
+    commit_seconds: float | None = None,
     progress: Progress | None = None,
     clock: Stopwatch | None = None,
     fixed: FixedWindows | None = None,
@@ -186,7 +196,8 @@ def encode_missing(
     reading = closing(prefetched(made, "enc-tokenize"))
     # A window is written while the next one is encoded, and all before the writer commits.
     writing = ThreadPoolExecutor(1, "enc-write")
-    with scan_memory(stage.con, work.widest), table.writer() as writer, writing, reading as windows:
+    writing_to = table.writer(commit_seconds=commit_seconds)
+    with scan_memory(stage.con, work.widest), writing_to as writer, writing, reading as windows:
         written = _Written(writer, writing, work, clock)
         while True:
             with clock("wait"):

@@ -31,6 +31,7 @@ class BuildJob:
     precision: str | None
     device: str | None
     tokens_per_batch: int | None
+    commit_seconds: float | None
     folder: str
     """The current folder, to which the names of files are relative."""
     version: str
@@ -49,6 +50,7 @@ class BuildJob:
         precision: str | None = None,
         device: str | None = None,
         tokens_per_batch: int | None = None,
+        commit_seconds: float | None = None,
     ) -> "BuildJob":
         """The job of building ``source`` with such an encoder; ``model`` is its folder, if that has moved."""
         spec = encoder.spec
@@ -62,6 +64,7 @@ class BuildJob:
             precision,
             device,
             tokens_per_batch,
+            commit_seconds,
             os.getcwd(),
             version("enc-features"),
         )
@@ -113,6 +116,7 @@ class BuildJob:
             name=self.name,
             share=share,
             tokens_per_batch=self.tokens_per_batch,
+            commit_seconds=self.commit_seconds,
             progress=progress,
         )
         if say and (explained := encoder.explain()):
