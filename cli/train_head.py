@@ -1,6 +1,7 @@
 """`enc train-head`"""
 
 import json
+import os
 import shlex
 import sys
 import time
@@ -221,7 +222,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     from ..store import Source, Store
 
     allows_code(is_allowed=values["allow_code"])
-    say = note if as_json else click.echo
+    is_first = _join_ranks(values, build=build)
+    say = (note if as_json else click.echo) if is_first else _say_nothing
     started = time.perf_counter()
     config, words = config_of(values), word_settings(values)
     train_source, valid = training_rows(train, values, say)
@@ -263,6 +265,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
                 say(path_text(result))
 
         head = train_head(train_source, table, on_epoch=on_epoch, **options)
+    if not is_first:
+        return  # the first process saves the head
     if words:
         head, found = with_words(head, found, train_source, table, words, values["seed"], options)
     else:
@@ -281,6 +285,32 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         if found:
             summary |= sweep_json(found)
         click.echo(json.dumps(summary, ensure_ascii=False))
+
+
+def _join_ranks(values: dict[str, Any], *, build: bool) -> bool:
+    """Join the processes that torchrun started, if it did; returns whether this is the first of them.
+
+    Raises HeadError for what they cannot do together.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return True
+    from ..engine.train.ranks import started_ranks
+    from ..store import HeadError
+
+    wrong = {
+        "--sweep, --seeds, --folds and --ensemble": is_sweep(values),
+        "--solver lbfgs": values["solver"] == "lbfgs",
+        "--words": bool(word_settings(values)),
+        "--build": build,
+    }
+    if said := [name for name, is_asked in wrong.items() if is_asked]:
+        raise HeadError(f"torchrun trains one head by SGD or AdamW; leave out {said[0]}, or torchrun")
+    values["batches"] = values["batches"] or "mapped"
+    return click.get_current_context().with_resource(started_ranks()) == 0
+
+
+def _say_nothing(_: str) -> None:
+    """The first process says it."""
 
 
 def _use(table: "FeatureTable", parts: str | None) -> "FeatureSpec | None":

@@ -104,7 +104,9 @@ def fit(
     """Train one head on data that was read before.
 
     The last epoch's weights are the result, or with ``config.metric`` or ``config.early_stopping`` the best
-    epoch's. The rows come in the order of ``order_seed``, or of the configuration's own seed. Raises
+    epoch's. Processes of torch.distributed share every batch (:mod:`.ranks`).
+
+    The rows come in the order of ``order_seed``, or of the configuration's own seed. Raises
     DivergedError where the loss becomes no number.
     """
     order_seed = config.seed if order_seed is None else order_seed
@@ -127,19 +129,21 @@ def fit(
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             network.train()
-            loss_sum, predictions, rate = 0.0, np.empty_like(examples.targets), 0.0
-            for positions, features in rows.epoch(order_seed, epoch):
+            loss_sum, predictions, rate = 0.0, np.zeros_like(examples.targets), 0.0
+            for positions, features, size in rows.epoch(order_seed, epoch):
                 with autocast_of(network):
                     logits = network(features)
-                batch_loss = loss(logits, torch.from_numpy(examples.targets[positions])).mean()
+                losses = loss(logits, torch.from_numpy(examples.targets[positions]))
+                batch_loss = rows.ranks.mean(losses, size)
                 rate = config.learning_rate * learning_rate_factor(
                     step, steps, config.schedule, config.warmup
                 )
-                batch_loss.backward()
+                rows.ranks.backward(batch_loss, network)
                 optimizer.step(rate)
                 step += 1
-                loss_sum += batch_loss.item() * len(positions)
+                loss_sum += batch_loss.item() * size
                 predictions[positions] = task.torch.decide_logits(logits.detach().contiguous()).numpy()
+            predictions, loss_sum = rows.ranks.gathered(predictions, loss_sum)
             trained = Predicted(
                 task, data.outputs, loss_sum / len(examples.targets), examples.targets, predictions
             )

@@ -9,29 +9,34 @@ from ...store.orders import length_grouped
 from ..heads.by_length import goes_by_length, trimmed
 from ..heads.networks import Standardized
 from .examples import Examples
+from .ranks import Ranks
 
 
 class TrainingRows:
     """Epochs of a set of rows, in float32.
 
     A network that is as dear as its longest row gets rows of like length together, padded to the longest of
-    them.
+    them. Where several processes train together (:mod:`.ranks`), each gets its share of every batch.
     """
 
     def __init__(self, examples: Examples, network: Standardized, batch_size: int):
+        self.ranks = Ranks()
+        self.ranks.begin(examples.features, batch_size)
         self._features, self._batch_size = examples.features, batch_size
         self._lengths = examples.token_counts if goes_by_length(network) else None
         if self._lengths is None:
             self._batch = torch.empty(min(batch_size, len(examples.targets)), *examples.features.shape)
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
-        """Positions int64 [n] and features [n, *shape] of each batch, in an order by seed and epoch.
+    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, torch.Tensor, int]]:
+        """Positions int64 [n], features [n, *shape] and rows of each batch, in an order by seed and epoch.
 
         A batch is good until the next one is asked for.
         """
         if self._lengths is None:
-            for positions, features in self._features.epoch(seed, epoch, self._batch_size):
-                yield positions, self._batch[: len(features)].copy_(torch.from_numpy(features))
+            for positions, features, size in self.ranks.epoch(self._features, seed, epoch, self._batch_size):
+                yield positions, self._batch[: len(features)].copy_(torch.from_numpy(features)), size
             return
-        for positions in length_grouped(self._lengths, self._batch_size, seed, epoch):
-            yield positions, trimmed(self._features.take(positions), self._lengths[positions])
+        for batch in length_grouped(self._lengths, self._batch_size, seed, epoch):
+            positions = self.ranks.share(batch)
+            features = self._features.take(positions)
+            yield positions, trimmed(features, self._lengths[positions]), len(batch)
