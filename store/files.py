@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .errors import EncError
 from .locks import exclusive_lock
-from .places import Place, outgoing
+from .places import Place, is_url, outgoing
 
 
 @contextmanager
@@ -102,6 +102,8 @@ def require_replaceable(folder: Path, marker: str, error: type[EncError], kind: 
 
 def require_writable(folder: str | Path, error: type[EncError]) -> None:
     """Raise ``error`` for a folder in which no file can be made, or which cannot be made itself."""
+    if is_url(folder):
+        raise error(f"'{folder}' is no folder of this machine; write there, and copy it to the object store")
     folder = Path(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import SourceError
+from .places import local_files
 
 FORMATS = {
     "tsv": (".tsv", ".tab"),
@@ -97,6 +98,10 @@ class Source:
         """
         found: dict[str, None] = {}
         for name in self.names:
+            copies = local_files(name)
+            if copies is not None:
+                found.update(dict.fromkeys(copies))
+                continue
             path = Path(name)
             if path.is_dir():
                 raise SourceError(f"'{name}' is a folder; name its files, for example '{path / '*.parquet'}'")

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from ...store import HeadError, ModelError
+from ...store.places import is_url
 from ..heads.layouts import HeadLayout, layout_of
 from ..heads.weight_files import read_weights
 
@@ -50,6 +51,8 @@ class TunedFiles:
 
 def is_tuned(folder: str | Path) -> bool:
     """Whether a folder holds a model rather than a head."""
+    if is_url(folder):
+        return False
     return (Path(folder) / "config.json").is_file() and not (Path(folder) / "head.json").is_file()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, HeadError, SpecError
+from ...store.places import local_folder
 from ..pairs.combination import Combination
 from ..words.part import WordPart
 from ..words.texts import Texts
@@ -219,7 +220,7 @@ class Head:
         The class of a ``module:Class`` head is imported only with ``allow_code``, from where Python finds it
         (never from the folder), and only if its source file is the one of the training.
         """
-        folder = Path(folder)
+        folder = local_folder(folder)
         with damage_told(folder):
             head = cls(**read_fields(folder, allow_code=allow_code))
             head._require_usable()

@@ -20,6 +20,7 @@ from .cache import (
     withdraw,
 )
 from .client import retried
+from .copies import is_url, local_files, local_folder
 from .place import (
     Place,
     commit_options,
@@ -45,7 +46,10 @@ __all__ = [
     "forget",
     "has_locks",
     "hold",
+    "is_url",
     "keep",
+    "local_files",
+    "local_folder",
     "origin_of",
     "outgoing",
     "place_of",

@@ -315,3 +315,33 @@ def test_a_wrong_bound_is_named(objects, monkeypatch):
     monkeypatch.setenv("ENC_SHARD_CACHE_GB", "many")
     with pytest.raises(WorkspaceError, match="ENC_SHARD_CACHE_GB is 'many'"):
         filled(SET, range(3))
+
+
+def test_sources_and_heads_are_copied_and_outputs_refused(objects, tmp_path):
+    from enc.engine.heads.head import Head
+    from enc.engine.heads.output import require_output
+    from enc.engine.scoring.jobs import require_output as require_file
+    from enc.store import HeadError, Source, SourceError
+
+    for name, text in {"a.tsv": "text\none\n", "b.tsv": "text\ntwo\n", "c.csv": "x\n"}.items():
+        objects.objects[f"data/{name}"] = (text.encode(), time.time())
+    files = Source(["s3://bucket/data/*.tsv", "s3://bucket/data/a.tsv"]).files()
+    assert [Path(file).read_text() for file in files] == ["text\none\n", "text\ntwo\n"]
+    for name, said in {
+        "s3://bucket/data": "is a folder",
+        "s3://bucket/none.tsv": "no file",
+        "s3://bucket/n*": "no file",
+    }.items():
+        with pytest.raises(PlaceError, match=said):
+            Source(name).files()
+    saved = Path(__file__).parents[1] / "data" / "v0.1" / "head-linear"
+    for file in saved.iterdir():
+        objects.objects[f"head/{file.name}"] = (file.read_bytes(), time.time())
+    assert Head.load("s3://bucket/head").labels == Head.load(saved).labels
+    with pytest.raises(PlaceError, match="there is nothing in 's3://bucket/nohead'"):
+        Head.load("s3://bucket/nohead")
+    for output in ("s3://bucket/new", Path("s3://bucket/new")):
+        with pytest.raises(HeadError, match="is no folder of this machine"):
+            require_output(output)
+    with pytest.raises(SourceError, match="is no file of this machine"):
+        require_file(Path("s3://bucket/scored.parquet"), overwrite=False)
