@@ -58,14 +58,17 @@ class EncCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
+        signals: list[int] = []
         try:
-            with sigterm_as_interrupt():
+            with sigterm_as_interrupt(signals):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own affair
         except KeyboardInterrupt as interrupt:
             _tell(ctx, str(interrupt) or "interrupted")
-            ctx.exit(TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED)
+            # A library may raise a plain KeyboardInterrupt for any signal.
+            is_terminated = isinstance(interrupt, Terminated) or signal.SIGTERM in signals
+            ctx.exit(TERMINATED if is_terminated else INTERRUPTED)
         except Exception as error:
             line, code = error_line(error)
             _tell(ctx, f"error: {line}")
@@ -92,10 +95,14 @@ def error_line(error: Exception) -> tuple[str, int]:
 
 
 @contextmanager
-def sigterm_as_interrupt() -> Iterator[None]:
-    """During a block, SIGTERM raises Terminated in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+def sigterm_as_interrupt(signals: list[int]) -> Iterator[None]:
+    """During a block, SIGTERM raises Terminated in the main thread, as Ctrl-C raises KeyboardInterrupt.
 
-    def terminate(*_: Any) -> None:
+    The signal's number is added to ``signals``.
+    """
+
+    def terminate(number: int, _: Any) -> None:
+        signals.append(number)
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():

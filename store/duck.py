@@ -20,6 +20,8 @@ from .scratch import scratch_folder
 T = TypeVar("T")
 BYTES_PER_THREAD = 64 << 20  # joins work well with about this much
 SCAN_BYTES_PER_THREAD = 16 << 20  # reading a table from its beginning to its end needs less
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB raises in place of what a signal's handler raised; at times only when the query has ended."""
 _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
 
 
@@ -27,7 +29,8 @@ _VECTOR_ROWS = 2048  # rows that DuckDB handles at a time
 def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection over a database file in the temporary folder, removed at the end.
 
-    Raises WorkspaceError where the memory or the temporary folder is too small.
+    Raises WorkspaceError where the memory or the temporary folder is too small, and KeyboardInterrupt where a
+    signal ends a query.
     """
     try:
         with (
@@ -38,6 +41,10 @@ def workspace() -> Iterator[duckdb.DuckDBPyConnection]:
             con.execute("SET enable_progress_bar=false; PRAGMA disable_checkpoint_on_shutdown")
             _limit(con, _threads(con) * BYTES_PER_THREAD)
             yield con
+    except RuntimeError as error:
+        if str(error) == _INTERRUPTED:
+            raise KeyboardInterrupt from None
+        raise
     except duckdb.Error as error:
         if isinstance(error, duckdb.OutOfMemoryException):
             raise WorkspaceError(f"DuckDB has not enough memory: {first_line(error)}") from error

@@ -22,6 +22,7 @@ FOOTER_END = struct.Struct("<I4s")  # the footer's length and a magic number end
 MAGIC = b"PAR1"
 READ_BYTES = 256 << 10  # at a time: what is read is still in the processor's cache when it is summed up
 _HEADER_BYTES = 128  # more than a header without statistics has
+_LONG_HEADER_BYTES = 16 << 10  # more than one with statistics has
 _DATA_PAGE, _PLAIN = 0, 0
 _TYPE_FIELD, _SIZE_FIELD, _STORED_SIZE_FIELD, _CHECKSUM_FIELD, _DATA_FIELD = 1, 2, 3, 4, 5
 _VALUES_FIELD, _ENCODING_FIELD, _DEFINITION_FIELD, _REPETITION_FIELD = 1, 2, 3, 4
@@ -78,6 +79,26 @@ def only_page(descriptor: int, chunk: Any) -> Page | None:
     )
 
 
+def sizes_of_pages(descriptor: int, start: int, stop: int) -> list[int] | None:
+    """Bytes of each page between two places of an open file, unpacked.
+
+    None where a header is not understood, or where there is no page.
+    """
+    sizes: list[int] = []
+    while start < stop:
+        header = os.pread(descriptor, _LONG_HEADER_BYTES, start)
+        try:
+            fields, length = _read_struct(header, 0, bytearray())
+        except (IndexError, ValueError):
+            return None
+        size, stored = fields.get(_SIZE_FIELD), fields.get(_STORED_SIZE_FIELD)
+        if not isinstance(size, int) or not isinstance(stored, int) or size < 0 or stored < 0:
+            return None
+        sizes.append(size)
+        start += length + stored
+    return sizes or None
+
+
 def checksum_of(descriptor: int, start: int, size: int, path: str, look: Any = None) -> int:
     """CRC-32 of bytes of an open file, read into a buffer that fits the processor's cache.
 
@@ -117,7 +138,7 @@ def footer_checksum(descriptor: int, path: str) -> int:
 def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any], int]:
     """The fields of a struct by their number, and where the struct ends; what begins them goes to ``heads``.
 
-    Numbers and structs are read, other fields end the reading with ValueError: these pages have none.
+    Numbers, structs and bytes are read, other fields end the reading with ValueError: pages have none.
     """
     fields: dict[int, Any] = {}
     number = 0
@@ -135,6 +156,9 @@ def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any]
             fields[number] = kind == 1
         elif kind in (5, 6):
             fields[number], at = _read_number(data, at)
+        elif kind == 8:  # the least and the largest value, in statistics
+            size, at = _read_length(data, at)
+            fields[number], at = data[at : at + size], at + size
         elif kind == 12:
             fields[number], at = _read_struct(data, at, heads)
         else:
@@ -143,12 +167,18 @@ def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any]
 
 def _read_number(data: bytes, at: int) -> tuple[int, int]:
     """A zigzag number of up to 64 bits, and where it ends."""
+    value, at = _read_length(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _read_length(data: bytes, at: int) -> tuple[int, int]:
+    """A number without a sign, of up to 64 bits, and where it ends."""
     value = shift = 0
     while True:
         byte, at = data[at], at + 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), at
+            return value, at
         shift += 7
         if shift > 63:
             raise ValueError("a page header has a number that is too long")

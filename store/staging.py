@@ -15,6 +15,7 @@ from .errors import SourceError
 from .key_ranges import keys_of_hex
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
+from .page_sizes import require_small_pages
 from .plan import literal
 from .prefetch import prefetched
 from .reading import (
@@ -66,6 +67,8 @@ class Staging:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
         with errors_of_source(self.file):
             before = None if self.source.query else fingerprint_of_file(self.file)
+            if before and self.source.format_of(self.file) == "parquet":
+                require_small_pages(self.file)
             scan = with_memory(self.con, self._attempt)
             if before and before != fingerprint_of_file(self.file):
                 raise SourceError(

@@ -1,12 +1,14 @@
 import errno
 import os
 import signal
+from contextlib import suppress
 
 import click
 import pytest
 from click.testing import CliRunner
 from enc.cli.errors import EncCommand, Terminated, error_line
 from enc.store import SourceError
+from enc.store.duck import workspace
 
 
 def run(function, *arguments: str):
@@ -77,6 +79,18 @@ def test_sigterm_ends_a_command_as_ctrl_c_does():
     result = run(function)
     assert (result.exit_code, result.stderr, cleared) == (143, "interrupted\n", [True])
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_during_a_query_ends_the_command_as_any_signal_does():
+    def function():
+        with workspace():
+            with suppress(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGTERM)
+                signal.pause()
+            raise RuntimeError("Query interrupted")  # as DuckDB does in place of what a handler raises
+
+    result = run(function)
+    assert (result.exit_code, result.stderr) == (143, "interrupted\n")
 
 
 def test_a_message_has_an_end():
