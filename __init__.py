@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine.audit.run import audit
     from .engine.audit.to_label import next_to_label
+    from .engine.auto.config import AutoConfig
+    from .engine.auto.run import auto_head
     from .engine.backends.load import load_encoder
     from .engine.classifier import load_classifier
     from .engine.encode.build import build_features
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AutoConfig",
     "BuildJob",
     "EncError",
     "FeatureDataset",
@@ -61,6 +64,7 @@ __all__ = [
     "TextFeatures",
     "TrainConfig",
     "audit",
+    "auto_head",
     "build_features",
     "build_in_processes",
     "build_with_ray",
@@ -109,6 +113,8 @@ _HOMES = {
     "solve": "engine.train.solve:solve",
     "search_path": "engine.sweep.search_path:search_path",
     "sweep": "engine.sweep.search:search",
+    "AutoConfig": "engine.auto.config:AutoConfig",
+    "auto_head": "engine.auto.run:auto_head",
     # Training loops of your own.
     "FeatureDataset": "engine.train.torch_dataset:FeatureDataset",
     "to_device": "engine.train.torch_dataset:to_device",

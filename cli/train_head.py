@@ -22,6 +22,7 @@ from .options import (
 from .painting import command_painter, head_report
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
+from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @click.command("train-head", cls=EncCommand, short_help="Train a head on stored features.")
 @click.argument("train", nargs=-1, metavar="TRAIN…")
 @store_option
+@auto_options
 @click.option("--features", metavar="NAME", help="Feature set to train on.  [default: the only one]")
 @click.option(
     "--use", metavar="PARTS", help="Train on parts of the features: layers=9-12,pooling=mean.  [default: all]"
@@ -221,6 +223,10 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     from ..engine.train.columns import require_columns
     from ..store import Source, Store
 
+    if values["auto"]:
+        run_auto(train, output, as_json=as_json, values=values)
+        return
+    refuse_options_of_auto()
     allows_code(is_allowed=values["allow_code"])
     is_first = _join_ranks(values, build=build)
     say = (note if as_json else click.echo) if is_first else _say_nothing

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .audit.run import audit
     from .audit.to_label import next_to_label
+    from .auto.config import AutoConfig
+    from .auto.run import auto_head
     from .backends.load import load_encoder, load_encoder_of
     from .classifier import load_classifier
     from .encode.build import BuildSummary, build_features
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from .train.validation import Folds, Fraction
 
 __all__ = [
+    "AutoConfig",
     "BuildSummary",
     "Encoder",
     "EvaluationSummary",
@@ -46,6 +49,7 @@ __all__ = [
     "SolveConfig",
     "TrainConfig",
     "audit",
+    "auto_head",
     "build_features",
     "encode_texts",
     "evaluate_head",
@@ -68,6 +72,7 @@ __all__ = [
 
 # Where each name is, as module:name. A name stands here, in __all__, and in the imports for type checkers.
 _HOMES = {
+    "AutoConfig": "auto.config:AutoConfig",
     "BuildSummary": "encode.build:BuildSummary",
     "Encoder": "encode.encoder:Encoder",
     "EvaluationSummary": "scoring.evaluation:EvaluationSummary",
@@ -82,6 +87,7 @@ _HOMES = {
     "SolveConfig": "train.solve_config:SolveConfig",
     "TrainConfig": "train.config:TrainConfig",
     "audit": "audit.run:audit",
+    "auto_head": "auto.run:auto_head",
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",
     "evaluate_head": "scoring.evaluation:evaluate_head",

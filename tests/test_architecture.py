@@ -24,6 +24,10 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.scoring", "engine.sweep",
         "engine.train", "engine.words", "store",
     },
+    "engine.auto": {
+        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.sweep", "engine.train",
+        "engine.words", "store",
+    },
     "engine.finetune": {"engine.encode", "engine.heads", "store"},
     "engine.scoring": {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
@@ -39,7 +43,8 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.train", "store",
     },
     "engine": {
-        "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train", "engine.sweep",
+        "engine.auto", "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train",
+        "engine.sweep",
         "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners",
         "engine.audit", "engine.estimators", "engine.words", "pages", "store",
     },

@@ -11,6 +11,7 @@ import torch
 from ...store import FeatureTable, HeadError, Source, SourceError
 from ..heads.head import Head
 from ..heads.metrics import Predicted, compute, metric_names
+from ..heads.tasks import Task
 from ..train.config import TrainConfig
 from ..train.examples import Examples, RowOptions, TrainData, load_examples
 from ..train.judging import Loss, make_loss
@@ -72,19 +73,7 @@ class WordsOnRows:
             return fit_words(texts, self._goal(), self._settings, self.fold_of)
 
     def _goal(self) -> Goal:
-        data, targets = self.data, self.data.train.targets
-        mean = scale = None
-        if not data.task.has_classes:
-            mean, scale = float(np.mean(targets, dtype=np.float64)), float(np.std(targets, dtype=np.float64))
-        return Goal(
-            targets=targets,
-            outputs=data.outputs,
-            # Weights of classes are float32, and torch wants logits of the same.
-            loss=lambda logits, target: self.loss(logits.float(), target).double(),
-            is_two_classes=data.task.name == "single-label" and data.outputs == 2,
-            mean=mean or 0.0,
-            scale=scale or 1.0,
-        )
+        return goal_of(self.data.task, self.data.outputs, self.data.train.targets, self.loss)
 
     def joining(self, of_head: np.ndarray, rows: np.ndarray | slice) -> Joining:
         """How the head's logits and those of the words are joined best, over some of the training rows."""
@@ -94,12 +83,10 @@ class WordsOnRows:
 
     def predicted(self, examples: Examples, logits: np.ndarray, rows: np.ndarray | None = None) -> Predicted:
         """Logits of examples, or of those of ``rows``, as predictions beside the truth."""
-        task, targets = self.data.task, examples.targets
+        targets = examples.targets
         if rows is not None:
             logits, targets = logits[rows], targets[rows]
-        outputs = task.activation(logits)
-        loss = float(self.loss(torch.from_numpy(logits), torch.from_numpy(targets)).mean())
-        return Predicted(task, self.data.outputs, loss, targets, task.decide(outputs), outputs)
+        return predicted_of(self.data.task, self.loss, targets, logits)
 
     def figures_of_folds(self, logits: np.ndarray) -> dict[str, float | None]:
         """Means over the folds of the figures of logits of all training rows."""
@@ -116,6 +103,29 @@ class WordsOnRows:
         assert valid.texts is not None
         names = metric_names(self.data.task, self.data.outputs)
         return compute(names, self.predicted(valid, self.fitted.model.logits(valid.texts)))
+
+
+def goal_of(task: Task, outputs: int, targets: np.ndarray, loss: Loss) -> Goal:
+    """What a linear model on words is fitted to."""
+    mean = scale = None
+    if not task.has_classes:
+        mean, scale = float(np.mean(targets, dtype=np.float64)), float(np.std(targets, dtype=np.float64))
+    return Goal(
+        targets=targets,
+        outputs=outputs,
+        # Weights of classes are float32, and torch wants logits of the same.
+        loss=lambda logits, target: loss(logits.float(), target).double(),
+        is_two_classes=task.name == "single-label" and outputs == 2,
+        mean=mean or 0.0,
+        scale=scale or 1.0,
+    )
+
+
+def predicted_of(task: Task, loss: Loss, targets: np.ndarray, logits: np.ndarray) -> Predicted:
+    """Logits float32 [rows, outputs] as predictions beside the truth."""
+    outputs = task.activation(logits)
+    mean_loss = float(loss(torch.from_numpy(logits), torch.from_numpy(targets)).mean())
+    return Predicted(task, logits.shape[1], mean_loss, targets, task.decide(outputs), outputs)
 
 
 def config_of(head: Head) -> TrainConfig | SolveConfig:

@@ -12,6 +12,7 @@ from ..heads.by_length import computed_by_length, encoder_of, goes_by_length
 from ..heads.ensemble import Ensemble
 from ..heads.head import Head, rows_per_block
 from ..heads.kinds import ENCODER
+from ..heads.labels import Labels
 from ..heads.losses import loss_weights
 from ..heads.making import code_of_training
 from ..heads.metrics import METRICS, Predicted, compute, confusion_matrix, metric_names
@@ -35,10 +36,15 @@ class Result(Protocol):
 
 def make_loss(data: TrainData, config: TrainConfig | SolveConfig) -> Loss:
     """The loss of each row, weighted and smoothed, from logits and targets of training or validation."""
-    if config.label_smoothing and not data.task.has_classes:
+    return loss_of(data.task, data.labels, data.train.targets, config)
+
+
+def loss_of(task: Task, labels: Labels, targets: np.ndarray, config: TrainConfig | SolveConfig) -> Loss:
+    """The same, for training rows with these targets."""
+    if config.label_smoothing and not task.has_classes:
         raise SourceError("label smoothing is for tasks with classes; leave out --label-smoothing")
-    weights = loss_weights(data.task, data.labels, data.train.targets, config.class_weights)
-    row_loss = data.task.torch.loss
+    weights = loss_weights(task, labels, targets, config.class_weights)
+    row_loss = task.torch.loss
     return lambda logits, target: row_loss(logits, target, weights, config.label_smoothing)
 
 

@@ -1,0 +1,97 @@
+"""Why a head was kept, and what would probably help next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .choice import gains, standard_error
+from .curve import CurvePoint, last_gain
+from .judged import Judged, Stopped
+
+_EPOCHS = 4  # of a full fine-tune
+_PASSES = 3  # a step forward and back, in passes forward
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a search found out."""
+
+    watched: str
+    kept: Judged
+    best: Judged
+    words: Judged | None
+    """Words alone."""
+    stopped: Sequence[Stopped]
+    curve: Sequence[CurvePoint]
+    curve_of: Judged
+    rows: int
+    texts_per_second: float | None
+    minutes: float
+
+
+def reason(facts: Facts) -> str:
+    """Why the head was kept, in a sentence."""
+    kept, best, watched = facts.kept, facts.best, facts.watched
+    if kept is best:
+        return f"kept: {kept.name}, whose {watched} is the best"
+    lead = gains(watched, best.values, kept.values)
+    return (
+        f"kept: {kept.name}. {best.name[0].upper()}{best.name[1:]} is {_points(lead.mean())} better, within "
+        f"the standard error of {_points(standard_error(lead))}, and takes more"
+    )
+
+
+def next_steps(facts: Facts) -> list[str]:
+    """What would probably help next, the most promising first, a sentence each."""
+    watched, found = facts.watched, []
+    if facts.words is not None:
+        lead = gains(watched, facts.kept.values, facts.words.values)
+        if lead.mean() <= standard_error(lead):
+            found.append(
+                f"words alone do as well ({facts.words.mean:.4f}): a TF-IDF model needs no encoder, and "
+                "another --model may know more of these texts"
+            )
+        elif facts.kept.base is not None:
+            of_encoder = gains(watched, facts.kept.base.values, facts.words.values)
+            if of_encoder.mean() <= standard_error(of_encoder):
+                found.append(
+                    f"another --model: by itself, this one tells no more than words do "
+                    f"({facts.kept.base.mean:.4f} and {facts.words.mean:.4f})"
+                )
+    is_rising = False
+    if facts.curve:
+        gain, error = last_gain(watched, facts.curve)
+        is_rising = gain > 2 * error and gain > 0
+        steps = ", ".join(f"{one.rows:,} rows {one.values.mean():.4f}" for one in facts.curve)
+        told = f"{watched} of {facts.curve_of.name} by rows to learn from: {steps}"
+        if is_rising:
+            found.append(
+                f"more rows: the last doubling of them brought {_points(gain)} ± {_points(error)}, and the "
+                f"next one will probably bring somewhat less ({told})"
+            )
+        else:
+            found.append(
+                f"more rows will probably bring little: the last doubling of them brought {_points(gain)} ± "
+                f"{_points(error)} ({told})"
+            )
+    tune = f"a full fine-tune (`enc fine-tune`), which changes the encoder, too{_tune_time(facts)}"
+    found.insert(len(found) if is_rising or not facts.curve else len(found) - 1, tune)
+    late = [one.name for one in facts.stopped if one.is_late]
+    if late:
+        found.append(
+            f"more minutes (--minutes {2 * facts.minutes:g}): not tried to the end: {'; '.join(late)}"
+        )
+    return found
+
+
+def _tune_time(facts: Facts) -> str:
+    if facts.texts_per_second is None:
+        return ""
+    minutes = _EPOCHS * _PASSES * facts.rows / facts.texts_per_second / 60
+    return f"; {_EPOCHS} epochs take roughly {minutes:,.0f} minutes here" if minutes >= 1 else ""
+
+
+def _points(value: float | np.floating) -> str:
+    """A difference of a metric, as in ``0.0123``."""
+    return f"{float(value):.4f}"

@@ -1,0 +1,244 @@
+"""Which features a search needs, and their encoding in one pass."""
+
+import math
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ...store import FeatureSpec, FeatureTable, Source, SourceError, Store, StoreError, default_name
+from ...store.duck import workspace
+from ...store.lookup import look_up
+from ...store.sides import encoded_texts
+from ...store.stage import stage_source
+from ..encode.asked import AskedSetting
+from ..encode.build import build_features
+from ..encode.encoder import Encoder
+from ..encode.windows import FIRST_WINDOW_ROWS
+from .budget import Budget
+from .candidates import last_third, title_of
+
+POOLINGS = ("mean", "max", "cls")
+_OF_DISK = 0.5  # of what is free, for features
+_PACE_SECONDS = 10.0  # of encoding, before it tells how long it will take
+_OF_TIME = 0.8  # of the time, for encoding
+_OF_TIME_LEFT = 0.3  # the same, for encoding tokens
+Load = Callable[[AskedSetting], Encoder]
+"""From a setting to the encoder that makes such features."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Features of all rows, and what encoded them."""
+
+    table: FeatureTable
+    encoder: Encoder
+    texts: int
+    """Distinct texts of the rows."""
+    texts_per_second: float | None
+    """None where no text had to be encoded."""
+
+
+def encode_rows(
+    train: Source,
+    store: Path,
+    load: Load,
+    asked: AskedSetting,
+    budget: Budget,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Encoded:
+    """Encode the texts of the rows that are not stored yet, all layers in one pass; fewer where the disk is
+    small.
+
+    Raises StoreError where the disk holds no features of the texts, and SourceError where they cannot be
+    encoded in the time; what was encoded then stays.
+    """
+    own = load(asked)
+    every = tuple(range(1, own.layer_count + 1))
+    # What the model's own recipe says of its input holds; what it makes of the last layer does not.
+    spec = replace(own.spec, layers=every, pooling=POOLINGS, after_pooling=())
+    texts = _distinct_texts(train, [])
+    plan = _fitting(train, store, narrower(spec), texts, own.layer_count)
+    if plan is None:
+        least = narrower(spec)[-1].row_bytes * texts
+        raise StoreError(
+            f"the features of {texts:,} texts take at least {_size(least)}, and {_size(free_bytes(store))} "
+            f"are free in '{store}'; free some space, or take fewer rows with --where"
+        )
+    say(_plan_text(plan, store, texts))
+    return _encoded(train, store, load, plan, texts, _paced(progress, budget))
+
+
+def encode_tokens(
+    train: Source,
+    store: Path,
+    load: Load,
+    pooled: Encoded,
+    layers: tuple[int, ...],
+    budget: Budget,
+    say: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Encoded | str:
+    """Encode the tokens of the same texts; or why that would take too much room or time.
+
+    ``pooled`` is what :func:`encode_rows` made.
+    """
+    spec = replace(pooled.table.spec, layers=layers, pooling=("tokens",))
+    plan = _fitting(train, store, [spec], pooled.texts, pooled.encoder.layer_count, _tokens_of(pooled))
+    if plan is None:
+        return "its features would take too much of the disk"
+    if plan.missing and pooled.texts_per_second is not None:
+        seconds = plan.missing / pooled.texts_per_second
+        if seconds > budget.left * _OF_TIME_LEFT:
+            return f"encoding would take {seconds / 60:.1f} of the {budget.left / 60:.1f} minutes left"
+    say(_plan_text(plan, store, pooled.texts))
+    try:
+        return _encoded(train, store, load, plan, pooled.texts, _paced(progress, budget))
+    except SourceError as error:
+        return str(error).partition(";")[0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which features are encoded, and where."""
+
+    spec: FeatureSpec
+    name: str
+    stored: FeatureSpec
+    """Of the feature set, which may have more."""
+    missing: int
+    """Texts that it lacks."""
+    text_bytes: float
+    """Of a text's features, on average."""
+
+
+def _encoded(train: Source, store: Path, load: Load, plan: _Plan, texts: int, progress: Progress) -> Encoded:
+    encoder = load(AskedSetting(**plan.stored.setting))
+    summary = build_features(train, store, encoder, name=plan.name, progress=progress)
+    rate = summary.texts_per_second if summary.encoded else None
+    return Encoded(Store(store).open(plan.name), encoder, texts, rate)
+
+
+def _tokens_of(pooled: Encoded) -> float:
+    """Tokens that are kept of a text, on average."""
+    counts, rows = 0, 0
+    for shard in pooled.table.shards:
+        column = pq.read_table(shard, columns=["n_tokens"]).column("n_tokens")
+        kept = pc.min_element_wise(column, pooled.table.spec.max_length)  # type: ignore[attr-defined]
+        counts, rows = counts + pc.sum(kept).as_py(), rows + len(column)  # type: ignore[attr-defined]
+    return counts / max(1, rows)
+
+
+def narrower(spec: FeatureSpec) -> list[FeatureSpec]:
+    """The setting of all features, and others of its parts that take less and less room."""
+    half = spec.layers[len(spec.layers) // 2 :]
+    third = last_third(spec)
+    mean = spec.pooling[:1]
+    parts = [
+        spec,
+        spec.select(layers=half),
+        spec.select(layers=third),
+        spec.select(layers=third, pooling=mean),
+        spec.select(layers=spec.layers[-1:], pooling=mean),
+    ]
+    return list(dict.fromkeys(parts))
+
+
+def _fitting(
+    train: Source,
+    store: Path,
+    settings: list[FeatureSpec],
+    texts: int,
+    layer_count: int,
+    tokens: float | None = None,
+) -> _Plan | None:
+    """The widest setting whose features the disk holds; None where it holds none of them.
+
+    A feature set that has the features is taken before a new one is made. ``tokens`` are those of a text, on
+    average, where token features are meant.
+    """
+    free, tables = free_bytes(store), _tables(store)
+    for spec in settings:
+        usual = default_name(spec, layer_count)
+        named = sorted(tables, key=lambda table: table.name != usual)
+        table = next((one for one in named if one.spec.covers(spec)), None)
+        missing = texts if table is None else _distinct_texts(train, table.shards)
+        stored = spec if table is None else table.spec
+        size = stored.row_bytes if tokens is None else stored.row_bytes / stored.max_length * tokens
+        if missing * size <= free * _OF_DISK:
+            return _Plan(spec, usual if table is None else table.name, stored, missing, size)
+    return None
+
+
+def _distinct_texts(train: Source, shards: list[str]) -> int:
+    """Distinct texts of the rows that none of these shards has."""
+    with workspace() as con:
+        stage = encoded_texts(stage_source(con, train, keep_text=False))
+        return look_up(stage, shards).missing
+
+
+def _tables(store: Path) -> list[FeatureTable]:
+    if not store.is_dir() or not any(store.iterdir()):
+        return []
+    opened, tables = Store(store), []
+    for name in opened.feature_sets():
+        with suppress(StoreError):  # a damaged one is no reason not to make another
+            tables.append(opened.open(name))
+    return tables
+
+
+def free_bytes(folder: Path) -> int:
+    """Free on the disk of a folder, which need not be there yet."""
+    there = folder.absolute()
+    while not there.exists():
+        there = there.parent
+    return shutil.disk_usage(there).free
+
+
+def _paced(progress: Progress | None, budget: Budget) -> Progress:
+    """The progress of encoding, which ends it where it cannot come to its end in time."""
+    begun: float | None = None
+
+    def paced(done: int, of: int) -> None:
+        nonlocal begun
+        if progress:
+            progress(done, of)
+        if begun is None:  # the encoder is loaded
+            begun = budget.seconds
+        seconds = budget.seconds - begun
+        # The longest texts of a window come first, and tell too much of its pace.
+        if seconds < _PACE_SECONDS or done < min(of, FIRST_WINDOW_ROWS):
+            return
+        expected, left = seconds * of / done, 60 * budget.minutes - begun
+        if expected > left * _OF_TIME:
+            minutes = math.ceil((expected / _OF_TIME + begun) / 60)
+            raise SourceError(
+                f"encoding {of:,} texts takes about {expected / 60:.0f} minutes here; pass --minutes "
+                f"{minutes} or more, or take fewer rows with --where. What was encoded is kept"
+            )
+
+    return paced
+
+
+def _plan_text(plan: _Plan, store: Path, texts: int) -> str:
+    told = f"  features '{plan.name}': {title_of(plan.spec)}, {_size(plan.text_bytes)} a text"
+    if not plan.missing:
+        return f"{told}; all {texts:,} texts are stored"
+    return (
+        f"{told}; {plan.missing:,} of {texts:,} texts to encode, {_size(plan.missing * plan.text_bytes)} of "
+        f"{_size(free_bytes(store))} that are free"
+    )
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

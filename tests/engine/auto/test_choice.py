@@ -1,0 +1,38 @@
+"""Which of several candidates is kept."""
+
+import numpy as np
+import pytest
+from enc.engine.auto.choice import chosen, is_hopeless, standard_error
+
+GOOD = np.array([0.80, 0.82, 0.78, 0.81])
+
+
+def test_the_standard_error_is_that_of_the_mean():
+    values = np.array([1.0, 2.0, 3.0, 6.0])
+    assert standard_error(values) == pytest.approx(values.std(ddof=1) / 2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "kept"),
+    [
+        ("accuracy", [GOOD, GOOD + 0.1], 1),
+        ("accuracy", [GOOD + 0.1, GOOD], 0),
+        ("loss", [GOOD, GOOD + 0.1], 0),
+        ("loss", [GOOD + 0.1, GOOD], 1),
+        # The lead of the second is 0.01 on average, and its standard error 0.015: the simpler one is kept.
+        ("accuracy", [GOOD, GOOD + np.array([0.05, -0.02, 0.02, -0.01])], 0),
+        # Here each fold says the same, however much the folds differ.
+        ("accuracy", [GOOD, GOOD + np.array([0.01, 0.012, 0.008, 0.01])], 1),
+        ("accuracy", [GOOD, GOOD, GOOD], 0),
+    ],
+)
+def test_the_simplest_within_a_standard_error_of_the_best_is_kept(metric, values, kept):
+    assert chosen(metric, values) == kept
+
+
+def test_a_candidate_is_left_where_its_first_folds_lie_behind():
+    assert not is_hopeless("accuracy", [0.1], GOOD)
+    assert is_hopeless("accuracy", [0.7, 0.73], GOOD)
+    assert not is_hopeless("accuracy", [0.79, 0.83], GOOD)
+    assert is_hopeless("loss", [0.9, 0.93], GOOD)
+    assert not is_hopeless("loss", [0.7, 0.73], GOOD)
