@@ -124,7 +124,8 @@ def found_text(found: "AutoFound") -> str:
     titles = ("", found.metric, "seconds", "kB a row", "head", "rows/s")
     table = table_text(titles, [_cells(one) for one in found.tried], right=titles[1:])
     figures = {name: value for name, value in found.head.metrics.items() if name in _shown(found)}
-    lines = [table, found.reason, f"of its folds: {figures_text(figures)}"]
+    encoding = f"encoding, once for all of them: {found.encoding_seconds:.1f} s"
+    lines = [table, encoding, found.reason, f"of its folds: {figures_text(figures)}"]
     lines += [f"left: {one.name}, {one.reason}" for one in found.stopped]
     lines += ["next, the most promising first:", *(f"  {one}" for one in found.next_steps)]
     return "\n".join(lines)

@@ -37,8 +37,8 @@ def reason(facts: Facts) -> str:
         return f"kept: {kept.name}, whose {watched} is the best"
     lead = gains(watched, best.values, kept.values)
     return (
-        f"kept: {kept.name}. {best.name[0].upper()}{best.name[1:]} is {_points(lead.mean())} better, within "
-        f"the standard error of {_points(standard_error(lead))}, and takes more"
+        f"kept: {kept.name}, the simplest of those that are as good as the best, which is: {best.name} "
+        f"({_points(lead.mean())} ± {_points(standard_error(lead))} better)"
     )
 
 

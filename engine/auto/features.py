@@ -7,10 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...store import FeatureSpec, FeatureTable, Source, SourceError, Store, StoreError, default_name
+from ...store import (
+    FeatureSpec,
+    FeatureTable,
+    ModelError,
+    Source,
+    SourceError,
+    Store,
+    StoreError,
+    default_name,
+)
 from ...store.duck import workspace
 from ...store.lookup import look_up
 from ...store.sides import encoded_texts
@@ -19,6 +29,7 @@ from ..encode.asked import AskedSetting
 from ..encode.build import build_features
 from ..encode.encoder import Encoder
 from ..encode.windows import FIRST_WINDOW_ROWS
+from ..words.texts import Texts
 from .budget import Budget
 from .candidates import last_third, title_of
 
@@ -27,6 +38,9 @@ _OF_DISK = 0.5  # of what is free, for features
 _PACE_SECONDS = 10.0  # of encoding, before it tells how long it will take
 _OF_TIME = 0.8  # of the time, for encoding
 _OF_TIME_LEFT = 0.3  # the same, for encoding tokens
+_LENGTHS = (256, 512)  # tokens that may be kept of texts that are longer than is usual
+_FEW = 0.05  # of the texts, that may be cut
+_SAMPLE = 1000  # texts, to see how long they are
 Load = Callable[[AskedSetting], Encoder]
 """From a setting to the encoder that makes such features."""
 Progress = Callable[[int, int], None]
@@ -37,15 +51,20 @@ class Encoded:
     """Features of all rows, and what encoded them."""
 
     table: FeatureTable
+    spec: FeatureSpec
+    """Setting of the parts that are wanted; the table may have others, too."""
     encoder: Encoder
     texts: int
     """Distinct texts of the rows."""
+    text_bytes: float
+    """Of the features of a text in the table, on average."""
     texts_per_second: float | None
     """None where no text had to be encoded."""
 
 
 def encode_rows(
     train: Source,
+    texts_of_rows: Texts,
     store: Path,
     load: Load,
     asked: AskedSetting,
@@ -56,10 +75,11 @@ def encode_rows(
     """Encode the texts of the rows that are not stored yet, all layers in one pass; fewer where the disk is
     small.
 
+    Where ``asked`` names no ``max_length``, and texts are cut at the model's usual one, more is kept of them.
     Raises StoreError where the disk holds no features of the texts, and SourceError where they cannot be
     encoded in the time; what was encoded then stays.
     """
-    own = load(asked)
+    own = _long_enough(load, asked, texts_of_rows, say)
     every = tuple(range(1, own.layer_count + 1))
     # What the model's own recipe says of its input holds; what it makes of the last layer does not.
     spec = replace(own.spec, layers=every, pooling=POOLINGS, after_pooling=())
@@ -89,7 +109,7 @@ def encode_tokens(
 
     ``pooled`` is what :func:`encode_rows` made.
     """
-    spec = replace(pooled.table.spec, layers=layers, pooling=("tokens",))
+    spec = replace(pooled.spec, layers=layers, pooling=("tokens",))
     plan = _fitting(train, store, [spec], pooled.texts, pooled.encoder.layer_count, _tokens_of(pooled))
     if plan is None:
         return "its features would take too much of the disk"
@@ -102,6 +122,26 @@ def encode_tokens(
         return _encoded(train, store, load, plan, pooled.texts, _paced(progress, budget))
     except SourceError as error:
         return str(error).partition(";")[0]
+
+
+def _long_enough(load: Load, asked: AskedSetting, texts: Texts, say: Callable[[str], None]) -> Encoder:
+    """The model's own encoder, of so many tokens that few texts are cut."""
+    own = load(asked)
+    if "max_length" in asked:
+        return own
+    some = texts.take(np.unique(np.linspace(0, len(texts) - 1, min(len(texts), _SAMPLE)).astype(np.int64)))
+    counts = own.tokenize(list(some.all())).n_tokens
+    for length in _LENGTHS:
+        cut = float(np.mean(counts > own.spec.max_length))
+        if length <= own.spec.max_length or cut <= _FEW:
+            continue
+        try:
+            longer = load(AskedSetting(**{**asked, "max_length": length}))
+        except ModelError:  # the model has no such positions
+            break
+        say(f"  {cut:.0%} of the texts are longer than {own.spec.max_length} tokens; {length} are kept")
+        own = longer
+    return own
 
 
 @dataclass(frozen=True)
@@ -122,7 +162,7 @@ def _encoded(train: Source, store: Path, load: Load, plan: _Plan, texts: int, pr
     encoder = load(AskedSetting(**plan.stored.setting))
     summary = build_features(train, store, encoder, name=plan.name, progress=progress)
     rate = summary.texts_per_second if summary.encoded else None
-    return Encoded(Store(store).open(plan.name), encoder, texts, rate)
+    return Encoded(Store(store).open(plan.name), plan.spec, encoder, texts, plan.text_bytes, rate)
 
 
 def _tokens_of(pooled: Encoded) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...store import FeatureTable, Source, SourceError
+from ...store import Source, SourceError
 from ..backends.load import load_encoder
 from ..encode.asked import AskedSetting
 from ..encode.encoder import Encoder
@@ -129,13 +129,14 @@ def auto_head(
     fitted, words = _words(judge_of_rows, search)
 
     encoding = budget.seconds
-    encoded = encode_rows(train, store, load, asked or AskedSetting(), budget, say, progress)
+    encoded = encode_rows(train, rows.texts, store, load, asked or AskedSetting(), budget, say, progress)
     encoding = budget.seconds - encoding
 
-    def data_of(table: FeatureTable, combine: str | None) -> TrainData:
+    def data_of(features: Encoded, combine: str) -> TrainData:
         data = load_examples(
             train,
-            table,
+            features.table,
+            use=None if features.spec == features.table.spec else features.spec,
             valid=Folds(config.folds),
             label_column=label_column,
             task=task,
@@ -145,7 +146,7 @@ def auto_head(
         rows.require_same(data)
         return data
 
-    data = data_of(encoded.table, PAIR_COMBINATION)
+    data = data_of(encoded, PAIR_COMBINATION)
     make = pair_candidates if train.is_separate else linear_candidates
     search.try_all(make(data.spec, config), data)
     search.try_all([mlp_like(search.best_straight, config)], data)
@@ -155,7 +156,7 @@ def auto_head(
     layers = data.spec.layers if train.is_separate else data.spec.layers[-1:]
     tokens = encode_tokens(train, store, load, encoded, layers, budget, say, progress)
     if isinstance(tokens, Encoded):
-        data = data_of(tokens.table, ALIGNED_COMBINATION)
+        data = data_of(tokens, ALIGNED_COMBINATION)
         spec = data.spec
         more = aligned_candidates(spec, config) if train.is_separate else [attention_over(spec, config)]
         search.try_all(more, data)
@@ -173,6 +174,7 @@ def auto_head(
         encoded.encoder if budget.left > 0 else None,
         encoded.texts_per_second,
         is_separate=train.is_separate,
+        token_bytes=tokens.text_bytes if isinstance(tokens, Encoded) else 0.0,
     )
     compared = [*(one for one in (constant, words) if one), *search.judged]
     tried = [_tried(one, kept, speeds.sizes(one, fitted)) for one in compared]

@@ -30,8 +30,19 @@ class Sizes:
 class Speeds:
     """Seconds that a row takes, measured where they are first asked for."""
 
-    def __init__(self, texts: Texts, encoder: Encoder | None, rate: float | None, *, is_separate: bool):
-        """``rate`` is that of encoding in texts/s, where it is known already."""
+    def __init__(
+        self,
+        texts: Texts,
+        encoder: Encoder | None,
+        rate: float | None,
+        *,
+        is_separate: bool,
+        token_bytes: float = 0.0,
+    ):
+        """``rate`` is that of encoding in texts/s, where it is known already, and ``token_bytes`` what the
+        token features of a text take, on average.
+        """
+        self._token_bytes = token_bytes
         self._texts, self._encoder, self._separate = texts, encoder, is_separate
         self._encoding = None if rate is None else (2 if is_separate else 1) / rate
         self._words: float | None = None
@@ -42,7 +53,8 @@ class Speeds:
         seconds, feature_bytes, head_bytes = 0.0, 0, 0
         if base.candidate is not None:
             use = base.candidate.use
-            feature_bytes = use.row_bytes * (2 if self._separate else 1)
+            of_text = self._token_bytes if len(use.shape) == 2 else use.row_bytes
+            feature_bytes = round(of_text * (2 if self._separate else 1))
             head_bytes = _head_bytes(base)
             seconds = self._encoder_seconds() or np.nan
         if judged.has_words and fitted is not None:

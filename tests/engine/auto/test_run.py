@@ -107,7 +107,7 @@ def test_the_same_seed_finds_the_same_whatever_the_store_holds(tmp_path):
     lines = (tmp_path / "t.tsv").read_text().splitlines()
     (tmp_path / "other.tsv").write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
     build_features(Source(tmp_path / "other.tsv"), tmp_path / "again", Loader()(
-        {"layers": (1, 2, 3), "pooling": ("mean", "max", "cls")}), name="mine")  # fmt: skip
+        {"layers": (1, 2, 3), "pooling": ("cls", "max", "mean")}), name="mine")  # fmt: skip
     loader = Loader()
     again, told = search(source, tmp_path / "again", loader)
     assert "features 'mine'" in told
@@ -176,6 +176,19 @@ def test_fewer_features_are_made_where_the_disk_is_small(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "free_bytes", lambda _: a_part)
     with pytest.raises(StoreError, match=r"take at least 1\.9 kB, and 1\.9 kB are free"):
         search(source, tmp_path / "other")
+
+
+def test_more_is_kept_of_long_texts_unless_told(tmp_path):
+    source = texts_file(tmp_path, lambda count, _: "long" if count > 2 else "short")
+    lines = (tmp_path / "t.tsv").read_text().splitlines()
+    longer = [line.replace(" ", " and so on it goes ") for line in lines[1:]]
+    (tmp_path / "t.tsv").write_text("\n".join([lines[0], *longer]) + "\n")
+    found, told = search(source, tmp_path / "store")
+    assert "longer than 8 tokens; 256 are kept" in told
+    assert found.head.spec.max_length == 256
+    found, told = search(source, tmp_path / "store", asked={"max_length": 16})
+    assert found.head.spec.max_length == 16
+    assert "are kept" not in told
 
 
 @pytest.mark.parametrize(
