@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine.estimators.saving import save_head
     from .engine.estimators.text_features import TextFeatures
     from .engine.export import export_onnx
+    from .engine.features_in.run import import_features
     from .engine.features_out.run import write_features
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
@@ -73,6 +74,7 @@ __all__ = [
     "export_onnx",
     "fine_tune",
     "fine_tune_options",
+    "import_features",
     "load_classifier",
     "load_encoder",
     "load_examples",
@@ -133,6 +135,7 @@ _HOMES = {
     "audit": "engine.audit.run:audit",
     "next_to_label": "engine.audit.to_label:next_to_label",
     "evaluate_head": "engine.scoring.evaluation:evaluate_head",
+    "import_features": "engine.features_in.run:import_features",
     "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",
     "EncError": "store.errors:EncError",

@@ -192,6 +192,7 @@ def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encode
     """
     from ..engine import load_encoder
     from ..store import Store
+    from ..store.imported import require_encoder
     from ..store.log_folder import has_log
 
     asked: dict[str, Any] = dict(setting_values(values))
@@ -199,6 +200,7 @@ def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encode
         asked["model"] = values["model"]
     if name and has_log(Store(store).path / name):
         spec = Store(store).open(name).spec
+        require_encoder(spec, f"new texts of feature set '{name}'")
         known: dict[str, Any] = {"model": spec.model, **spec.setting}
         if "prompt" in asked:
             del known["prefix"]

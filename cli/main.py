@@ -15,6 +15,7 @@ COMMANDS = {
     "audit": "audit",
     "next": "next",
     "features": "features",
+    "import-features": "import_features",
     "store": "store",
     "calibrate": "calibrate",
     "export-onnx": "export_onnx",

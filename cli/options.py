@@ -30,6 +30,20 @@ pairs_option = click.option(
     show_default=True,
     help="Encode both texts of a pair as one, or each by itself, once in however many pairs it is.",
 )
+file_options = options(
+    click.option(
+        "--format",
+        type=click.Choice(["tsv", "csv", "jsonl", "parquet"]),
+        help="Format of the files.  [default: by ending]",
+    ),
+    click.option(
+        "--no-header",
+        "has_header",
+        flag_value=False,
+        default=True,
+        help="The first line of TSV and CSV files is a row; columns are column0, column1, …",
+    ),
+)
 source_options = options(
     text_options,
     click.option(
@@ -45,18 +59,7 @@ source_options = options(
         metavar="PATH",
         help="A file or folder that --query and --where can read besides SOURCE….",
     ),
-    click.option(
-        "--format",
-        type=click.Choice(["tsv", "csv", "jsonl", "parquet"]),
-        help="Format of the files.  [default: by ending]",
-    ),
-    click.option(
-        "--no-header",
-        "has_header",
-        flag_value=False,
-        default=True,
-        help="The first line of TSV and CSV files is a row; columns are column0, column1, …",
-    ),
+    file_options,
 )
 encoding_options = options(
     click.option(

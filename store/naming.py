@@ -15,12 +15,17 @@ def require_name(name: str) -> str:
     return name
 
 
+def model_name(model: str) -> str:
+    """A name for a feature set from that of its model: the last part of a path or hub id."""
+    return re.sub(r"[^\w.-]+", "-", model.rstrip("/").rsplit("/", 1)[-1]).strip("-._") or "model"
+
+
 def default_name(spec: FeatureSpec, model_layers: int) -> str:
     """A readable name for a setting, such as ``minilm-mean-128``.
 
     What is at its usual value is left out of the name.
     """
-    model = re.sub(r"[^\w.-]+", "-", spec.model.rstrip("/").rsplit("/", 1)[-1]).strip("-._") or "model"
+    model = model_name(spec.model)
     layers = ["layers" + _ranges(spec.layers)] if spec.layers != (model_layers,) else []
     if recipe := _recipe(spec):
         parts = [model, recipe, *layers]

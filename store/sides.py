@@ -9,6 +9,9 @@ from .errors import SourceError
 from .source import Source
 from .stage import Stage
 
+SIDES = "_sides"
+"""What the name of the view of both texts ends in."""
+
 
 def encoded_texts(stage: Stage) -> Stage:
     """The stage whose texts are encoded: the stage itself, or a view of both texts of each of its pairs.
@@ -18,7 +21,7 @@ def encoded_texts(stage: Stage) -> Stage:
     """
     if not stage.source.is_separate:
         return stage
-    name = f"{stage.name}_sides"
+    name = f"{stage.name}{SIDES}"
     stage.con.execute(f"CREATE OR REPLACE VIEW {name} AS {sides_sql(stage.name)}")
     return replace(
         stage,

@@ -128,6 +128,12 @@ class FeatureTable:
     def require(self, spec: FeatureSpec) -> None:
         """Raise SpecError, naming every field that differs, unless this table has exactly that setting."""
         differences = self.spec.differences(spec)
+        if self.spec.imported and not spec.imported:
+            raise SpecError(
+                f"feature set '{self.name}' holds vectors that '{self.spec.imported}' made outside enc, and "
+                "no encoder adds to them; pass --name for a feature set of your own, or take in more vectors "
+                "of that model with `enc import-features`"
+            )
         if differences:
             raise SpecError(
                 f"feature set '{self.name}' has another setting ({'; '.join(differences)}); "

@@ -26,11 +26,11 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     ``2 / (l2 * rows)``). Of several strengths the best by ``metric`` is kept. Other heads, and the linear one
     with ``solver="gradient"``, are trained by gradient descent, with the options of
     :class:`engine.train.config.TrainConfig`. ``head`` is ``linear``, ``mlp``, or ``module:Class``, a torch
-    module of yours, and ``head_args`` are its arguments. ``metric`` and ``early_stopping`` (epochs without a
-    better one, after which training ends), and several strengths, need rows to validate on: these are
-    ``validation_fraction`` of the rows given, chosen by ``random_state``, with equal rows on the same side.
-    Nothing else holds rows out. Labels may be texts, integers, booleans, or whole numbers as floats. Options
-    that the solver does not use are refused.
+    module of yours, whose code is imported with ``allow_code=True`` alone; ``head_args`` are its arguments.
+    ``metric`` and ``early_stopping`` (epochs without a better one, after which training ends), and several
+    strengths, need rows to validate on: these are ``validation_fraction`` of the rows given, chosen by
+    ``random_state``, with equal rows on the same side. Nothing else holds rows out. Labels may be texts,
+    integers, booleans, or whole numbers as floats. Options that the solver does not use are refused.
 
     After ``fit`` there are ``classes_``, ``n_features_in_``, and the trained :class:`enc.Head` as ``head_``.
     Arrays of other than finite numbers, and labels of one class, raise ValueError; impossible options
@@ -42,6 +42,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
         head: str = "linear",
         *,
         head_args: Mapping[str, Any] | None = None,
+        allow_code: bool = False,
         solver: str = "auto",
         l2: float | Sequence[float] = L2,
         optimizer: str = "adamw",
@@ -62,6 +63,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
     ):
         self.head = head
         self.head_args = head_args
+        self.allow_code = allow_code
         self.solver = solver
         self.l2 = l2
         self.optimizer = optimizer
@@ -116,6 +118,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
         head: str = "linear",
         *,
         head_args: Mapping[str, Any] | None = None,
+        allow_code: bool = False,
         solver: str = "auto",
         l2: float | Sequence[float] = L2,
         optimizer: str = "adamw",
@@ -134,6 +137,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
     ):
         self.head = head
         self.head_args = head_args
+        self.allow_code = allow_code
         self.solver = solver
         self.l2 = l2
         self.optimizer = optimizer

@@ -52,6 +52,7 @@ def config_of(params: Mapping[str, Any], random_state: Any) -> TrainConfig | Sol
         raise SourceError("l2 is for solver 'lbfgs'; with gradient descent there is weight_decay")
     return TrainConfig(
         head=params["head"],
+        allow_code=params["allow_code"],
         head_args=params["head_args"] or {},
         **{name: params[name] for name in _GRADIENT_ONLY},
         **shared,

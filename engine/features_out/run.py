@@ -106,7 +106,7 @@ def write_features(
             stage.name_file(0, QUERY)
         cached = found.distinct - found.missing
         if found.missing:
-            if load is None:
+            if load is None or table.spec.imported:
                 require_features(table, [(replace(stage, source=asked), found)])
             else:
                 encoded = _encode(located, group, load, progress, clock)

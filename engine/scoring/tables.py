@@ -10,9 +10,11 @@ import duckdb
 import numpy as np
 
 from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, Store, StoreError
+from ...store.imported import require_known
 from ...store.located import Located
 from ...store.lookup import Lookup
 from ...store.mapped import MappedFeatures
+from ...store.required import first_missing
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage
 from ..encode.build import Progress, Stopwatch, Work, encode_missing, find_missing
@@ -112,6 +114,10 @@ class Features:
                 counts.encoded += firsts[number]["missing"]
                 if not found.missing:
                     continue
+                if group.spec.imported:
+                    first = first_missing(located.stage, found)
+                    name = group.tables[0].name if group.tables else None
+                    require_known(group.spec, found.missing, first, name)
                 if texts is None:
                     with clock("stage"):
                         texts = located.stage_missing()
@@ -196,7 +202,8 @@ class Features:
         groups: list[Group] = []
         # Heads of more parts come first: those of fewer parts then find their features among them.
         for name, head in sorted(self.heads.items(), key=lambda item: -len(item[1].spec.parts)):
-            known = feature_table(head, self.store, create=self.cache) if self.store else None
+            create = self.cache and not head.spec.imported
+            known = feature_table(head, self.store, create=create) if self.store else None
             for group in groups:
                 if known and group.tables:
                     is_same = group.tables[0].path == known.path
