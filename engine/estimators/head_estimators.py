@@ -84,7 +84,7 @@ class HeadClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> "HeadClassifier":  # noqa: N803
         """Train on features [rows, width] and labels [rows]."""
-        features, labels = validate_data(self, X, y, dtype=np.float32)
+        features, labels = validate_data(self, X, y, dtype=np.float32, force_writeable=True)
         labels = column_or_1d(labels, warn=True)
         check_classification_targets(labels)
         self.classes_, targets = np.unique(labels, return_inverse=True)
@@ -156,7 +156,7 @@ class HeadRegressor(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any) -> "HeadRegressor":  # noqa: N803
         """Train on features [rows, width] and numbers [rows]."""
-        features, numbers = validate_data(self, X, y, dtype=np.float32, y_numeric=True)
+        features, numbers = validate_data(self, X, y, dtype=np.float32, y_numeric=True, force_writeable=True)
         with np.errstate(over="ignore"):
             targets = column_or_1d(numbers, warn=True).astype(np.float32)
         if not np.isfinite(targets).all():

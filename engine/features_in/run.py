@@ -82,7 +82,7 @@ def import_features(
 
     All vectors are looked at before one is stored, and all are committed at once, or none. Rows without a
     usable text are left out. A vector of a text that is known already must be the one that is stored, to a
-    thousandth of its largest number. Memory does not grow with the rows, but by 12 bytes a row. Raises
+    thousandth of its largest number. Memory does not grow with the vectors, but by 30 bytes a row. Raises
     SourceError, which names the row, for vectors and texts that do not belong together, for numbers that are
     not finite, and for two different vectors of one text; StoreError where the feature set holds another
     vector of a text, and SpecError where it has another setting.

@@ -156,7 +156,7 @@ def activated(values: np.ndarray, activation: str) -> np.ndarray:
 def _product(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
     if len(weight) > _FEW_OUTPUTS:
         return values @ weight.T
-    found = np.empty((len(weight), len(values)), np.float32)
+    found = np.empty((len(weight), len(values)), values.dtype)
     for vector, products in zip(weight, found, strict=True):
         np.dot(values, vector, out=products)
     return found.T

@@ -63,6 +63,14 @@ def test_several_strengths_are_tried_on_rows_held_out():
     assert classifier.head_.metrics["valid_rows"] == 50
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("estimator", [HeadClassifier(), HeadRegressor("mlp", epochs=2)])
+def test_arrays_that_must_not_be_written_to(estimator):
+    features = FEATURES.copy()
+    features.flags.writeable = False  # as arrays of polars are, and those that processes share
+    estimator.fit(features, IS_HIGH).predict(features)
+
+
 def test_early_stopping():
     regressor = HeadRegressor("mlp", epochs=500, early_stopping=2, learning_rate=0.05, metric="mse")
     regressor.fit(FEATURES, NUMBERS)
@@ -95,6 +103,7 @@ def test_class_weights():
         (dict(solver="newton"), SourceError, "unknown solver 'newton'"),
         (dict(head="lstm"), HeadError, "reads token features"),
         (dict(head="none"), SourceError, "unknown head 'none'"),
+        (dict(head="module:Class"), HeadError, "allow_code=True"),
         (dict(validation_fraction=1.0), SourceError, "validation_fraction must be"),
     ],
 )

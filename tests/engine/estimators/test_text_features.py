@@ -108,6 +108,12 @@ def test_polars(fake, tmp_path):
     polars = pytest.importorskip("polars", reason="polars is not needed, and may not be installed")
     for texts in (polars.Series("text", TEXTS), polars.DataFrame({"text": TEXTS})):
         np.testing.assert_array_equal(TextFeatures(tmp_path / "store").fit_transform(texts), EXPECTED)
+    frame = TextFeatures(tmp_path / "store").set_output(transform="polars").fit_transform(texts)
+    assert isinstance(frame, polars.DataFrame)
+    np.testing.assert_array_equal(frame.to_numpy(), EXPECTED)
+    classifier = HeadClassifier().fit(frame, polars.Series(LABELS))
+    assert classifier.feature_names_in_.tolist() == frame.columns
+    assert classifier.predict(frame).tolist() == LABELS.tolist()
 
 
 def test_pairs_are_those_of_files(tiny_bert, tmp_path):
