@@ -25,6 +25,17 @@ def test_a_saved_pipeline_scores_as_it_predicts(fake, tmp_path):
     assert scored == pipeline.predict(FRAME).tolist()
 
 
+@pytest.mark.parametrize("column", ["sentence", "text"])
+def test_texts_without_a_name_are_in_the_usual_column(fake, tmp_path, column):
+    pipeline = make_pipeline(TextFeatures(tmp_path / "store"), HeadClassifier()).fit(TEXTS, LABELS)
+    save_head(pipeline, tmp_path / "head")
+    FRAME.rename(columns={"review": column}).to_parquet(tmp_path / "in.parquet")
+    head = Head.load(tmp_path / "head")
+    score_parquet(tmp_path / "in.parquet", tmp_path / "out.parquet", head, tmp_path / "store")
+    scored = pq.read_table(tmp_path / "out.parquet").column("prediction").to_pylist()
+    assert scored == pipeline.predict(TEXTS).tolist()
+
+
 def test_what_cannot_be_saved(fake, tmp_path):
     features, classifier = TextFeatures(tmp_path / "store"), HeadClassifier()
     with pytest.raises(HeadError, match="not of TextFeatures, StandardScaler, HeadClassifier"):
