@@ -10,9 +10,11 @@ from .errors import EncCommand
 from .progress import note
 
 
-@click.command("all", cls=EncCommand, short_help="All of them, as one report; --quick takes three minutes.")
+@click.command("all", cls=EncCommand, short_help="All of them, as one report.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
-@click.option("--quick", is_flag=True, help="Few rows and repetitions: about three minutes on two cores.")
+@click.option(
+    "--quick", is_flag=True, help="Few rows and repetitions, for about three minutes on two free cores."
+)
 @click.option("--text-column", metavar="NAME", help="Of SOURCE…: column of the text.")
 @click.option(
     "--label-column",
