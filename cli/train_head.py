@@ -29,7 +29,9 @@ from .train_options import combination_asked, config_of, grid_of, test_rows, tra
 from .values import allows_code, backend_values
 
 if TYPE_CHECKING:
-    from ..engine import Encoder
+    from collections.abc import Callable
+
+    from ..engine import Encoder, Head
     from ..store import FeatureSpec, FeatureTable, Source
 
 
@@ -262,15 +264,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         found = search_for(train_source, table, grid, values, options, say)
         head = found.head
     else:
-        from ..engine import TrainConfig, train_head
-
-        def on_epoch(result: Any) -> None:
-            if isinstance(config, TrainConfig):
-                say(epoch_text(result, config.epochs))
-            else:
-                say(path_text(result))
-
-        head = train_head(train_source, table, on_epoch=on_epoch, **options)
+        head = _train_one(train_source, table, options, say)
     if not is_first:
         return  # the first process saves the head
     if words:
@@ -286,11 +280,23 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     if paint:
         say(head_report(output, head, paint, table, train_source, valid, found, config.seed))
     if as_json:
-        summary = {**head.metrics, "labels": list(head.labels.values), "output": output}
-        summary |= words_json(head)
-        if found:
-            summary |= sweep_json(found)
-        click.echo(json.dumps(summary, ensure_ascii=False))
+        summary = {**head.metrics, "labels": list(head.labels.values), "output": output, **words_json(head)}
+        click.echo(json.dumps(summary | (sweep_json(found) if found else {}), ensure_ascii=False))
+
+
+def _train_one(
+    train: "Source", table: "FeatureTable", options: dict[str, Any], say: "Callable[[str], object]"
+) -> "Head":
+    """One head, of which each step is told."""
+    from ..engine import TrainConfig, train_head
+
+    config = options["config"]
+
+    def on_epoch(result: Any) -> None:
+        is_epoch = isinstance(config, TrainConfig)
+        say(epoch_text(result, config.epochs) if is_epoch else path_text(result))
+
+    return train_head(train, table, on_epoch=on_epoch, **options)
 
 
 def _join_ranks(values: dict[str, Any], *, build: bool) -> bool:
