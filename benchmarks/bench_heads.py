@@ -224,7 +224,7 @@ def _loader(values: np.ndarray, targets: np.ndarray, batch_size: int) -> None:
     """Batches are drawn as whole index lists, which a TensorDataset gathers in one call."""
     from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
-    dataset = TensorDataset(torch.from_numpy(values), torch.from_numpy(targets))
+    dataset = TensorDataset(torch.from_numpy(values), torch.from_numpy(targets).long())
     loader = DataLoader(
         dataset, batch_size=None, sampler=BatchSampler(RandomSampler(dataset), batch_size, drop_last=False)
     )

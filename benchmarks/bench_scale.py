@@ -30,6 +30,7 @@ from .results import Measurement, Results, machine
 ROWS = (100_000, 1_000_000)
 WIDTH = 32
 BATCH_ROWS = 4096
+PLAN_BYTES = 16  # what a plan may hold of each row; the rest is to be a constant
 STEPS = {
     "build": "built",
     "again": "built again",
@@ -96,7 +97,11 @@ def run(
                     found = _measured(step, folder)
                     measurement.rates.append(found["cpu_seconds"])
                     memory, seconds = max(memory, found["private_mb"]), found["seconds"]
-                measurement.remarks = {"elapsed": f"{seconds:.1f} s", "private memory": f"{memory:.0f} MB"}
+                measurement.remarks = {
+                    "elapsed": f"{seconds:.1f} s",
+                    "private memory": f"{memory:.0f} MB",
+                    f"less {PLAN_BYTES} bytes a row": f"{memory - PLAN_BYTES * size / 2**20:.0f} MB",
+                }
                 say(f"{measurement.name}: {measurement.median:.2f} s of the processor, {memory:.0f} MB")
     for few, many in itertools.pairwise(sizes):
         _compare(measurements, few, many)

@@ -1,7 +1,6 @@
 """`enc train-head --auto`: a head chosen without an expert."""
 
 import json
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -163,8 +162,6 @@ def _source(train: tuple[str, ...], values: dict[str, Any]) -> "Source":
 def _require_options_of_auto() -> None:
     from ..store import SourceError
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SourceError("--auto is one process that uses all cores; leave out torchrun")
     given = _given()
     for name in given:
         flag = given[name]

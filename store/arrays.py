@@ -59,7 +59,7 @@ class ArrayFeatures:
         order = epoch_order(self.rows, seed, epoch)
         chunk = batch_size * max(1, _GATHER_BYTES // (batch_size * self._values[:1].nbytes or 1))
         for begin in range(0, self.rows, chunk):
-            positions = order[begin : begin + chunk]
+            positions = order[begin : begin + chunk].astype(np.int64)
             features = self.take(positions)
             for start in range(0, len(positions), batch_size):
                 yield positions[start : start + batch_size], features[start : start + batch_size]

@@ -63,7 +63,7 @@ class PlannedFeatures:
             self._held = self._load()
         elif self.mode == "mapped":
             try:
-                self._offsets = self._shards.offsets(locations)
+                self._shards.prepare(locations)
             except CacheFull:
                 if batches:
                     raise
@@ -111,7 +111,7 @@ class PlannedFeatures:
         if self.mode == "ram":
             return np.take(self._held, positions, axis=0)
         if self.mode == "mapped":
-            return self._shards.gather(self._offsets[positions])
+            return self._shards.take_prepared(self._locations[positions])
         return self._read(self._locations[positions])
 
     def blocks(self, rows: int, first: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
@@ -159,7 +159,8 @@ class PlannedFeatures:
         ) as taken:
             for positions, features in zip(chunks, taken, strict=True):
                 for start in range(0, len(positions), batch_size):
-                    yield positions[start : start + batch_size], features[start : start + batch_size]
+                    chosen = slice(start, start + batch_size)
+                    yield positions[chosen].astype(np.int64, copy=False), features[chosen]
 
     def _rooms(self, chunks: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Chunks of positions, and room for their features, made by the thread that asks for them.
@@ -223,7 +224,7 @@ class PlannedFeatures:
             self._spare = buffers
 
     def _by_place(self) -> np.ndarray:
-        """Positions in the order in which storage has them; with the locations, 12 bytes a row of a plan."""
+        """Positions in the order in which storage has them; with the locations, 12 bytes a row."""
         return sorted_positions(self._locations)
 
     def _load(self) -> np.ndarray:

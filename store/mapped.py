@@ -4,7 +4,7 @@ import ctypes
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ from .places import CacheFull, reading_threads
 from .shard import Shard, at_every_byte, row_pieces, rows_beyond
 from .spec import FeatureSpec
 
+_PART_ROWS = 1 << 17
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
 _FETCHING_THREADS = 8  # each holds a row group
 
@@ -85,14 +86,41 @@ class MappedFeatures:
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
-        group = np.searchsorted(self._starts, locations, side="right") - 1
-        if (locations >= self._stops[group]).any():
-            raise rows_beyond()
+        group = self._groups_of(locations)
         if not self._all_sound:
             touched = np.zeros(len(self._groups), bool)
             touched[group] = True
             self._verify(np.flatnonzero(touched).tolist())
+        return self._offsets_in(group, locations)
+
+    def _offsets_in(self, group: np.ndarray, locations: np.ndarray) -> np.ndarray:
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
+
+    def prepare(self, locations: np.ndarray) -> None:
+        """Map the shards of all locations, and verify their row groups, several at a time."""
+        is_used = np.zeros(len(self._paths), np.bool_)
+        for part in _parts(locations):
+            is_used[part >> ROW_BITS] = True
+        if not is_used.any():
+            return
+        self._map(np.flatnonzero(is_used))
+        touched = np.zeros(len(self._groups), np.bool_)
+        for part in _parts(locations):
+            touched[self._groups_of(part)] = True
+        self._verify(np.flatnonzero(touched).tolist())
+
+    def take_prepared(self, locations: np.ndarray) -> np.ndarray:
+        """Features as of :meth:`take`, of locations among those prepared last, by any number of threads."""
+        if not len(locations):
+            return self.empty(0)
+        return self.gather(self._offsets_in(self._groups_of(locations), locations))
+
+    def _groups_of(self, locations: np.ndarray) -> np.ndarray:
+        """Numbers of the row groups, over all mapped shards, int64 [n]."""
+        group = np.searchsorted(self._starts, locations, side="right") - 1
+        if (locations >= self._stops[group]).any():
+            raise rows_beyond()
+        return group
 
     def gather(self, offsets: np.ndarray, view: np.ndarray | None = None) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of :meth:`offsets`, in the maps of now or in a view."""
@@ -109,6 +137,12 @@ class MappedFeatures:
 
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
         """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
+        done = 0
+        for part in _parts(locations):
+            self._read_part(part, out[done : done + len(part)])
+            done += len(part)
+
+    def _read_part(self, locations: np.ndarray, out: np.ndarray) -> None:
         numbers = locations >> ROW_BITS
         pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
@@ -126,14 +160,18 @@ class MappedFeatures:
 
     def verify(self, locations: np.ndarray) -> None:
         """Verify the row groups of all locations now, several at a time."""
-        numbers = locations >> ROW_BITS
-        order = np.argsort(numbers, kind="stable")
-        found, begins = np.unique(numbers[order], return_index=True)
-        rows = np.split(locations[order] & ROW_MASK, begins[1:])
-        shards = [self._shard(number) for number in found.tolist()]
-        groups = (
-            (shard, np.unique(shard.groups_of(some))) for shard, some in zip(shards, rows, strict=False)
-        )
+        touched: dict[int, np.ndarray] = {}
+        for part in _parts(locations):
+            numbers = part >> ROW_BITS
+            order = np.argsort(numbers, kind="stable")
+            found, begins = np.unique(numbers[order], return_index=True)
+            for number, rows in zip(
+                found.tolist(), np.split(part[order] & ROW_MASK, begins[1:]), strict=False
+            ):
+                shard = self._shard(number)
+                is_touched = touched.setdefault(number, np.zeros(len(shard.first_rows), np.bool_))
+                is_touched[shard.groups_of(rows)] = True
+        groups = ((self._shard(number), np.flatnonzero(some)) for number, some in touched.items())
         verify_groups(groups, Shard.is_here)
 
     def empty(self, rows: int) -> np.ndarray:
@@ -173,6 +211,11 @@ class MappedFeatures:
         chosen = [self._groups[group] for group in groups]
         verify_groups((shard, np.array([group])) for shard, group in chosen)
         self._all_sound = all(shard.sound.all() for shard in self._shards.values())
+
+
+def _parts(locations: np.ndarray) -> Iterator[np.ndarray]:
+    """The locations, so many at a time that what is computed of them takes up little memory."""
+    return (locations[start : start + _PART_ROWS] for start in range(0, len(locations), _PART_ROWS))
 
 
 def _is_in_order(locations: np.ndarray) -> bool:

@@ -10,8 +10,13 @@ _WINDOW_BATCHES = 64  # sorted by length at a time
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch's rows: a permutation of ``range(rows)``, int64, decided by seed and epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+    """The order of an epoch's rows: a permutation of ``range(rows)``, decided by seed and epoch.
+
+    It is int32, and int64 for 2^31 rows and more; the order is that of NumPy's own permutation.
+    """
+    order = np.arange(rows, dtype=np.int32 if rows < 1 << 31 else np.int64)
+    np.random.default_rng([seed, epoch]).shuffle(order)
+    return order
 
 
 def length_grouped(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
@@ -53,13 +58,22 @@ def sorted_positions(numbers: np.ndarray, at_a_time: int = _SORTED_AT_A_TIME) ->
     bounds = np.unique(sample[np.arange(1, parts) * len(sample) // parts]) if parts > 1 else []
     filled, low = 0, None
     for high in [*bounds, None]:
-        is_within = np.ones(count, np.bool_) if low is None else numbers >= low
-        if high is not None:
-            is_within &= numbers < high
-        positions = np.flatnonzero(is_within)
+        positions = _positions_between(numbers, low, high)
         order[filled : filled + len(positions)] = positions[np.argsort(numbers[positions], kind="stable")]
         filled, low = filled + len(positions), high
     return order
+
+
+def _positions_between(numbers: np.ndarray, low: np.integer | None, high: np.integer | None) -> np.ndarray:
+    """Positions int64 of numbers from ``low`` on and below ``high``, where None is no bound."""
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(numbers), _SORTED_AT_A_TIME):
+        part = numbers[start : start + _SORTED_AT_A_TIME]
+        is_within = np.ones(len(part), np.bool_) if low is None else part >= low
+        if high is not None:
+            is_within &= part < high
+        found.append(start + np.flatnonzero(is_within))
+    return np.concatenate(found)
 
 
 def block_shuffle(

@@ -8,8 +8,8 @@ from enc.store.batches import BUFFER_BYTES
 ROWS = 6_000_000
 CONSTANT_MB = 450
 """The libraries, DuckDB's memory, and the batches that are held at a time."""
-ROW_BYTES = {"build": 4, "again": 4, "plan": 32, "train-streamed": 32, "score": 4}
-"""The most that a step holds of each row, with what DuckDB holds of more rows within its limit."""
+ROW_BYTES = {"build": 4, "again": 4, "plan": 16, "train-mapped": 16, "train-streamed": 16, "score": 4}
+"""The most that a step holds of each row."""
 
 
 @pytest.mark.slow

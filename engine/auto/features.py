@@ -32,14 +32,12 @@ from ..encode.windows import FIRST_WINDOW_ROWS
 from ..words.texts import Texts
 from .budget import Budget
 from .candidates import last_third, title_of
-from .judged import Stopped
 
 POOLINGS = ("mean", "max", "cls")
 _OF_DISK = 0.5  # of what is free, for features
 _PACE_SECONDS = 10.0  # of encoding, before it tells how long it will take
 _OF_TIME = 0.8  # of the time, for encoding
 _OF_TIME_LEFT = 0.3  # the same, for encoding tokens
-_TOKENS = "heads over tokens"
 _LENGTHS = (256, 512)  # tokens that may be kept of texts that are longer than is usual
 _FEW = 0.05  # of the texts, that may be cut
 _SAMPLE = 1000  # texts, to see how long they are
@@ -106,27 +104,24 @@ def encode_tokens(
     budget: Budget,
     say: Callable[[str], None],
     progress: Progress | None = None,
-) -> Encoded | Stopped:
-    """Encode the tokens of the same texts; or leave them, where that would take too much room or time.
+) -> Encoded | str:
+    """Encode the tokens of the same texts; or why that would take too much room or time.
 
     ``pooled`` is what :func:`encode_rows` made.
     """
-    if budget.left <= 0:
-        return Stopped(_TOKENS, "the time is over", is_late=True)
     spec = replace(pooled.spec, layers=layers, pooling=("tokens",))
     plan = _fitting(train, store, [spec], pooled.texts, pooled.encoder.layer_count, _tokens_of(pooled))
     if plan is None:
-        return Stopped(_TOKENS, "their features would take too much of the disk")
+        return "its features would take too much of the disk"
     if plan.missing and pooled.texts_per_second is not None:
         seconds = plan.missing / pooled.texts_per_second
         if seconds > budget.left * _OF_TIME_LEFT:
-            told = f"encoding would take {seconds / 60:.1f} of the {budget.left / 60:.1f} minutes left"
-            return Stopped(_TOKENS, told, is_late=True)
+            return f"encoding would take {seconds / 60:.1f} of the {budget.left / 60:.1f} minutes left"
     say(_plan_text(plan, store, pooled.texts))
     try:
         return _encoded(train, store, load, plan, pooled.texts, _paced(progress, budget))
     except SourceError as error:
-        return Stopped(_TOKENS, str(error).partition(";")[0], is_late=True)
+        return str(error).partition(";")[0]
 
 
 def _long_enough(load: Load, asked: AskedSetting, texts: Texts, say: Callable[[str], None]) -> Encoder:

@@ -162,7 +162,7 @@ def auto_head(
         search.try_all(more, data)
         _join_words(judge_of_rows, search, fitted, joined)
     else:
-        search.leave(tokens)
+        search.leave(Stopped("heads over tokens", tokens, is_late=True))
 
     kept, curve_of = search.kept, search.best_linear
     head = trained(kept.base or kept)

@@ -11,6 +11,7 @@ from ...store.duck import count
 from ...store.stage import Stage
 
 MAX_CLASSES = 10_000
+_COUNTED_ROWS = 1 << 20
 LABELS_SQL = "from_json(label, '[\"VARCHAR\"]')"
 """A row's labels as a list of texts, where they are staged as a JSON list."""
 _INTEGERS = (
@@ -157,6 +158,14 @@ class Labels:
                 f"the head's labels are: {listing(self.values)}"
             )
         return np.array(numbers, np.int64)
+
+
+def class_counts(numbers: np.ndarray, classes: int) -> np.ndarray:
+    """Rows by class, int64 [classes], of class numbers [rows] of any integer type."""
+    counts = np.zeros(classes, np.int64)
+    for start in range(0, len(numbers), _COUNTED_ROWS):  # NumPy makes int64 of all that it counts
+        counts += np.bincount(numbers[start : start + _COUNTED_ROWS], minlength=classes)
+    return counts
 
 
 def distinct_labels(stage: Stage, value: str = "label") -> list[str]:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from ...store import LabelError
-from .labels import Labels, listing
+from .labels import Labels, class_counts, listing
 from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task
 
 
@@ -41,7 +41,7 @@ class TorchTask:
 def _single_label_loss(
     logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None, smoothing: float
 ) -> torch.Tensor:
-    return cross_entropy(logits, target, weights, reduction="none", label_smoothing=smoothing)
+    return cross_entropy(logits, target.long(), weights, reduction="none", label_smoothing=smoothing)
 
 
 def _multi_label_loss(
@@ -102,7 +102,7 @@ def loss_weights(
     if not class_weights:
         return None
     one_per_row = targets.ndim == 1
-    counts = np.bincount(targets, minlength=len(labels)) if one_per_row else targets.sum(0, dtype=np.float64)
+    counts = class_counts(targets, len(labels)) if one_per_row else targets.sum(0, dtype=np.float64)
     if class_weights == "balanced":
         weights = 1 / counts if one_per_row else (len(targets) - counts) / counts
     elif isinstance(class_weights, str):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...store import SourceError
+from .labels import class_counts
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -30,7 +31,7 @@ class Predicted:
     classes: int
     loss: float
     targets: np.ndarray
-    """int64 [rows], float32 [rows, classes] of 0 and 1, or float32 [rows], by task."""
+    """Integers [rows], float32 [rows, classes] of 0 and 1, or float32 [rows], by task."""
     predictions: np.ndarray
     """In the form of the targets."""
     outputs: np.ndarray | None = None
@@ -64,7 +65,7 @@ class _Counts:
             sums = ((p.targets * p.predictions).sum(0), p.targets.sum(0), p.predictions.sum(0))
         else:
             found = (p.targets[p.targets == p.predictions], p.targets, p.predictions)
-            sums = (np.bincount(classes, minlength=p.classes) for classes in found)
+            sums = (class_counts(numbers, p.classes) for numbers in found)
         return cls(*(np.asarray(one, np.float64) for one in sums))
 
     def precision(self) -> np.ndarray:
@@ -209,7 +210,7 @@ def confusion_matrix(predicted: Predicted) -> list[Any] | None:
         return None
     classes = predicted.classes
     if predicted.targets.ndim == 1:
-        cells = predicted.targets * classes + predicted.predictions
+        cells = predicted.targets.astype(np.int64) * classes + predicted.predictions
         return np.bincount(cells, minlength=classes**2).reshape(classes, classes).tolist()
     counts = _Counts.of(predicted)
     missed, false = counts.true - counts.right, counts.predicted - counts.right

@@ -14,6 +14,7 @@ from .tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL, Task, task_of
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "false": 0.0, "true": 1.0}
 _NUMBER = "TRY_CAST(label AS DOUBLE)"
 _READ_ROWS = 1 << 16
+CLASS_TYPE = np.int16  # holds MAX_CLASSES; memory grows by it for each row
 
 
 def detect_task(stage: Stage, asked: str | None = None) -> Task:
@@ -76,12 +77,12 @@ def read_targets(
     ``locations`` are those of all rows, see :class:`store.lookup.Lookup`, or of both texts of each row
     [ids, 2], and then those that are returned are int64 [rows, 2]. ``chosen`` is bool [ids], see
     :meth:`Stage.rows_where`. Targets are class numbers
-    int64 [rows] for single labels, 0 and 1 as float32 [rows, classes] for several, float32 [rows] for a
+    int16 [rows] for single labels, 0 and 1 as float32 [rows, classes] for several, float32 [rows] for a
     regression. What is returned is all that is held, but for a constant. Raises LabelError, naming the row,
     for a label that is none of the task's.
     """
     read, shape, dtype = {
-        SINGLE_LABEL.name: (_numbers, (), np.int64),
+        SINGLE_LABEL.name: (_numbers, (), CLASS_TYPE),
         MULTI_LABEL.name: (_flags, (len(labels),), np.float32),
         REGRESSION.name: (_values, (), np.float32),
     }[task.name]

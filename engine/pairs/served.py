@@ -155,7 +155,7 @@ class PairFeatures:
         first, stop = rank_share(self.rows, rank, world_size)
         order = epoch_order(self.rows, seed, epoch)[first + start : stop]
         for begin in range(0, len(order), batch_size):
-            positions = order[begin : begin + batch_size]
+            positions = order[begin : begin + batch_size].astype(np.int64)
             yield positions, self.take(positions)
 
     @property

@@ -15,7 +15,7 @@ from ...store.lookup import look_up
 from ...store.required import require_features
 from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
-from ..heads.labels import Labels, listing
+from ..heads.labels import Labels, class_counts, listing
 from ..heads.targets import detect_task, labels_of, read_targets
 from ..heads.tasks import REGRESSION, Task
 from ..pairs.combination import Combination, combination_of
@@ -198,7 +198,7 @@ def load_examples(
         labels = labels_of(staged, kind)
 
         def examples(stage: Stage, name: str, chosen: np.ndarray) -> Examples:
-            locations = locations_of_rows(stage, found[stage.name].locations)
+            locations = locations_of_rows(stage, found[stage.name])
             served = _examples(stage, locations, kind, labels, name, chosen, serve)
             return replace(served, texts=read_texts(stage, chosen)) if texts else served
 
@@ -206,8 +206,10 @@ def load_examples(
         for name, source in (("valid", valid), ("test", test)):
             if isinstance(source, Source):
                 stages.append(stage_source(con, source, name, label_column=label_column, keep_text=texts))
-        found = {stage.name: look_up(encoded_texts(stage), table.shards) for stage in stages}
-        require_features(table, [(stage, found[stage.name]) for stage in stages])
+        lookups = [(stage, look_up(encoded_texts(stage), table.shards)) for stage in stages]
+        require_features(table, lookups)
+        found = {stage.name: lookup.locations for stage, lookup in lookups}
+        del lookups  # and with them a byte for each row
         if isinstance(valid, Source):
             train_rows = examples(staged, "train", staged.rows_where("true"))
             valid_rows = examples(stages[1], "valid", stages[1].rows_where("true"))
@@ -275,7 +277,7 @@ def _counts(targets: np.ndarray, labels: Labels) -> dict[str, int]:
     if not len(labels):
         return {}
     counts = (
-        np.bincount(targets, minlength=len(labels))
+        class_counts(targets, len(labels))
         if targets.ndim == 1
         else targets.sum(0, dtype=np.float64).astype(int)
     )

@@ -57,19 +57,18 @@ def evaluate(
     The network stays in evaluation mode.
     """
     network.eval()
-    loss_sum, predicted, kept, classes = 0.0, [], [], 1
+    loss_sum, predicted, kept, classes, done = 0.0, np.empty_like(examples.targets), [], 1, 0
     for target, logits in _logits(network, examples):
         loss_sum += loss(logits, target).sum().item()
         values = task.torch.activation(logits)
         classes = values.shape[1]
-        predicted.append(task.torch.decide(values).numpy())
+        predicted[done : done + len(values)] = task.torch.decide(values).numpy()
+        done += len(values)
         if outputs:
             kept.append(values.numpy())
     targets = examples.targets
     probabilities = np.concatenate(kept) if outputs else None
-    return Predicted(
-        task, classes, loss_sum / len(targets), targets, np.concatenate(predicted), probabilities
-    )
+    return Predicted(task, classes, loss_sum / len(targets), targets, predicted, probabilities)
 
 
 def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -148,7 +148,7 @@ class LinearProblem:
         """The sum of the rows' losses, float64, and its slopes by the problem's outputs [rows, outputs]."""
         if self._two_classes:
             # With any weights and smoothing, a row's loss is a * softplus(-output) + b * softplus(output).
-            of_first, of_second = self._costs[:, targets].unsqueeze(2)
+            of_first, of_second = self._costs[:, targets.long()].unsqueeze(2)
             both = of_first + of_second
             loss = both * softplus(outputs) - of_first * outputs
             return loss.sum(dtype=torch.float64), both * torch.sigmoid(outputs) - of_first

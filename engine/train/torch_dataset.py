@@ -114,7 +114,9 @@ class FeatureDataset(IterableDataset[Batch]):
         )
         for positions, features in batches:
             self._served += len(positions)
-            yield torch.from_numpy(features), torch.from_numpy(self.targets[positions])
+            targets = torch.from_numpy(self.targets[positions])
+            # Losses of torch take class numbers of 64 bits.
+            yield torch.from_numpy(features), targets if targets.is_floating_point() else targets.long()
 
     def state_dict(self) -> dict[str, Any]:
         """The row that this iteration has come to: :meth:`load_state_dict` then gives exactly the rest.

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import SourceError, SpecError, StoreError, batches, shard, shard_writer
+from enc.store import SourceError, SpecError, StoreError, batches, mapped, shard, shard_writer
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
 from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
@@ -271,17 +271,32 @@ def test_impossible_epochs(small, options, message):
         PlannedFeatures(*small[:3], batches="disk")
 
 
+def test_many_locations_are_prepared_and_read_a_part_at_a_time(small, monkeypatch):
+    paths, spec, locations, features = small
+    monkeypatch.setattr(mapped, "_PART_ROWS", 9)
+    one = MappedFeatures(paths, spec)
+    one.prepare(locations)
+    np.testing.assert_array_equal(one.take_prepared(locations), features)
+    another, out = MappedFeatures(paths, spec), np.empty_like(features)
+    another.verify(locations)
+    order = np.argsort(locations)
+    another.read(locations[order], out)
+    np.testing.assert_array_equal(out, features[order])
+    with pytest.raises(StoreError):
+        one.prepare(np.append(locations, 100))  # the first shard has 100 rows
+
+
 @pytest.mark.parametrize("part", [slice(None), slice(90, 210), slice(7, 8), slice(0, 0), slice(0, 250, 2)])
 def test_rows_are_fetched_once_in_the_order_of_their_storage_and_in_any_other(tmp_path, monkeypatch, part):
     spec = fake_spec()
     monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", 16 * spec.row_bytes)
     paths, features, locations = store(tmp_path, spec, 300, 3)
-    mapped = MappedFeatures(paths, spec)
+    one = MappedFeatures(paths, spec)
     with ThreadPoolExecutor(2) as threads:
         orders = [np.arange(300)[part], np.sort(np.tile(np.arange(300)[part], 2)), np.arange(300)[part][::-1]]
         for rows, found in zip(
-            orders, threads.map(lambda rows: mapped.fetch(locations[rows]), orders), strict=True
+            orders, threads.map(lambda rows: one.fetch(locations[rows]), orders), strict=True
         ):
             np.testing.assert_array_equal(found, features[rows])
     with pytest.raises(StoreError):
-        mapped.fetch(np.arange(90, 110))  # the first shard has 100 rows
+        one.fetch(np.arange(90, 110))  # the first shard has 100 rows

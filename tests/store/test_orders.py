@@ -11,6 +11,8 @@ def test_epoch_order_is_a_permutation(rows, seed, epoch):
     order = epoch_order(rows, seed, epoch)
     np.testing.assert_array_equal(np.sort(order), np.arange(rows))
     np.testing.assert_array_equal(order, epoch_order(rows, seed, epoch))
+    np.testing.assert_array_equal(order, np.random.default_rng([seed, epoch]).permutation(rows))
+    assert order.itemsize == 4
 
 
 def test_epoch_order_changes_with_seed_and_epoch():

@@ -1,7 +1,10 @@
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.engine.heads.labels import Labels, listing
+from enc.engine.heads import labels
+from enc.engine.heads.labels import MAX_CLASSES, Labels, class_counts, listing
+from enc.engine.heads.targets import CLASS_TYPE
 from enc.store import LabelError, Source, SourceError
 from enc.store.duck import workspace
 from enc.store.stage import stage_source
@@ -95,6 +98,17 @@ def test_a_column_of_texts_is_not_taken_for_classes(stage_of, monkeypatch):
     for rows in (11, 2000):
         with pytest.raises(SourceError, match="over 10 distinct values; is it the right one"):
             Labels.of(stage_of([f"c{i:04}" for i in range(rows)]))
+
+
+def test_classes_are_counted_a_part_at_a_time(monkeypatch):
+    monkeypatch.setattr(labels, "_COUNTED_ROWS", 3)
+    numbers = np.array([2, 0, 2, 2, 0, 5, 2], np.int16)
+    assert class_counts(numbers, 7).tolist() == [2, 0, 4, 0, 0, 1, 0]
+    assert class_counts(numbers[:0], 2).tolist() == [0, 0]
+
+
+def test_class_numbers_fit_their_type():
+    assert np.iinfo(CLASS_TYPE).max >= MAX_CLASSES
 
 
 def test_listing_is_short():

@@ -130,7 +130,7 @@ def test_flat32_trains_as_a_plain_loop_does(source, tiny_bert, tmp_path):
 
     features = torch.from_numpy(data.train.features.take(np.arange(data.train.features.rows))).float()
     assert token_mask(features).all()  # padding is attended to, and counts
-    targets = torch.from_numpy(data.train.targets)
+    targets = torch.from_numpy(data.train.targets).long()
     torch.manual_seed(config.seed)
     network = Network(32 * 16)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.001, momentum=0.9)

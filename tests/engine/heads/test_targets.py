@@ -63,7 +63,7 @@ def targets_of(stage, shards, asked=None, labels=None):
 def test_one_label(stage_of, shards):
     name, values, targets = targets_of(stage_of(["b", None, "a", "b"]), shards)
     assert (name, values) == ("single-label", ("a", "b"))
-    assert (targets.dtype, targets.tolist()) == (np.int64, [1, 0, 1])
+    assert (targets.dtype, targets.tolist()) == (np.int16, [1, 0, 1])
 
 
 LISTS = [["b", "a"], [], None, ["a", None], ["c, \"quoted' [x]", "a"]]

@@ -99,7 +99,9 @@ def test_the_loss_curve_is_that_of_fine_tuning_with_the_layers_below_frozen(sour
                 added = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
                 hidden = layer(hidden, attention_mask=added[:, None, None])
             logits = model.classifier(model.bert.pooler(hidden))
-            loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.train.targets[rows]))
+            loss = torch.nn.functional.cross_entropy(
+                logits, torch.from_numpy(data.train.targets[rows]).long()
+            )
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_([one for one in model.parameters() if one.requires_grad], 1.0)
