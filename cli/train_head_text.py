@@ -73,7 +73,7 @@ def result_text(head: "Head") -> str:
         lines.append(_test_text(metrics["test"]))
     if head.kind == "encoder":  # its layers were pre-trained: the rule of thumb is not about them
         return "\n".join([*lines, f"{metrics['parameters']:,} parameters, most of them pre-trained"])
-    return "\n".join([*lines, _size_text(metrics["parameters"], metrics["train_rows"], "l2" in head.record)])
+    return "\n".join([*lines, _size_text(head)])
 
 
 def _test_text(figures: dict[str, Any]) -> str:
@@ -81,14 +81,38 @@ def _test_text(figures: dict[str, Any]) -> str:
     return f"test, {figures['rows']:,} rows: {figures_text(shown)}"
 
 
-def _size_text(parameters: int, rows: int, is_solved: bool) -> str:
+def _size_text(head: "Head") -> str:
+    """How large the head is, and what the validation rows say of that."""
+    parameters, rows = head.metrics["parameters"], head.metrics["train_rows"]
     per_row = parameters / rows
     ratio = f"{per_row:,.0f}" if per_row > 10 else f"{per_row:.2g}"
     size = f"{parameters:,} parameters for {rows:,} training rows: {ratio} a row"
-    rule = "the rule of thumb is between 0.5 and 10"
-    if per_row > 10:
-        stronger = "a higher --l2" if is_solved else "a higher --weight-decay"
-        return f"{size} ({rule}: a smaller head, more rows or {stronger} may generalize better)"
-    if per_row < 0.5:
-        return f"{size} ({rule}: a larger head, or features of more layers, may learn more)"
-    return size
+    advice = _path_advice(head) if "l2" in head.record else _epochs_advice(head)
+    return f"{size}\n{advice}" if advice else size
+
+
+def _path_advice(head: "Head") -> str:
+    """What the best of several strengths of regularisation says, where it is the first or the last one."""
+    tried, kept = sorted(head.record.get("config", {}).get("l2", ())), head.record["l2"]
+    if len(tried) < 2 or kept not in (tried[0], tried[-1]):
+        return ""
+    if kept == tried[0]:
+        return "the weakest --l2 is the best: a weaker one, or features of more layers, may learn more"
+    return "the strongest --l2 is the best: a stronger one, or more rows, may generalize better"
+
+
+def _epochs_advice(head: "Head") -> str:
+    """What the difference of training and validation rows says, where it is known with its error."""
+    epoch, valid = head.metrics["epoch"], head.metrics.get("accuracy")
+    if head.task.name != "single-label" or valid is None or not 0 < epoch <= len(head.history):
+        return ""
+    train = head.history[epoch - 1].get("train_accuracy")
+    if train is None:
+        return ""
+    error = (valid * (1 - valid) / head.metrics["valid_rows"]) ** 0.5
+    both = f"accuracy {train:.3f} on training rows and {valid:.3f} on the others"
+    if train - valid > 2 * error:
+        return f"{both}: more rows, a smaller head or a higher --weight-decay may generalize better"
+    return (
+        f"{both}, alike but for chance: more epochs, a larger head or features of more layers may learn more"
+    )

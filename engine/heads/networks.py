@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn.functional import linear, pad
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from .dropout import Dropout
+
 _FEW_OUTPUTS = 4  # to here, the wider side of a product goes first
 
 
@@ -63,7 +65,7 @@ class MLP(nn.Module):
         widths = [math.prod(shape), *([hidden] if isinstance(hidden, int) else hidden)]
         layers: list[nn.Module] = []
         for inputs, width in pairwise(widths):
-            layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(inputs, width), nn.ReLU(), Dropout(dropout)]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -89,7 +91,7 @@ class CNN(nn.Module):
         super().__init__()
         self.kernel_sizes = (kernel_sizes,) if isinstance(kernel_sizes, int) else tuple(kernel_sizes)
         self.convolutions = nn.ModuleList(nn.Conv1d(shape[-1], channels, size) for size in self.kernel_sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fc1 = nn.Linear(channels * len(self.kernel_sizes), outputs)
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -116,7 +118,7 @@ class LSTM(nn.Module):
         super().__init__()
         between = dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(shape[-1], hidden, layers, batch_first=True, bidirectional=True, dropout=between)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fc1 = nn.Linear(2 * hidden, outputs)
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -144,7 +146,7 @@ class Attention(nn.Module):
         super().__init__()
         self.project = nn.Linear(shape[-1], hidden)
         self.score = nn.Linear(hidden, heads, bias=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fc1 = nn.Linear(heads * shape[-1], outputs)
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

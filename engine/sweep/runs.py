@@ -4,7 +4,8 @@ Runs whose networks have the same shape are trained together as :class:`engine.s
 with a learning rate of its own for each. All runs of a sweep see the rows in one order, that of the
 sweep's seed; each has the initial weights of its own seed, and its own dropout. A run of that seed is
 what :func:`engine.train.fit.fit` makes of its configuration, but for dropout. Features are standardized
-over all training rows, held out or not: that tells a head nothing of their labels.
+over all training rows, held out or not: that tells a head nothing of their labels. A step is computed as one
+stack, or one head after the other, whichever is quicker; but for rounding, the results are the same.
 """
 
 from collections import defaultdict
@@ -25,9 +26,11 @@ from ..train.examples import Examples, TrainData
 from ..train.fit import fit, make_network
 from ..train.judging import make_loss
 from ..train.schedule import learning_rate_factor
+from ..train.threads import is_small_step
 from .folds import holding_out
 from .grid import Run, Trial
 from .stacked import StackedHeads, StackedOptimizer, State, activation_bytes, stacking_problem, unstacked
+from .ways import Way, quickest_way, way_text
 
 STACK_BYTES = 512 << 20
 """Of memory for a stack; more runs than fit into it are trained in several passes."""
@@ -159,18 +162,23 @@ class _Stack:
         best = [BestEpoch(watched, config.early_stopping) for _ in range(runs)]
         best_state = {name: value.detach().clone() for name, value in state.items()} if keep_best else {}
         going, diverged = set(range(runs)), set()
+        seeds = [run.config.seed for run in self._runs]
+        way, seconds = self._way(steps)
+        self._heads.is_stacked = way.is_stacked
         step = epoch = 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             for epoch in range(1, config.epochs + 1):
                 self._heads.train(True)
                 total = torch.zeros(runs)
-                for positions, features in examples.features.epoch(self._seed, epoch, config.batch_size):
-                    loss = self._losses(positions, features)
-                    loss.sum().backward()
-                    optimizer.step(learning_rate_factor(step, steps, config.schedule, config.warmup))
-                    total += loss.detach() * len(positions)
-                    step += 1
+                with way.threads_set():
+                    for positions, features in examples.features.epoch(self._seed, epoch, config.batch_size):
+                        self._heads.drop(seeds, step)
+                        loss = self._losses(positions, features)
+                        loss.sum().backward()
+                        optimizer.step(learning_rate_factor(step, steps, config.schedule, config.warmup))
+                        total += loss.detach() * len(positions)
+                        step += 1
                 judged = list(self._judged(state, ["loss", watched])) if keep_best else []
                 # A run that has stopped is trained along, and no longer looked at.
                 for number in sorted(going):
@@ -185,7 +193,7 @@ class _Stack:
                         going.discard(number)
                 if not going:
                     break
-        say(f"{runs} heads trained in one pass of {epoch} epochs")
+        say(f"{runs} heads trained in one pass of {epoch} epochs, {way_text(way, seconds)}")
         final, names = best_state if keep_best else state, metric_names(task, self._data.outputs)
         for number, metrics in enumerate(self._judged(final, names)):
             failed = number in diverged or metrics["loss"] is None
@@ -195,6 +203,31 @@ class _Stack:
             network = unstacked(self._networks[number], final, number)
             yield RunResult(
                 self._runs[number], kept, metrics if kept else dict.fromkeys(names), network, failed
+            )
+
+    def _way(self, steps: int) -> tuple[Way, dict[Way, float]]:
+        """The quickest way to compute a step, by the first rows."""
+        examples, config, heads = self._data.train, self._config, self._heads
+        positions = np.arange(min(config.batch_size, len(examples.targets)))
+        features = examples.features.take(positions)
+
+        def step(way: Way) -> None:
+            heads.is_stacked = way.is_stacked
+            self._losses(positions, features).sum().backward()
+            for value in heads.state.values():
+                value.grad = None
+
+        length = self._data.shape[0] if len(self._data.shape) == 2 else 1
+        with torch.random.fork_rng(devices=[]):
+            heads.train(True)
+            return quickest_way(
+                step,
+                steps,
+                heads=len(self._runs),
+                can_follow=heads.can_follow,
+                is_small=is_small_step(
+                    self._networks[0].parameters_count * len(self._runs), len(positions), length
+                ),
             )
 
     def _losses(self, positions: np.ndarray, features: np.ndarray) -> torch.Tensor:

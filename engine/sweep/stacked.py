@@ -7,10 +7,12 @@ import torch
 from torch.func import functional_call, vmap
 
 from ..heads.by_length import goes_by_length
-from ..heads.networks import Linear, Standardized, token_mask
+from ..heads.dropout import Dropout, key_of
+from ..heads.networks import CNN, MLP, Attention, Linear, Standardized, token_mask
 
 State = dict[str, torch.Tensor]
 _BETAS, _EPSILON = (0.9, 0.999), 1e-8  # torch's own for AdamW
+_FUSED_NUMBERS = 4096  # of a head's parameter, from which on torch's kernel pays, head by head
 
 
 class StackedHeads:
@@ -22,7 +24,14 @@ class StackedHeads:
     """
 
     def __init__(self, networks: Sequence[Standardized]):
-        self._base = networks[0]
+        self._base = copy.deepcopy(networks[0])
+        self._dropouts: list[str] = []
+        for name, module in self._base.named_modules():
+            if isinstance(module, Dropout):
+                module.is_keyed = True
+                self._dropouts.append(f"{name}.key")
+        self.is_stacked = True
+        """Whether the heads are computed as one, or else one after the other; only rounding tells."""
         trained = [name for name, parameter in self._base.named_parameters() if parameter.requires_grad]
         values = [{**dict(one.named_parameters()), **dict(one.named_buffers())} for one in networks]
         self.state: State = {
@@ -32,7 +41,7 @@ class StackedHeads:
         self._own: State = {}
         for name in values[0].keys() - self.state.keys():
             fixed = [one[name].detach() for one in values]
-            if all(torch.equal(value, fixed[0]) for value in fixed):
+            if name not in self._dropouts and all(torch.equal(value, fixed[0]) for value in fixed):
                 self._shared[name] = fixed[0]
             else:
                 self._own[name] = torch.stack(fixed)
@@ -45,10 +54,38 @@ class StackedHeads:
     def logits(self, features: torch.Tensor, state: State | None = None) -> torch.Tensor:
         """Logits [heads, outputs, rows] of features float32 [rows, *shape], by ``state`` or the own one.
 
-        Dropout is each head's own.
+        Dropout is each head's own, by :meth:`drop`.
         """
         state = self.state if state is None else state
-        return self._linear(features, state) if self._is_linear else self._vmapped(features, state)
+        if self._is_linear:
+            return self._linear(features, state)
+        return (
+            self._vmapped(features, state) if self.is_stacked else self._one_after_the_other(features, state)
+        )
+
+    def drop(self, seeds: Sequence[int], step: int) -> None:
+        """Let dropout in training be that of a step, of heads with these seeds."""
+        for layer, name in enumerate(self._dropouts):
+            keys = [key_of(seed, step, layer) for seed in seeds]
+            self._own[name] = torch.tensor(keys, dtype=torch.int32)
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether the heads can be computed one after the other, and come out the same but for rounding.
+
+        Of linear heads, which are one product, nothing would be gained. Heads of one's own may draw numbers
+        of torch's generator, which would be other ones.
+        """
+        return type(self._base.head) in (MLP, CNN, Attention)
+
+    def _one_after_the_other(self, features: torch.Tensor, state: State) -> torch.Tensor:
+        parts = [{name: value.unbind() for name, value in group.items()} for group in (state, self._own)]
+        heads = len(next(iter(state.values())))
+        each = [
+            {name: value[head] for part in parts for name, value in part.items()} for head in range(heads)
+        ]
+        found = [functional_call(self._base, {**self._shared, **one}, (features,)) for one in each]
+        return torch.stack(found).transpose(1, 2)
 
     def _vmapped(self, features: torch.Tensor, state: State) -> torch.Tensor:
         def one(trained: State, own: State) -> torch.Tensor:
@@ -148,6 +185,8 @@ class StackedOptimizer:
         self._first = {name: torch.zeros_like(value) for name, value in state.items()}
         self._second = {name: torch.zeros_like(value) for name, value in state.items()} if self._adam else {}
         self._steps = dict.fromkeys(state, 0)
+        settings = torch.stack([learning_rate, weight_decay, momentum])
+        self._are_alike = bool((settings == settings[:, :1]).all())
 
     @torch.no_grad()
     def step(self, factor: float = 1.0) -> None:
@@ -159,6 +198,9 @@ class StackedOptimizer:
             if value.grad is None:
                 continue
             self._steps[name] += 1
+            if self._adam and (self._are_alike or value[0].numel() >= _FUSED_NUMBERS):
+                self._fused_adam(name, factor)
+                continue
             shape = (-1, *[1] * (value.dim() - 1))
             rate, decay = (self._rate * factor).view(shape), self._decay.view(shape)
             first = self._first[name]
@@ -172,3 +214,27 @@ class StackedOptimizer:
                 first.mul_(self._momentum.view(shape)).add_(value.grad).add_(decay * value)
                 value.sub_(rate * first)
             value.grad = None
+
+    def _fused_adam(self, name: str, factor: float) -> None:
+        """A step of torch's kernel, which goes through memory once; for each head, where settings differ."""
+        value, first, second = self._state[name], self._first[name], self._second[name]
+        assert value.grad is not None
+        gradient, steps = value.grad, torch.tensor(float(self._steps[name]))
+        heads = [slice(None)] if self._are_alike else range(len(value))
+        for number, head in enumerate(heads):
+            torch._fused_adamw_(  # type: ignore[attr-defined]
+                [value[head]],
+                [gradient[head]],
+                [first[head]],
+                [second[head]],
+                [],
+                [steps],
+                lr=float(self._rate[number]) * factor,
+                beta1=_BETAS[0],
+                beta2=_BETAS[1],
+                weight_decay=float(self._decay[number]),
+                eps=_EPSILON,
+                amsgrad=False,
+                maximize=False,
+            )
+        value.grad = None

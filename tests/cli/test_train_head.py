@@ -111,14 +111,8 @@ def test_a_head_over_tokens(enc, build, reviews, tmp_path, scored):
     # 16 wide: 16 x 8 + 8 to project, 8 x 2 to score, 32 x 2 + 2 at the end.
     assert size == "218 parameters for 60 training rows: 3.6 a row"
     scored(store, head)
-    large = enc("train-head", reviews, *options, "--head", "cnn", "--epochs", 1).stdout
-    assert "the rule of thumb is between 0.5 and 10: a smaller head" in large
-    tiny = ("--head", "cnn", "--head-args", '{"channels": 1, "kernel_sizes": [1]}', "--epochs", 1)
-    small = enc("train-head", reviews, *options, "--valid-where", "true", *tiny).stdout
-    assert (
-        "21 parameters for 60 training rows: 0.35 a row "
-        "(the rule of thumb is between 0.5 and 10: a larger head" in small
-    )
+    alike = enc("train-head", reviews, *options, "--head", "cnn", "--epochs", 1).stdout
+    assert "alike but for chance" in alike  # both are the same rows
 
 
 def test_a_head_needs_its_features(enc, build, reviews, tmp_path):

@@ -8,6 +8,7 @@ from enc.engine import Folds, Fraction, build_features
 from enc.engine.sweep.folds import fold_of_rows, holding_out
 from enc.engine.sweep.grid import Run, runs_of
 from enc.engine.sweep.runs import stacked_bytes, train_runs
+from enc.engine.sweep.ways import Way
 from enc.engine.train.config import TrainConfig
 from enc.engine.train.examples import load_examples
 from enc.engine.train.fit import fit, make_network
@@ -174,7 +175,7 @@ def test_a_head_of_the_users_is_stacked(users, data, kind, optimizer):
     )
     runs, told = runs_of(config, {"learning_rate": [0.01, 0.1]}, seeds=2), []
     results = train_runs(data, runs, say=told.append)
-    assert told == ["4 heads trained in one pass of 3 epochs"]
+    assert told == ["4 heads trained in one pass of 3 epochs, as one stack on 1 thread"]
     assert_as_alone(data, runs, results)
     fixed = {
         "Frozen": "head.hidden.weight",
@@ -271,3 +272,25 @@ def test_a_large_stack_is_split_into_passes(data, monkeypatch):
     per_row = (each - stacked_bytes(data, smaller, make_network(data, smaller))) / 8
     # What ReLU keeps of a row, forwards and backwards, and four times the logits.
     assert 2 * 8 * 4 + 4 * 2 * 4 <= per_row <= 3 * 8 * 4 + 4 * 2 * 4
+
+
+@pytest.mark.parametrize("head", ["mlp", "cnn", "attention"])
+def test_both_ways_give_the_same_heads(source, table, tmp_path, monkeypatch, head):
+    """Dropout and all: which way is quicker is measured, and may not decide the result."""
+    if head != "mlp":
+        encoder = FakeEncoder(pooling=("tokens",))
+        build_features(source, tmp_path / "tokens", encoder, name="set")
+        table = Store(tmp_path / "tokens").open()
+    data = load_examples(source, table, valid=Fraction(0.3), seed=5)
+    config = dataclasses.replace(BASE, head=head, head_args={"dropout": 0.5})
+    runs = runs_of(config, {"learning_rate": [0.001, 0.01]}, seeds=2)
+    found = []
+    for way in (Way(True, 1), Way(False, 1)):
+        monkeypatch.setattr("enc.engine.sweep.runs.quickest_way", lambda *_, way=way, **__: (way, {}))
+        told = []
+        found.append(train_runs(data, runs, say=told.append))
+        assert told == [f"4 heads trained in one pass of 3 epochs, {way}"]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(weights(one.network), weights(other.network), atol=1e-5, rtol=1e-4)
+        assert one.metrics == pytest.approx(other.metrics, abs=1e-4)
+    assert not torch.allclose(weights(found[0][0].network), weights(found[0][1].network), atol=1e-3)

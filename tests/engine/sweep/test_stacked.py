@@ -5,15 +5,19 @@ import torch
 from enc.engine.sweep.stacked import StackedOptimizer
 
 
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("size", [2, 2000])  # by a kernel of torch's from 4,096 numbers on
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])
-def test_the_stacked_optimizer_is_torchs(kind):
+def test_the_stacked_optimizer_is_torchs(kind, size, alike):
     torch.manual_seed(0)
-    start, gradients = torch.randn(3, 4, 2), torch.randn(5, 3, 4, 2)
+    start, gradients = torch.randn(3, 4, size), torch.randn(5, 3, 4, size)
     settings = {
         "learning_rate": [0.1, 0.01, 0.5],
         "weight_decay": [0.0, 0.1, 0.01],
         "momentum": [0.9, 0.0, 0.5],
     }
+    if alike:
+        settings = {name: values[:1] * 3 for name, values in settings.items()}
     state = {"w": start.clone().requires_grad_()}
     stacked = StackedOptimizer(
         state, kind, **{name: torch.tensor(values) for name, values in settings.items()}
