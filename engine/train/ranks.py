@@ -106,7 +106,8 @@ class Ranks:
         if self.is_one:
             return values, loss_sum
         kind = values.dtype
-        numbers: Any = values.astype(np.uint8) if kind == np.bool_ else values
+        sent = {np.dtype(np.bool_): np.uint8, np.dtype(np.int16): np.int32}  # gloo adds up no others
+        numbers: Any = values.astype(sent.get(kind, kind), copy=False)
         filled = torch.from_numpy(np.ascontiguousarray(numbers))
         torch.distributed.all_reduce(filled)
         loss = torch.tensor(loss_sum, dtype=torch.float64)
