@@ -170,16 +170,21 @@ def _require_options_of_auto() -> None:
                 f"--auto judges by folds of TRAIN: leave out {flag}, and judge the head on other rows with "
                 "`enc evaluate HEAD FILE`"
             )
-        if name not in _ALLOWED and name not in _OF_AUTO:
+        if name == "has_report":  # the search writes none
+            if click.get_current_context().params[name]:
+                raise SourceError(
+                    "--auto writes no report: leave out --report, and call `enc report` on the head"
+                )
+        elif name not in _ALLOWED and name not in _OF_AUTO:
             raise SourceError(f"--auto decides on {flag} itself; leave out {flag}, or --auto")
 
 
 def _given() -> dict[str, str]:
     """The options of the command that were given, with their flags."""
     context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
+    given = click.core.ParameterSource.COMMANDLINE
     return {
         option.name: option.opts[0]
         for option in context.command.params
-        if option.name and context.get_parameter_source(option.name) is not default
+        if option.name and context.get_parameter_source(option.name) is given
     }

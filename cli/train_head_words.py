@@ -88,12 +88,18 @@ def with_baseline(
     ``started`` is when the run began, by ``time.perf_counter``.
     """
     from ..engine.sweep.baseline import words_alone
+    from ..store import SourceError
 
     if wanted is False:
         return head
     most_seconds = None if wanted else (time.perf_counter() - started) / 10
     rows: Any = {name: options[name] for name in _ROW_OPTIONS if name in options}
-    baseline = words_alone(head, train, table, seed=seed, most_seconds=most_seconds, **rows)
+    try:
+        baseline = words_alone(head, train, table, seed=seed, most_seconds=most_seconds, **rows)
+    except SourceError:  # such as of texts that have no words in common
+        if wanted:
+            raise
+        return head
     return head if baseline is None else head.replace(record={**head.record, "baseline": baseline})
 
 

@@ -10,7 +10,7 @@ def test_bench_start(bench, tiny_bert, monkeypatch):
     by_name, saved, printed = bench("start", "--model", tiny_bert)
     assert printed.startswith("# start")
     assert saved["baseline"] == 'python -c "import torch"'
-    assert len(by_name) == 8
+    assert len(by_name) == 9
     assert {measured["ratio"] for measured in by_name.values()} == {1.0, 0.25}
     targets = {name: measured["remarks"].get("target") for name, measured in by_name.items()}
     assert targets.pop(saved["baseline"]) is None

@@ -63,7 +63,8 @@ def test_commands_that_encode_nothing(loaded, head, enc, build, reviews, tiny_be
 
 
 def test_training_loads_torch_and_no_compiler(loaded, head, reviews, tmp_path):
-    train = ("train-head", reviews, "--valid-fraction", 0.3, *head[2:], "--output", tmp_path / "head")
+    options = ("--no-baseline", "--valid-fraction", 0.3, "--output", tmp_path / "head")
+    train = ("train-head", reviews, *head[2:], *options)
     assert loaded(*train) <= READS | {"torch"}
     assert loaded(*train, "--solver", "lbfgs") <= READS | {"torch", "scipy"}
 
