@@ -72,7 +72,7 @@ def test_a_full_disk_under_the_store(tmp_path, tiny_bert, mounted):
     disk = mounted("disk", MEGABYTE)
     (world.folder / "store").symlink_to(disk)
     filler = disk / ".filler"
-    filler.write_bytes(b"x" * (MEGABYTE - 40_000))
+    filler.write_bytes(b"x" * (MEGABYTE - 24_000))
     one_line(world, "build", "No space left", "no space left")
     filler.unlink()
     world.run("build")
