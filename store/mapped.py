@@ -22,15 +22,18 @@ class MappedFeatures:
     """Random access to the feature rows of a list of shards, opened when first touched.
 
     A row group is verified (:meth:`Shard.verify`) before a row of it is first served. ``use`` is a part of
-    the stored setting: features have its shape, and only its bytes are served.
+    the stored setting: features have its shape, and only its bytes are served. Ragged rows are served by
+    :class:`enc.store.mapped_tokens.MappedTokens`.
     """
 
     def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
+        if spec.is_ragged and type(self) is MappedFeatures:
+            raise ValueError("rows of different lengths are read by MappedTokens; call mapped_features")
         self.spec = use or spec
         self._paths, self._stored = shards, spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
-        if len(self.spec.shape) == 2 and len(self._pieces) == 1:
+        if len(self.spec.shape) == 2 and len(self._pieces) == 1 and not spec.is_ragged:
             # Smaller pieces: numpy lets other threads run from 500 pieces on.
             vector = self.spec.row_bytes // self.spec.shape[0]
             self._gather_pieces = np.arange(self.spec.shape[0]) * vector
@@ -51,7 +54,7 @@ class MappedFeatures:
 
         Rows in the order in which they are stored are read: to map a page for one use costs more.
         """
-        if len(locations) > 1 and _is_in_order(locations):
+        if len(locations) > 1 and is_in_order(locations):
             features = self.empty(len(locations))
             self.read(locations, features)
             return features
@@ -60,13 +63,8 @@ class MappedFeatures:
             view = self._view if len(offsets) else None
         return self.gather(offsets, view)
 
-    def offsets(self, locations: np.ndarray) -> np.ndarray:
-        """Where the rows of locations are in the maps, int64 [n].
-
-        The offsets are good until locations in other shards are asked for.
-        """
-        if not len(locations):
-            return np.empty(0, np.int64)
+    def _touched(self, locations: np.ndarray) -> np.ndarray:
+        """Row groups int64 [n] of locations, over all mapped shards; they are mapped now, and verified."""
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
@@ -77,6 +75,16 @@ class MappedFeatures:
             touched = np.zeros(len(self._groups), bool)
             touched[group] = True
             self._verify(np.flatnonzero(touched).tolist())
+        return group
+
+    def offsets(self, locations: np.ndarray) -> np.ndarray:
+        """Where the rows of locations are in the maps, int64 [n].
+
+        The offsets are good until locations in other shards are asked for.
+        """
+        if not len(locations):
+            return np.empty(0, np.int64)
+        group = self._touched(locations)
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
 
     def gather(self, offsets: np.ndarray, view: np.ndarray | None = None) -> np.ndarray:
@@ -94,11 +102,21 @@ class MappedFeatures:
 
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
         """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
+        self._read(locations, self._as_pieces(out), np.arange(len(locations) + 1))
+
+    def _as_pieces(self, out: np.ndarray) -> np.ndarray:
+        return out.reshape(len(out), math.prod(out.shape[1:])).view(self._piece_type)
+
+    def _read(self, locations: np.ndarray, pieces: np.ndarray, stops: np.ndarray) -> None:
+        """Read rows into pieces; those of row n are ``pieces[stops[n] : stops[n + 1]]``."""
         numbers = locations >> ROW_BITS
-        pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         runs = [
-            (self._shard(int(numbers[begin])), locations[begin:end] & ROW_MASK, pieces[begin:end])
+            (
+                self._shard(int(numbers[begin])),
+                locations[begin:end] & ROW_MASK,
+                pieces[stops[begin] : stops[end]],
+            )
             for begin, end in pairwise(bounds)
             if begin < end
         ]
@@ -158,7 +176,7 @@ class MappedFeatures:
         self._all_sound = all(shard.sound.all() for shard in self._shards.values())
 
 
-def _is_in_order(locations: np.ndarray) -> bool:
+def is_in_order(locations: np.ndarray) -> bool:
     """Whether locations ascend, and most of the rows between the first and the last are among them."""
     span = int(locations[-1] - locations[0])
     within = span < 2 * len(locations) or int(locations[0] >> ROW_BITS) != int(locations[-1] >> ROW_BITS)

@@ -4,28 +4,31 @@ The ``features`` column is required (no definition levels), PLAIN, uncompressed,
 per row group. The values of a row group are then one contiguous block at the end of its column
 chunk: a memory map at that offset is the array, and a read at that offset is the rows. Any Parquet
 reader opens the file.
+
+Rows of tokens that are ragged (see :class:`enc.store.spec.FeatureSpec`) are values of variable length,
+each behind four bytes with its length. A column of its own has the number of tokens of each row, from
+which follows where a row is: see :mod:`enc.store.ragged_pages`.
 Source: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
-import errno
 import math
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from .errors import DamagedShard, StoreError, WorkspaceError
+from .decoded import decoded
+from .errors import DamagedShard, StoreError
 from .pages import Page, checksum_of, is_finite, only_page
+from .ragged_pages import RaggedRows
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
+from .token_rows import spans
 
 READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
 GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
-COLUMNS = ("key", "n_tokens", "truncated", "features")
 _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 """Which row groups of a file this process has verified, by the file's name and identity."""
 
@@ -33,7 +36,8 @@ _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 class Shard:
     """Where the features of one shard lie in its file, and reading them.
 
-    Rows ``first_rows[g]`` and on of row group g lie one after the other from byte ``first_bytes[g]``.
+    Rows ``first_rows[g]`` and on of row group g lie one after the other from byte ``first_bytes[g]``. Ragged
+    rows have ``lengths`` tokens (int32 [rows], else None) and begin at bytes ``row_bytes`` (int64 [rows]).
     ``use`` is a setting with some of the stored layers or poolings: a row is then several equal
     ``pieces`` of the file, by offset in the row, else one. A file that another tool has rewritten
     (compressed, split into pages) is first decoded, once, to an unnamed file in the temporary
@@ -42,35 +46,42 @@ class Shard:
     """
 
     def __init__(self, path: str | Path, spec: FeatureSpec, use: FeatureSpec | None = None):
-        self.path, self._width, self._number_type = str(path), spec.row_bytes, spec.numpy_dtype
+        self.path, self._spec, self._number_type = str(path), spec, spec.numpy_dtype
         self.pieces, self._piece_type = row_pieces(spec, use or spec)
         with opened(self.path) as descriptor:
             metadata = read_footer(self.path, descriptor)
             groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
             sizes = np.array([g.num_rows for g in groups], dtype=np.int64)
             self.rows = int(sizes.sum())
-            columns = [metadata.schema.to_arrow_schema().get_field_index(name) for name in COLUMNS]
+            names = metadata.schema.to_arrow_schema().names
+            columns = [names.index(name) if name in names else -1 for name in spec.columns]
             if columns[-1] < 0:
                 raise DamagedShard(self.path, "has no column 'features'")
             self._pages = [
                 [only_page(descriptor, group.column(c)) for c in columns if c >= 0] for group in groups
             ]
-            is_fixed = all(g.column(columns[-1]).physical_type == "FIXED_LEN_BYTE_ARRAY" for g in groups)
+            wanted_type = "BYTE_ARRAY" if spec.is_ragged else "FIXED_LEN_BYTE_ARRAY"
+            is_typed = all(g.column(columns[-1]).physical_type == wanted_type for g in groups)
             self._identity = (self.path, *identity(descriptor))
-        blocks = [pages[-1] for pages in self._pages]
-        starts = [
-            block.start
-            for block, rows in zip(blocks, sizes.tolist(), strict=True)
-            if is_fixed and block is not None and block.size == rows * self._width
-        ]
-        self.plain = len(starts) == len(groups) and self.rows > 0
+            self._ragged = None
+            if spec.is_ragged and columns[-2] >= 0:
+                self._ragged = RaggedRows.read(descriptor, self._pages, sizes, spec)
+        blocks = [pages[-1] for pages in self._pages] if is_typed else []
+        fixed = [rows * spec.row_bytes for rows in sizes.tolist()]
+        self.plain = self.rows > 0 and len(blocks) > 0
+        if spec.is_ragged:
+            self.plain = self.plain and self._ragged is not None
+        else:
+            fits = (page and page.size == size for page, size in zip(blocks, fixed, strict=False))
+            self.plain = self.plain and all(fits)
+        starts = [page.start for page in blocks if page] if self.plain else [0]
         self._data = self.path
         if self.rows and is_finished_name(Path(self.path).name) and not self.has_checksums:
             raise DamagedShard(self.path, "is damaged: its pages are not what was written")
         if not self.plain:
-            self._decoded = _decode(self.path, spec, self.rows)
+            self._decoded, self._ragged = decoded(self.path, spec, self.rows)
             self._data, self._pages = f"/dev/fd/{self._decoded.fileno()}", []
-            starts, sizes = [0], np.array([self.rows])
+            sizes = np.array([self.rows])
         self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, np.array(starts, np.int64)
         self._sound = _SOUND.setdefault(self._identity, np.full(len(starts), not self.plain))
 
@@ -78,6 +89,20 @@ class Shard:
     def sound(self) -> np.ndarray:
         """Which row groups this process has verified, bool [row groups]."""
         return self._sound
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Tokens of each row, int32 [rows], where rows are ragged; to be trusted once :meth:`verify` was
+        called.
+        """
+        return self._ragged.lengths if self._ragged else None
+
+    def starts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows (int64 [n]) begin in the file, in bytes."""
+        if self._ragged:
+            return self._ragged.starts[rows]
+        group = self.groups_of(rows)
+        return self.first_bytes[group] + (rows - self.first_rows[group]) * self._spec.row_bytes
 
     @property
     def has_checksums(self) -> bool:
@@ -103,7 +128,8 @@ class Shard:
                 if page is not None and page.checksum is not None:
                     self._compare(descriptor, page, group, None)
             if features is not None:
-                self._compare(descriptor, features, group, self._require_finite)
+                look = self._ragged.look(group, self.path) if self._ragged else self._require_finite
+                self._compare(descriptor, features, group, look)
         self._sound[group] = True
 
     def _compare(
@@ -122,7 +148,8 @@ class Shard:
         return pa.memory_map(self._data).read_buffer()
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order.
+        """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order; of ragged rows
+        [tokens, pieces].
 
         Unlike a map's, the pages of such reads are not counted as the process's memory. Rows in
         ascending order are read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow.
@@ -132,13 +159,17 @@ class Shard:
             return
         if int(rows.max()) >= self.rows:
             raise rows_beyond()
-        width = self._piece_type.itemsize
-        if width == self._width and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        width, row_bytes = self._piece_type.itemsize, self._spec.row_bytes
+        is_whole = self._ragged is None and width == row_bytes
+        if is_whole and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             self._read_range(int(rows[0]), out.reshape(-1))
             return
-        group = self.groups_of(rows)
-        row_bytes = self.first_bytes[group] + (rows - self.first_rows[group]) * self._width
-        offsets, out = (row_bytes[:, None] + self.pieces).reshape(-1), out.reshape(-1)
+        starts = self.starts_of(rows)
+        if self._ragged:
+            starts = spans(starts, self._ragged.lengths[rows], self._spec.vector_bytes)
+        offsets, out = (starts[:, None] + self.pieces).reshape(-1), out.reshape(-1)
+        if not len(offsets):
+            return
         steps = np.diff(offsets)
         breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
         begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
@@ -172,9 +203,7 @@ class Shard:
                 while done < len(out):
                     row = first + done
                     target = out[done : done + ends[group] - row]
-                    file.seek(
-                        int(self.first_bytes[group]) + (row - int(self.first_rows[group])) * self._width
-                    )
+                    file.seek(int(self.starts_of(np.array([row]))[0]))
                     if file.readinto(target.view(np.uint8).data) < target.nbytes:
                         raise DamagedShard(self.path, "ends before its rows do")
                     done, group = done + len(target), group + 1
@@ -190,48 +219,19 @@ def rows_beyond() -> StoreError:
 def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
     """Where in a row of ``spec`` the features of ``use`` are.
 
-    Returns byte offsets int64 [pieces], and the type of one piece.
+    Returns byte offsets int64 [pieces], and the type of one piece. Of ragged rows they are those in a token's
+    vector.
     """
     item, slices = spec.numpy_dtype.itemsize, spec.slices(use)
+    size = spec.vector_bytes if spec.is_ragged else spec.row_bytes
     if slices == [slice(0, spec.shape[-1])]:
-        return np.zeros(1, np.int64), np.dtype((np.void, spec.row_bytes))
+        return np.zeros(1, np.int64), np.dtype((np.void, size))
     width = math.gcd(*(s.stop - s.start for s in slices))
     in_vector = np.concatenate([np.arange(s.start, s.stop, width) for s in slices])
-    vectors = np.arange(0, math.prod(spec.shape), spec.shape[-1])  # of a row: one, or one for each token
+    vectors = np.arange(0, size // item, spec.shape[-1])  # of a row: one, or one for each token
     return (vectors[:, None] + in_vector).reshape(-1) * item, np.dtype((np.void, width * item))
 
 
 def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
     """Overlapping values, one at every byte offset: one gather serves rows anywhere in a buffer."""
     return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
-
-
-def _decode(path: str, spec: FeatureSpec, rows: int) -> IO[bytes]:
-    """The features of a shard of any layout, as plain rows in an unnamed temporary file."""
-    width = spec.row_bytes
-    file = tempfile.TemporaryFile(prefix="enc-")  # noqa: SIM115 - lives as long as the shard
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as shard:
-            for batch in shard.iter_batches(batch_size=max(1, READ_BYTES // width), columns=["features"]):
-                column = batch.column(0).cast(pa.binary(width))
-                if len(column):
-                    begin, end = column.offset * width, (column.offset + len(column)) * width
-                    block = column.buffers()[1][begin:end]
-                    if not is_finite(np.frombuffer(block, spec.numpy_dtype)):
-                        raise DamagedShard(path, "has features that are not finite")
-                    file.write(block)
-        file.flush()
-        if file.tell() != rows * width:
-            raise DamagedShard(path, f"is damaged: it has not the {rows:,} rows of its footer")
-    except pa.ArrowInvalid as error:
-        file.close()
-        raise DamagedShard(path, f"has features of another width than {width} bytes") from error
-    except (OSError, pa.ArrowException) as error:
-        file.close()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise WorkspaceError(
-                "a shard of another tool's layout is decoded to the temporary folder, which is full; free "
-                "some space, set TMPDIR to another folder, or run enc store compact"
-            ) from error
-        raise DamagedShard(path, f"is damaged: {reason(error)}") from error
-    return file

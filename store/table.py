@@ -12,7 +12,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from .errors import DamagedLog, DamagedShard, SpecError, StoreError
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
-from .log_folder import DELTA_SCHEMA, SPEC_KEY, create_table, first_line, has_log, has_remains, require_plain
+from .log_folder import SPEC_KEY, create_table, delta_schema, first_line, has_log, has_remains, require_plain
 from .spec import FeatureSpec
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class FeatureTable:
             statistics = json.dumps({"numRecords": rows})
             actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
         try:
-            self._delta.create_write_transaction(actions, mode="append", schema=DELTA_SCHEMA)
+            self._delta.create_write_transaction(actions, mode="append", schema=delta_schema(self.spec))
         except (DeltaError, OSError) as error:
             raise StoreError(f"cannot commit to feature set '{self.path}': {first_line(error)}") from error
         self.refresh()  # a transaction leaves its own handle at the version before

@@ -15,6 +15,7 @@ from .locks import Lock, exclusive_lock, has_no_locks
 from .pages import footer_checksum
 from .shard_file import finished_name, is_open_name, open_name, opened
 from .shard_writer import ShardWriter
+from .token_rows import TokenRows
 
 if TYPE_CHECKING:
     from .table import FeatureTable
@@ -124,7 +125,11 @@ class TableWriter:
         self._started = 0.0
 
     def write(
-        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
+        self,
+        keys: pa.Array,
+        n_tokens: np.ndarray,
+        truncated: np.ndarray,
+        features: np.ndarray | TokenRows,
     ) -> None:
         """Append rows; see :meth:`ShardWriter.write` for shapes."""
         if not len(keys):

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 from enc.store import FeatureTable
 from enc.store.batches import PlannedFeatures
 from enc.store.pages import only_page
-from enc.store.shard import COLUMNS
 from fakes import fake_spec
 
 
@@ -61,6 +60,8 @@ def flip(path: Path, byte: int, bit: int) -> None:
 def page_start(path: Path, column: str, group: int = 0) -> int:
     """Where the bytes of a column's page begin."""
     with open(path, "rb") as file:
-        page = only_page(file.fileno(), pq.read_metadata(path).row_group(group).column(COLUMNS.index(column)))
+        metadata = pq.read_metadata(path)
+        number = metadata.schema.to_arrow_schema().names.index(column)
+        page = only_page(file.fileno(), metadata.row_group(group).column(number))
     assert page is not None
     return page.start

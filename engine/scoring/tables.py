@@ -13,6 +13,7 @@ from ...store import FeatureSpec, FeatureTable, Source, SourceError, SpecError, 
 from ...store.located import Located
 from ...store.lookup import Lookup
 from ...store.mapped import MappedFeatures
+from ...store.mapped_tokens import mapped_features
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage
 from ..encode.build import Progress, Stopwatch, Work, encode_missing, find_missing
@@ -56,7 +57,7 @@ class Group:
 
     def features(self, head: Head) -> MappedFeatures:
         """Random access to a head's features."""
-        return MappedFeatures(self.shards, self.spec, head.spec)
+        return mapped_features(self.shards, self.spec, head.spec)
 
 
 @dataclass
