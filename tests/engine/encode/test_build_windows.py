@@ -3,6 +3,7 @@
 import pytest
 from enc.engine import build_features
 from enc.engine.encode import build
+from enc.engine.encode import windows as windows_of_build
 from enc.store import Source
 from fakes import FakeEncoder
 
@@ -21,15 +22,15 @@ def windows(monkeypatch):
 
 
 def test_a_window_is_bounded_by_its_tokens(tmp_path, write, windows, monkeypatch):
-    monkeypatch.setattr(build, "READ_ROWS", 2)
-    monkeypatch.setattr(build, "WINDOW_TOKENS", 8)
+    monkeypatch.setattr(windows_of_build, "READ_ROWS", 2)
+    monkeypatch.setattr(windows_of_build, "WINDOW_TOKENS", 8)
     path = write("t.tsv", "text\n" + "".join(f"a b n{i}\n" for i in range(20)))  # three tokens each
     build_features(Source(path), tmp_path / "store", FakeEncoder())
     assert windows == [4] * 5  # the second two texts make it more than eight tokens
 
 
 def test_wide_texts_are_tokenized_few_at_a_time(tmp_path, write, monkeypatch):
-    monkeypatch.setattr(build, "READ_BYTES", 300)
+    monkeypatch.setattr(windows_of_build, "READ_BYTES", 300)
     asked = []
 
     class Noting(FakeEncoder):
