@@ -90,7 +90,8 @@ def command(
     each other on the same text; texts that are there twice, or nearly, also in training and validation
     rows; and rows like no other. Nothing is changed.
     """
-    from ..engine import SolveConfig, audit
+    from ..engine import SolveConfig
+    from ..engine.audit.run import audit
     from ..engine.train.columns import require_columns
     from ..store import Store
     from ..store.parts import select_parts

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .audit.run import audit
     from .audit.to_label import next_to_label
     from .auto.config import AutoConfig
     from .auto.run import auto_head
@@ -48,7 +47,6 @@ __all__ = [
     "ScoreSummary",
     "SolveConfig",
     "TrainConfig",
-    "audit",
     "auto_head",
     "build_features",
     "encode_texts",
@@ -86,7 +84,6 @@ _HOMES = {
     "ScoreSummary": "scoring.run:ScoreSummary",
     "SolveConfig": "train.solve_config:SolveConfig",
     "TrainConfig": "train.config:TrainConfig",
-    "audit": "audit.run:audit",
     "auto_head": "auto.run:auto_head",
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",

@@ -69,6 +69,17 @@ def test_every_name_can_be_had(name):
         package.no_such_name  # noqa: B018
 
 
+@pytest.mark.parametrize("name", PACKAGES)
+def test_no_name_is_that_of_a_module(name):
+    """The import of a module takes its name in the package, whatever stood there before."""
+    package = importlib.import_module(name)
+    folder = Path(str(package.__file__)).parent
+    modules = {path.stem for path in folder.glob("*.py")} | {
+        path.parent.name for path in folder.glob("*/__init__.py")
+    }
+    assert not modules & {*package.__all__}
+
+
 def test_verbs_have_one_home():
     assert enc.score is enc.engine.score_parquet
     assert enc.predict is enc.engine.predict_texts
