@@ -79,6 +79,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tune, tmp_path, more):
     assert all(torch.equal(a, b) for a, b in zip(*(w.values() for w in weights), strict=True))
 
 
+@pytest.mark.slow  # most of a minute; a run in this process that is killed is tested above
 def test_a_process_that_is_killed_goes_on(tiny_bert, reviews, tmp_path):
     output = tmp_path / "killed"
     command = [
