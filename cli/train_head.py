@@ -1,7 +1,6 @@
 """`enc train-head`"""
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -12,7 +11,6 @@ import click
 from .errors import EncCommand
 from .options import (
     backend_options,
-    code_option,
     json_option,
     pairs_option,
     report_option,
@@ -23,6 +21,8 @@ from .painting import command_painter, head_report
 from .progress import note, progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
+from .train_head_options import training_options
+from .train_head_ranks import join_ranks, say_nothing
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
@@ -83,133 +83,7 @@ if TYPE_CHECKING:
     "[default: cosines,words; and alignment of token features]",
 )
 @click.option("--combine-args", multiple=True, metavar="ARGS", help="Of rbf: components=512,seed=0.")
-@click.option(
-    "--head",
-    default="linear",
-    show_default=True,
-    metavar="KIND",
-    help="linear, mlp; over token features also cnn, lstm, attention; encoder, the model's own upper layers "
-    "over token features of a lower one; or module:Class, a torch.nn.Module of yours.",
-)
-@click.option(
-    "--head-args",
-    multiple=True,
-    metavar="ARGS",
-    help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.",
-)
-@code_option
-@click.option(
-    "--recipe",
-    type=click.Choice(["flat32"]),
-    help="Defaults with a name; what is given beside it goes first.",
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["adamw", "sgd"]),
-    default="adamw",
-    show_default=True,
-    help="SGD has momentum.",
-)
-@click.option(
-    "--solver",
-    type=click.Choice(["gradient", "lbfgs"]),
-    default="gradient",
-    show_default=True,
-    help="lbfgs solves for a linear head to convergence, for each --l2; it has no epochs and the like.",
-)
-@click.option(
-    "--l2",
-    metavar="LIST",
-    help="For lbfgs: strengths of regularisation to try, such as 1,0.1,0.01.  [default: 11 from 10 to 1e-4]",
-)
-@click.option(
-    "--epochs",
-    type=int,
-    default=10,
-    show_default="10; encoder 3",
-    help="Passes over the training rows.",
-)
-@click.option("--batch-size", type=int, default=64, show_default="64; encoder 16", help="Rows a step.")
-@click.option(
-    "--learning-rate", type=float, default=1e-3, show_default="0.001; encoder 0.0001", help="Step size."
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["constant", "linear", "cosine"]),
-    default="constant",
-    show_default="constant; encoder linear",
-    help="How the step size goes on after the warmup: it stays, or falls to 0.",
-)
-@click.option(
-    "--warmup",
-    type=float,
-    default=0.0,
-    show_default="0; encoder 0.1",
-    help="Share of the steps in which the step size rises from 0.",
-)
-@click.option(
-    "--weight-decay", type=float, default=1e-2, show_default=True, help="Pull of the weights towards zero."
-)
-@click.option("--momentum", type=float, default=0.9, show_default=True, help="Of SGD.")
-@click.option(
-    "--standardize/--no-standardize",
-    default=True,
-    show_default=True,
-    help="Scale features by the training rows.",
-)
-@click.option(
-    "--class-weights",
-    multiple=True,
-    metavar="WEIGHTS",
-    help="balanced, or label=weight,label=weight.  [default: all the same]",
-)
-@click.option(
-    "--label-smoothing",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Share of a target spread over all classes.",
-)
-@click.option(
-    "--metric",
-    metavar="NAME",
-    help="Keep the epoch best by this: loss, f1, mcc, auc, spearman, ….  [default: keep the last]",
-)
-@click.option(
-    "--early-stopping",
-    type=int,
-    metavar="EPOCHS",
-    help="Stop after so many epochs without a better one; keep the best.",
-)
-@click.option(
-    "--batches",
-    type=click.Choice(["ram", "mapped", "streamed"]),
-    help="Where features wait.  [default: by size]",
-)
-@click.option(
-    "--sweep",
-    multiple=True,
-    metavar="NAME=V,V",
-    help="Train all combinations: lr=1e-3,3e-3; use=layers=12,layers=9-12; of pairs combine=cosines,"
-    "cosines+words.  With lbfgs: use and combine alone.",
-)
-@click.option(
-    "--seeds",
-    type=int,
-    default=1,
-    show_default=True,
-    help="Train each with so many seeds, from --seed up.",
-)
-@click.option(
-    "--folds",
-    type=int,
-    metavar="K",
-    help="Judge each by cross-validation, in place of --valid.",
-)
-@click.option("--ensemble", is_flag=True, help="Keep all seeds of the best setting, as one head.")
-@click.option(
-    "--seed", type=int, default=42, show_default=True, help="Of initial weights, order and --valid-fraction."
-)
+@training_options
 @word_options
 @click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
 @report_option
@@ -230,8 +104,8 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         return
     refuse_options_of_auto()
     allows_code(is_allowed=values["allow_code"])
-    is_first = _join_ranks(values, build=build)
-    say = (note if as_json else click.echo) if is_first else _say_nothing
+    is_first = join_ranks(values, build=build)
+    say = (note if as_json else click.echo) if is_first else say_nothing
     started = time.perf_counter()
     config, words = config_of(values), word_settings(values)
     train_source, valid = training_rows(train, values, say)
@@ -297,32 +171,6 @@ def _train_one(
         say(epoch_text(result, config.epochs) if is_epoch else path_text(result))
 
     return train_head(train, table, on_epoch=on_epoch, **options)
-
-
-def _join_ranks(values: dict[str, Any], *, build: bool) -> bool:
-    """Join the processes that torchrun started, if it did; returns whether this is the first of them.
-
-    Raises HeadError for what they cannot do together.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return True
-    from ..engine.train.ranks import started_ranks
-    from ..store import HeadError
-
-    wrong = {
-        "--sweep, --seeds, --folds and --ensemble": is_sweep(values),
-        "--solver lbfgs": values["solver"] == "lbfgs",
-        "--words": bool(word_settings(values)),
-        "--build": build,
-    }
-    if said := [name for name, is_asked in wrong.items() if is_asked]:
-        raise HeadError(f"torchrun trains one head by SGD or AdamW; leave out {said[0]}, or torchrun")
-    values["batches"] = values["batches"] or "mapped"
-    return click.get_current_context().with_resource(started_ranks()) == 0
-
-
-def _say_nothing(_: str) -> None:
-    """The first process says it."""
 
 
 def _use(table: "FeatureTable", parts: str | None) -> "FeatureSpec | None":
