@@ -32,10 +32,11 @@ from ..engine.sweep.grid import runs_of
 from ..engine.sweep.runs import train_runs
 from ..engine.train.config import RECIPES as TRAIN_RECIPES
 from ..engine.train.config import TrainConfig
-from ..engine.train.examples import Examples, SetSummary, TrainData
+from ..engine.train.examples import Examples, TrainData
 from ..engine.train.fit import fit
 from ..engine.train.solve import solve
 from ..engine.train.solve_config import SolveConfig
+from ..engine.train.summary import SetSummary
 from ..store import RECIPES, Source, Store
 from ..store.batches import PlannedFeatures
 from ..store.duck import workspace

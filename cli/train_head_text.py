@@ -6,9 +6,9 @@ from .text import figures_text, matrix_text, rows_of
 
 if TYPE_CHECKING:
     from ..engine import Head
-    from ..engine.train.examples import SetSummary
     from ..engine.train.fit import EpochResult
     from ..engine.train.solve import PathResult
+    from ..engine.train.summary import SetSummary
 
 _SHOWN_CLASSES = 20
 _MATRIX_CLASSES = 10

@@ -14,9 +14,10 @@ from ..heads.ensemble import Ensemble
 from ..heads.head import Head
 from ..pairs.combination import Combination, names_in_any
 from ..train.config import TrainConfig
-from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
+from ..train.examples import RowOptions, TrainData, load_examples
 from ..train.fit import fit
 from ..train.judging import finished_head, make_loss, tested
+from ..train.summary import SetSummary
 from ..train.validation import Folds
 from .comparison import Compared, Found, compared_settings, require_complete, sort_value, table_of_runs
 from .folds import fold_of_rows, mean_or_none, out_of_fold, out_of_fold_table

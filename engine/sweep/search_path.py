@@ -12,10 +12,11 @@ import numpy as np
 from ...store import FeatureTable, Source, SourceError
 from ..heads.head import Head
 from ..heads.metrics import compute, metric_names, require_metric
-from ..train.examples import RowOptions, SetSummary, TrainData, load_examples
+from ..train.examples import RowOptions, TrainData, load_examples
 from ..train.judging import evaluate, finished_head, make_loss, tested
 from ..train.solve import solutions, solve
 from ..train.solve_config import SolveConfig
+from ..train.summary import SetSummary
 from ..train.validation import Folds
 from .comparison import Found, compared_settings, require_complete, table_of_runs
 from .folds import fold_of_rows, holding_out, out_of_fold, out_of_fold_table

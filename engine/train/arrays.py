@@ -7,7 +7,8 @@ from ...store.arrays import ArrayFeatures
 from ...store.imported import imported_spec
 from ..heads.labels import Labels, listing
 from ..heads.tasks import Task
-from .examples import Examples, TrainData, summary_of
+from .examples import Examples, TrainData
+from .summary import summary_of
 
 ARRAYS = "arrays"
 """What stands for the model of features that came as an array."""

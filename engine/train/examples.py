@@ -9,44 +9,25 @@ from typing import TYPE_CHECKING, Any, Required, TypedDict
 import numpy as np
 import pyarrow as pa
 
-from ...store import FeatureSpec, FeatureTable, LabelError, Source, SourceError, plan
+from ...store import FeatureSpec, FeatureTable, Source, SourceError, plan
 from ...store.duck import workspace
 from ...store.lookup import look_up
 from ...store.required import require_features
 from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
-from ..heads.labels import Labels, class_counts, listing
+from ..heads.labels import Labels
 from ..heads.targets import detect_task, labels_of, read_targets
-from ..heads.tasks import REGRESSION, Task
+from ..heads.tasks import Task
 from ..pairs.combination import Combination, combination_of
 from ..pairs.served import PairFeatures
 from ..words.texts import Texts
 from .row_texts import read_texts
 from .served import Features, Serve, require_alike, serving
+from .summary import SetSummary, require_something_to_learn, summary_of
 from .validation import Fraction, Validation, require_validation
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class SetSummary:
-    """What is in one set of rows, and what was left out of it."""
-
-    name: str
-    rows: int
-    """Rows with a label and features."""
-    counts: dict[str, int]
-    """Rows by label, in the order of the labels, for each label of a row; empty for a regression."""
-    span: tuple[float, float] | None
-    """The lowest and the highest target of a regression."""
-    unlabelled: int
-    rejected: int
-
-    @property
-    def majority(self) -> float:
-        """Share of the most frequent class: the accuracy of always guessing it."""
-        return max(self.counts.values(), default=0) / max(1, self.rows)
 
 
 @dataclass(frozen=True)
@@ -260,43 +241,9 @@ def _examples(
     unlabelled = int(np.count_nonzero(chosen & stage.rows_where("label IS NULL")))
     summary = summary_of(targets, task, labels, name, unlabelled=unlabelled, rejected=stage.rejected)
     if name == "train":
-        _require_all(stage, summary)
+        require_something_to_learn(summary, stage.source.title)
     served = chosen & stage.rows_where("label IS NOT NULL")
     return Examples(serve(stage, served, locations), targets, summary)
-
-
-def summary_of(
-    targets: np.ndarray, task: Task, labels: Labels, name: str, *, unlabelled: int = 0, rejected: int = 0
-) -> SetSummary:
-    """What is in a set of rows with these targets, of which there is at least one."""
-    span = (float(targets.min()), float(targets.max())) if task is REGRESSION else None
-    return SetSummary(name, len(targets), _counts(targets, labels), span, unlabelled, rejected)
-
-
-def _counts(targets: np.ndarray, labels: Labels) -> dict[str, int]:
-    if not len(labels):
-        return {}
-    counts = (
-        class_counts(targets, len(labels))
-        if targets.ndim == 1
-        else targets.sum(0, dtype=np.float64).astype(int)
-    )
-    return dict(zip(map(str, labels.values), counts.tolist(), strict=True))
-
-
-def _require_all(stage: Stage, summary: SetSummary) -> None:
-    """Raise LabelError where the training rows leave something nothing can be learned about."""
-    if summary.span and summary.span[0] == summary.span[1]:
-        raise LabelError(
-            f"all training rows of {stage.source.title} have the label {summary.span[0]:g}; "
-            "there is nothing to learn"
-        )
-    empty = [value for value, rows in summary.counts.items() if not rows]
-    if empty:
-        raise LabelError(
-            f"no training row is left with label {listing(empty)}; is the label column right, "
-            "or --valid-fraction too large?"
-        )
 
 
 def _fingerprint(stage: Stage) -> str:

@@ -22,11 +22,12 @@ from ..heads.networks import Standardized
 from ..heads.own_code import OwnCode
 from .best import BestEpoch, undefined_metric
 from .config import TrainConfig
-from .examples import RowOptions, SetSummary, TrainData, load_examples
+from .examples import RowOptions, TrainData, load_examples
 from .judging import evaluate, finished_head, make_loss, tested
 from .optimizer import make_optimizer
 from .schedule import learning_rate_factor
 from .solve_config import SolveConfig
+from .summary import SetSummary
 from .threads import is_small_step, one_thread
 from .training_rows import TrainingRows
 from .validation import Folds

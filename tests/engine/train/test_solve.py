@@ -8,11 +8,12 @@ import torch
 from enc.engine.heads.head import Head
 from enc.engine.heads.labels import Labels
 from enc.engine.heads.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
-from enc.engine.train.examples import Examples, SetSummary, TrainData
+from enc.engine.train.examples import Examples, TrainData
 from enc.engine.train.judging import make_loss
 from enc.engine.train.lbfgs import LinearProblem
 from enc.engine.train.solve import solve
 from enc.engine.train.solve_config import SolveConfig
+from enc.engine.train.summary import SetSummary
 from enc.store import SourceError
 from fakes import fake_spec
 from sklearn.linear_model import LogisticRegression, Ridge
