@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .errors import EncCommand
-from .options import json_option, pairs_option, source_options, store_option
+from .options import json_option, labels_option, pairs_option, source_options, store_option
 from .progress import progress_reports
 from .values import source_of
 
@@ -17,15 +17,7 @@ from .values import source_of
 @click.option("--features", metavar="NAME", help="Feature set.  [default: the only one]")
 @click.option("--use", metavar="PARTS", help="Parts of the features: layers=9-12,pooling=mean.")
 @click.option("--valid", multiple=True, metavar="FILE", help="Validation rows; may be given several times.")
-@click.option(
-    "--label-column",
-    "label_columns",
-    multiple=True,
-    default=["label"],
-    show_default=True,
-    metavar="NAME",
-    help="Column of the label; given several times, 0/1 columns of one label each.",
-)
+@labels_option
 @click.option(
     "--task",
     type=click.Choice(["single-label", "multi-label", "regression"]),

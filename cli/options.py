@@ -194,6 +194,17 @@ def label_option(help: str) -> Function:
     return click.option("--label-column", "label_columns", multiple=True, metavar="NAME", help=help)
 
 
+labels_option = click.option(
+    "--label-column",
+    "label_columns",
+    multiple=True,
+    default=["label"],
+    show_default=True,
+    metavar="NAME",
+    help="Column of the label; given several times, 0/1 columns of one label each.",
+)
+
+
 report_option = click.option(
     "--report/--no-report",
     "has_report",

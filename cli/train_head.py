@@ -12,6 +12,7 @@ from .errors import EncCommand
 from .options import (
     backend_options,
     json_option,
+    labels_option,
     pairs_option,
     report_option,
     source_options,
@@ -59,15 +60,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Rows on which the head that is kept is judged in the end, and that choose nothing.",
 )
-@click.option(
-    "--label-column",
-    "label_columns",
-    multiple=True,
-    default=["label"],
-    show_default=True,
-    metavar="NAME",
-    help="Column of the label; given several times, 0/1 columns of one label each.",
-)
+@labels_option
 @click.option(
     "--task",
     type=click.Choice(["single-label", "multi-label", "regression"]),
