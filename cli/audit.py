@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import json_option, labels_option, pairs_option, source_options, store_option
 from .progress import progress_reports
 from .values import source_of

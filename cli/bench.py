@@ -9,13 +9,13 @@ import click
 from .bench_all import all_parts, roofline
 from .bench_encode import encode
 from .bench_options import model_option, repetitions_option, report_options, write
-from .errors import EncCommand
+from .command import EncCommand, EncGroup
 from .options import source_options
-from .progress import note
 from .values import source_of
+from .voice import note
 
 
-@click.group("bench", short_help="Measure enc against the alternatives on this machine.")
+@click.group("bench", cls=EncGroup, short_help="Measure enc against the alternatives on this machine.")
 def command() -> None:
     """Measure enc against the alternatives, on this machine and on texts of yours."""
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from .bench_options import model_option, repetitions_option, report_options, write, write_page
-from .errors import EncCommand
-from .progress import note
+from .command import EncCommand
+from .voice import note
 
 
 @click.command("all", cls=EncCommand, short_help="All of them, as one report.")

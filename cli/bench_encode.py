@@ -5,10 +5,10 @@ from typing import Any
 import click
 
 from .bench_options import model_option, repetitions_option, report_options, write
-from .errors import EncCommand
+from .command import EncCommand
 from .options import source_options
-from .progress import note
 from .values import source_of
+from .voice import note
 
 
 @click.command("encode", cls=EncCommand, short_help="Texts to features, against transformers and its kin.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import Function, json_option, options
-from .progress import note
+from .voice import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import (
     backend_options,
     json_option,
@@ -18,9 +18,10 @@ from .options import (
     source_options,
     store_option,
 )
-from .progress import note, progress_bar
+from .progress import progress_bar
 from .text import rejects_line, rows_of, seconds_line
 from .values import backend_values, setting_values, source_of
+from .voice import note
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
@@ -48,6 +49,7 @@ spread_options = options(
     ),
     click.option("--cpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 1]"),
     click.option("--gpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 0]"),
+    heading="Several processes and machines",
 )
 
 

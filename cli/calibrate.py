@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import device_option, json_option, setting_options, source_options, verify_option
-from .progress import note
 from .values import setting_values, source_of
+from .voice import note
 
 if TYPE_CHECKING:
     from ..engine.backends.candidates import Candidate

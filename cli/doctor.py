@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import json_option
 from .text import size_text
 

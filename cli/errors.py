@@ -4,12 +4,9 @@ import errno
 import os
 import signal
 import threading
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import click
 
 from ..store.errors import EncError
 
@@ -20,7 +17,6 @@ TERMINATED = 143
 REJECTS = 3
 """Of `enc score --strict`: all is written, and some rows were rejected."""
 _LONGEST_MESSAGE = 4000  # characters
-_DEBUG = "enc.debug"
 _WAYS_OUT = {
     errno.ENOSPC: "free some space, or choose another place",
     errno.EDQUOT: "free some space, or choose another place",
@@ -34,45 +30,6 @@ _WAYS_OUT = {
 
 class Terminated(KeyboardInterrupt):
     """A request to end, by signal SIGTERM."""
-
-
-class EncCommand(click.Command):
-    """A command whose errors are one line on stderr.
-
-    What a user can mend ends with exit code 2; --debug shows where the error began. Ctrl-C ends with
-    exit code 130 and SIGTERM with 143, both after what was finished is kept. Any other exception is a
-    defect of this program and ends with exit code 1.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.params.append(
-            click.Option(
-                ["--debug"],
-                is_flag=True,
-                expose_value=False,
-                callback=_remember,
-                help="Show the traceback of an error.",
-            )
-        )
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; see the class."""
-        signals: list[int] = []
-        try:
-            with sigterm_as_interrupt(signals):
-                return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click's own affair
-        except KeyboardInterrupt as interrupt:
-            _tell(ctx, str(interrupt) or "interrupted")
-            # A library may raise a plain KeyboardInterrupt for any signal.
-            is_terminated = isinstance(interrupt, Terminated) or signal.SIGTERM in signals
-            ctx.exit(TERMINATED if is_terminated else INTERRUPTED)
-        except Exception as error:
-            line, code = error_line(error)
-            _tell(ctx, f"error: {line}")
-            ctx.exit(code)
 
 
 def error_line(error: Exception) -> tuple[str, int]:
@@ -113,18 +70,3 @@ def sigterm_as_interrupt(signals: list[int]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def set_debug(ctx: click.Context, value: bool) -> None:
-    """Choose whether an error of this command shows its traceback."""
-    ctx.meta[_DEBUG] = value
-
-
-def _remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    set_debug(ctx, value)
-
-
-def _tell(ctx: click.Context, line: str) -> None:
-    if ctx.meta[_DEBUG]:
-        traceback.print_exc()
-    click.echo(line, err=True)

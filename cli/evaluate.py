@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import (
     any_store_option,
     backend_options,

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import code_option, json_option
 from .values import allows_code
 

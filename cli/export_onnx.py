@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import code_option, json_option, setting_options, verify_option
-from .progress import note
 from .values import allows_code, setting_values
+from .voice import note
 
 
 @click.command("export-onnx", cls=EncCommand, short_help="Write an encoder as one ONNX file.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import REJECTS, EncCommand
+from .command import EncCommand
+from .errors import REJECTS
 from .options import backend_options, encoding_options, json_option, source_options, store_option
 from .progress import progress_reports
 from .text import rejects_line, rows_of, seconds_line

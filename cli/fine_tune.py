@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from .errors import EncCommand, set_debug
+from .command import EncCommand, set_debug
 from .options import json_option
 from .painting import command_painter, tuned_report
-from .progress import note
 from .text import rows_of
+from .voice import note
 
 
 class _PassingCommand(EncCommand):

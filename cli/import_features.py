@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import file_options, json_option, store_option, text_options
 from .text import rejects_line, rows_of
 

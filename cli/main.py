@@ -4,6 +4,8 @@ import importlib
 
 import click
 
+from .command import EncGroup
+
 COMMANDS = {
     "build-features": "build_features",
     "train-head": "train_head",
@@ -27,7 +29,7 @@ COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(EncGroup):
     """Finds a command's module by name; the modules import click alone, and the rest when they run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import any_store_option, backend_options, code_option, json_option, source_options
 from .progress import progress_reports
 from .text import count_text, rows_of

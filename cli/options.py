@@ -5,30 +5,25 @@ from typing import Any
 
 import click
 
+from .grouped_help import options
+
 Function = Callable[..., Any]
-
-
-def options(*decorators: Function) -> Function:
-    """Several click options as one decorator; help lists them in this order."""
-
-    def decorate(function: Function) -> Function:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
 
 
 text_options = options(
     click.option("--text-column", metavar="NAME", help="Column of the text.  [default: sentence or text]"),
     click.option("--pair-column", metavar="NAME", help="Column of the second text of a pair."),
+    heading="Rows",
 )
-pairs_option = click.option(
-    "--pairs",
-    type=click.Choice(["joint", "separate"]),
-    default="joint",
-    show_default=True,
-    help="Encode both texts of a pair as one, or each by itself, once in however many pairs it is.",
+pairs_option = options(
+    click.option(
+        "--pairs",
+        type=click.Choice(["joint", "separate"]),
+        default="joint",
+        show_default=True,
+        help="Encode both texts of a pair as one, or each by itself, once in however many pairs it is.",
+    ),
+    heading="Rows",
 )
 file_options = options(
     click.option(
@@ -43,6 +38,7 @@ file_options = options(
         default=True,
         help="The first line of TSV and CSV files is a row; columns are column0, column1, …",
     ),
+    heading="Rows",
 )
 source_options = options(
     text_options,
@@ -60,6 +56,7 @@ source_options = options(
         help="A file or folder that --query and --where can read besides SOURCE….",
     ),
     file_options,
+    heading="Rows",
 )
 encoding_options = options(
     click.option(
@@ -102,6 +99,7 @@ encoding_options = options(
     click.option(
         "--stride", type=click.IntRange(0), help="Tokens that neighbouring windows share.  [default: 0]"
     ),
+    heading="How texts are encoded",
 )
 setting_options = options(
     encoding_options,
@@ -110,6 +108,7 @@ setting_options = options(
         type=click.Choice(["float16", "float32"]),
         help="How features are stored.  [default: float16]",
     ),
+    heading="How texts are encoded",
 )
 store_option = click.option(
     "--store", required=True, type=click.Path(), metavar="DIR", help="Folder of the feature sets."
@@ -144,6 +143,7 @@ backend_options = options(
     ),
     device_option,
     verify_option,
+    heading="What encodes",
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as one JSON object; all else goes to stderr."
@@ -191,17 +191,21 @@ threshold_option = click.option(
 
 def label_option(help: str) -> Function:
     """The option of the columns of the label."""
-    return click.option("--label-column", "label_columns", multiple=True, metavar="NAME", help=help)
+    option = click.option("--label-column", "label_columns", multiple=True, metavar="NAME", help=help)
+    return options(option, heading="Rows")
 
 
-labels_option = click.option(
-    "--label-column",
-    "label_columns",
-    multiple=True,
-    default=["label"],
-    show_default=True,
-    metavar="NAME",
-    help="Column of the label; given several times, 0/1 columns of one label each.",
+labels_option = options(
+    click.option(
+        "--label-column",
+        "label_columns",
+        multiple=True,
+        default=["label"],
+        show_default=True,
+        metavar="NAME",
+        help="Column of the label; given several times, 0/1 columns of one label each.",
+    ),
+    heading="Rows",
 )
 
 

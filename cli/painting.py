@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .progress import note
+from .voice import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable

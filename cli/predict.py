@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 from .options import backend_options, classifier_options, json_option
-from .progress import note
 from .values import backend_values, load_classifier
+from .voice import note
 
 if TYPE_CHECKING:
     from ..engine.scoring.predict import Prediction

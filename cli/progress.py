@@ -5,12 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import click
-
-
-def note(message: str) -> None:
-    """A line for people, on stderr."""
-    click.echo(message, err=True)
+from .voice import note
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
 
 
 @click.command("report", cls=EncCommand, short_help="A page of a head, a sweep or a scored file.")

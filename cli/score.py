@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from .errors import REJECTS, EncCommand
+from .command import EncCommand
+from .errors import REJECTS
+from .grouped_help import options
 from .options import (
     any_store_option,
     backend_options,
@@ -18,9 +20,10 @@ from .options import (
     source_options,
     threshold_option,
 )
-from .progress import note, progress_reports
+from .progress import progress_reports
 from .score_text import summary_text
 from .values import encoder_loader, load_classifiers, source_of, threshold_of
+from .voice import note
 
 
 @click.command("score", cls=EncCommand, short_help="Add predictions to files of rows.")
@@ -29,28 +32,33 @@ from .values import encoder_loader, load_classifiers, source_of, threshold_of
 @classifiers_options
 @any_store_option
 @source_options
-@click.option(
-    "--columns", metavar="LIST", help="Columns of the input that are kept, such as id,text.  [default: all]"
-)
-@click.option("--proba", is_flag=True, help="Add one column of probabilities for each label.")
-@click.option(
-    "--top-k",
-    type=click.IntRange(1),
-    default=None,
-    metavar="K",
-    help="Add the K most probable labels, and their probabilities, as lists.",
-)
-@threshold_option
-@label_option("Column of the true label: metrics are computed, too.")
 @click.option("--no-cache", is_flag=True, help="Do not add newly encoded texts to the store.")
-@click.option(
-    "--column-prefix",
-    default="",
-    metavar="TEXT",
-    help="Put before the names of the added columns.  [default: of several heads, their folders' names]",
+@label_option("Column of the true label: metrics are computed, too.")
+@options(
+    click.option(
+        "--columns",
+        metavar="LIST",
+        help="Columns of the input that are kept, such as id,text.  [default: all]",
+    ),
+    click.option("--proba", is_flag=True, help="Add one column of probabilities for each label."),
+    click.option(
+        "--top-k",
+        type=click.IntRange(1),
+        default=None,
+        metavar="K",
+        help="Add the K most probable labels, and their probabilities, as lists.",
+    ),
+    threshold_option,
+    click.option(
+        "--column-prefix",
+        default="",
+        metavar="TEXT",
+        help="Put before the names of the added columns.  [default: of several heads, their folders' names]",
+    ),
+    click.option("--overwrite", is_flag=True, help="Replace output files that are there already."),
+    click.option("--strict", is_flag=True, help="End with exit code 3 if any row is rejected."),
+    heading="What is written",
 )
-@click.option("--overwrite", is_flag=True, help="Replace output files that are there already.")
-@click.option("--strict", is_flag=True, help="End with exit code 3 if any row is rejected.")
 @backend_options
 @json_option
 def command(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand, EncGroup
 from .options import json_option
-from .progress import note
 from .text import count_text, size_text, table_text
+from .voice import note
 
 if TYPE_CHECKING:
     from ..store import FeatureTable
@@ -20,7 +20,7 @@ store_argument = click.argument("store", type=click.Path())
 name_argument = click.argument("name", required=False)
 
 
-@click.group("store")
+@click.group("store", cls=EncGroup)
 def command() -> None:
     """Look into a store, verify it, and keep it small."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EncCommand
+from .command import EncCommand
+from .grouped_help import options
 from .options import (
     backend_options,
     json_option,
@@ -19,7 +20,7 @@ from .options import (
     store_option,
 )
 from .painting import command_painter, head_report
-from .progress import note, progress_bar
+from .progress import progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_options import training_options
@@ -28,6 +29,7 @@ from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
 from .values import allows_code, backend_values
+from .voice import note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,46 +41,60 @@ if TYPE_CHECKING:
 @click.command("train-head", cls=EncCommand, short_help="Train a head on stored features.")
 @click.argument("train", nargs=-1, metavar="TRAIN…")
 @store_option
-@auto_options
 @click.option("--features", metavar="NAME", help="Feature set to train on.  [default: the only one]")
 @click.option(
     "--use", metavar="PARTS", help="Train on parts of the features: layers=9-12,pooling=mean.  [default: all]"
 )
 @click.option("--output", required=True, type=click.Path(), metavar="DIR", help="Folder for the head.")
-@click.option("--valid", multiple=True, metavar="FILE", help="Validation rows; may be given several times.")
-@click.option(
-    "--valid-where",
-    metavar="SQL",
-    help="Condition on the validation rows of --valid; or else of TRAIN, to leave them out of training.",
-)
-@click.option(
-    "--valid-fraction", type=float, help="Hold out this share of TRAIN's texts, in place of --valid."
-)
-@click.option(
-    "--test",
-    multiple=True,
-    metavar="FILE",
-    help="Rows on which the head that is kept is judged in the end, and that choose nothing.",
-)
 @labels_option
-@click.option(
-    "--task",
-    type=click.Choice(["single-label", "multi-label", "regression"]),
-    help="What to learn.  [default: single-label; multi-label for lists and several columns]",
+@options(
+    click.option(
+        "--task",
+        type=click.Choice(["single-label", "multi-label", "regression"]),
+        help="What to learn.  [default: single-label; multi-label for lists and several columns]",
+    ),
+    heading="Rows",
 )
 @source_options
 @pairs_option
-@click.option(
-    "--combine",
-    metavar="LIST",
-    help="What the head sees of pairs that are encoded separately: cosines, words, alignment (of token "
-    "features), difference, product, first, second; rbf lets a linear head bend.  "
-    "[default: cosines,words; and alignment of token features]",
+@options(
+    click.option(
+        "--valid", multiple=True, metavar="FILE", help="Validation rows; may be given several times."
+    ),
+    click.option(
+        "--valid-where",
+        metavar="SQL",
+        help="Condition on the validation rows of --valid; or else of TRAIN, to leave them out of training.",
+    ),
+    click.option(
+        "--valid-fraction", type=float, help="Hold out this share of TRAIN's texts, in place of --valid."
+    ),
+    click.option(
+        "--test",
+        multiple=True,
+        metavar="FILE",
+        help="Rows on which the head that is kept is judged in the end, and that choose nothing.",
+    ),
+    heading="Rows to validate and test on",
 )
-@click.option("--combine-args", multiple=True, metavar="ARGS", help="Of rbf: components=512,seed=0.")
+@auto_options
+@options(
+    click.option(
+        "--combine",
+        metavar="LIST",
+        help="What the head sees of pairs that are encoded separately: cosines, words, alignment (of token "
+        "features), difference, product, first, second; rbf lets a linear head bend.  "
+        "[default: cosines,words; and alignment of token features]",
+    ),
+    click.option("--combine-args", multiple=True, metavar="ARGS", help="Of rbf: components=512,seed=0."),
+    heading="Pairs, each text by itself",
+)
 @training_options
 @word_options
-@click.option("--build", is_flag=True, help="Encode texts that have no features yet.")
+@options(
+    click.option("--build", is_flag=True, help="Encode texts that have no features yet."),
+    heading="What encodes",
+)
 @report_option
 @backend_options
 @json_option

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .progress import note, progress_bar
+from .grouped_help import options
+from .progress import progress_bar
 from .text import figures_text, size_text, table_text
 from .values import backend_values, key_values, source_of
+from .voice import note
 
 if TYPE_CHECKING:
     from ..engine.auto.run import AutoFound, Tried
@@ -28,39 +30,36 @@ _ALLOWED = {
 _FOLDS = 5
 
 
-def auto_options(command: F) -> F:
-    """Add the options of the search."""
-    for option in (
-        click.option(
-            "--prefix",
-            metavar="TEXT",
-            help="With --auto: put before every text.  [default: as the model's recipe says]",
-        ),
-        click.option(
-            "--max-length",
-            type=int,
-            help="With --auto: tokens kept of a text.  [default: the model's, up to 128]",
-        ),
-        click.option(
-            "--model",
-            metavar="NAME",
-            help="With --auto: minilm, a local folder, or a hub id.  [default: minilm, which is English]",
-        ),
-        click.option(
-            "--minutes",
-            type=float,
-            metavar="M",
-            help="With --auto: the time for all of it, encoding included.  [default: 10]",
-        ),
-        click.option(
-            "--auto",
-            is_flag=True,
-            help="Choose everything: encode what is needed, try heads from the simplest on, judge them by "
-            "folds, and keep the simplest that is as good as the best.",
-        ),
-    ):
-        command = option(command)
-    return command
+auto_options = options(
+    click.option(
+        "--auto",
+        is_flag=True,
+        help="Choose everything: encode what is needed, try heads from the simplest on, judge them by "
+        "folds, and keep the simplest that is as good as the best.",
+    ),
+    click.option(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="With --auto: the time for all of it, encoding included.  [default: 10]",
+    ),
+    click.option(
+        "--model",
+        metavar="NAME",
+        help="With --auto: minilm, a local folder, or a hub id.  [default: minilm, which is English]",
+    ),
+    click.option(
+        "--max-length",
+        type=int,
+        help="With --auto: tokens kept of a text.  [default: the model's, up to 128]",
+    ),
+    click.option(
+        "--prefix",
+        metavar="TEXT",
+        help="With --auto: put before every text.  [default: as the model's recipe says]",
+    ),
+    heading="A head without an expert",
+)
 
 
 def refuse_options_of_auto() -> None:

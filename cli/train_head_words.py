@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .grouped_help import options
 from .values import key_values
 
 if TYPE_CHECKING:
@@ -19,27 +20,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 _ROW_OPTIONS = ("valid", "test", "label_column", "task", "batches", "combine")
 
 
-def word_options(command: F) -> F:
-    """Add the options on words."""
-    for option in (
-        click.option(
-            "--baseline/--no-baseline",
-            default=None,
-            help="Tell how good words alone are.  [default: where this takes less than a tenth of the time]",
-        ),
-        click.option(
-            "--words-args",
-            multiple=True,
-            metavar="ARGS",
-            help="Which words: kind=characters|words|both, ngrams=1-3, word_ngrams=1-2, min_count=2, "
-            "size=200000.  [default: by the texts' script]",
-        ),
-        click.option(
-            "--words", is_flag=True, help="Join the head with a linear model on the texts' n-grams (TF-IDF)."
-        ),
-    ):
-        command = option(command)
-    return command
+word_options = options(
+    click.option(
+        "--words", is_flag=True, help="Join the head with a linear model on the texts' n-grams (TF-IDF)."
+    ),
+    click.option(
+        "--words-args",
+        multiple=True,
+        metavar="ARGS",
+        help="Which words: kind=characters|words|both, ngrams=1-3, word_ngrams=1-2, min_count=2, "
+        "size=200000.  [default: by the texts' script]",
+    ),
+    click.option(
+        "--baseline/--no-baseline",
+        default=None,
+        help="Tell how good words alone are.  [default: where this takes less than a tenth of the time]",
+    ),
+    heading="Words",
+)
 
 
 def word_settings(values: dict[str, Any]) -> "WordSettings | None":

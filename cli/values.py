@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from .progress import note
+from .voice import note
 
 if TYPE_CHECKING:
     from ..engine import Encoder, Head

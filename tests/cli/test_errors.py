@@ -6,7 +6,8 @@ from contextlib import suppress
 import click
 import pytest
 from click.testing import CliRunner
-from enc.cli.errors import EncCommand, Terminated, error_line
+from enc.cli.command import EncCommand
+from enc.cli.errors import Terminated, error_line
 from enc.store import SourceError
 from enc.store.duck import workspace
 
