@@ -1,4 +1,5 @@
-"""Training the whole model: enc against a plain Trainer script, and against the best head on frozen features.
+"""Training the whole model: enc against a plain Trainer script, against heads of the upper layers, and
+against the best head on frozen features.
 
 Every contender does the whole job, from files to figures on the validation rows, with the same model,
 rows, epochs, batch size, learning rate and seed, on the same threads. The plain script is what
@@ -6,100 +7,112 @@ transformers' documentation shows: texts tokenized once, a Trainer with its defa
 their longest text; and the same with run_glue.py's default, every text padded to the maximum.
 """
 
+import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
-from ..engine import Fraction, SolveConfig, build_features, load_encoder
-from ..engine.encode.checkpoint import checkpoint_of
 from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..engine.finetune.options import FineTuneOptions, parse_options
-from ..engine.finetune.run import fine_tune
-from ..engine.finetune.text_sets import FineTuneData, read_sets
-from ..engine.train.examples import load_examples
-from ..engine.train.solve import solve
-from ..store import Source, Store
-from ..store.duck import workspace
-from ..store.parts import select_parts
+from .finetune_features import Rows, frozen, read_rows, upper, whole
 from .results import Measurement, Results, in_turn, machine
 
 BASELINE = "transformers Trainer, batches padded to their longest text"
 PADDED = "transformers Trainer, padded to the maximum, as run_glue.py does"
 ENC, FROZEN = "enc fine-tune", "enc, the best linear head on frozen features"
-_Rows = tuple[dict[str, list[list[str]]], FineTuneData]
-_Job = Callable[[FineTuneOptions, Path, _Rows], dict[str, float]]
+_Job = Callable[[FineTuneOptions, Path, Rows], dict[str, float]]
 CONTENDERS = {"enc": ENC, "plain": BASELINE, "padded": PADDED, "frozen": FROZEN}
-"""By short names."""
-_HELD_OUT = 0.2
+"""By short names; heads of upper layers are named by their number of layers."""
+_SECONDS = "seconds an epoch"
+
+
+def upper_name(layers: int) -> str:
+    """What a head of so many upper layers is called in the report."""
+    return f"enc, head of the upper {layers} layers" if layers > 1 else "enc, head of the last layer"
 
 
 def run(
-    arguments: list[str], *, contenders: list[str], repetitions: int, say: Callable[[str], None]
+    arguments: list[str],
+    *,
+    contenders: Sequence[str],
+    layers: Sequence[int] = (),
+    seeds: int = 1,
+    repetitions: int,
+    say: Callable[[str], None],
 ) -> Results:
-    """Do the job of a command line of `enc fine-tune` by each of the contenders named.
+    """Do the job of a command line of `enc fine-tune` by each of the contenders named, and by a head of each
+    number of upper ``layers``; all of it with so many seeds, counted from the command line's own.
 
     The command line needs no --output_dir.
     """
-    figures: dict[str, dict[str, float]] = {}
-    read = _read_rows(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
+    figures: dict[str, list[dict[str, float]]] = {}
+    read = read_rows(parse_options([*arguments, "--output_dir", "unused"]))  # the peer is handed its texts
 
     def timed(name: str, job: _Job) -> tuple[Measurement, Callable[[], float]]:
+        found = figures[name] = []
+
         def one() -> float:
             with tempfile.TemporaryDirectory(prefix="enc-bench-") as folder:
                 options = parse_options(
                     [*arguments, "--do_train", "--do_eval", "--save_strategy", "no", "--output_dir", folder]
                 )
+                options.training.seed += len(found) % seeds
                 started = time.perf_counter()
-                figures[name] = job(options, Path(folder), read)
-                return 3600 / (time.perf_counter() - started)
+                result = job(options, Path(folder), read)
+                seconds = time.perf_counter() - started
+                found.append(result)
+                return 3600 / seconds
 
         return Measurement(name, "jobs/hour"), one
 
-    jobs = {ENC: _enc, BASELINE: _plain, PADDED: _padded, FROZEN: _frozen}
-    field = [timed(name, jobs[name]) for name in jobs if name in contenders]
-    in_turn(field, repetitions, say)
+    jobs: dict[str, _Job] = {ENC: lambda options, *_: whole(options)}
+    jobs |= {upper_name(count): partial(upper, layers=count) for count in sorted(layers, reverse=True)}
+    jobs |= {BASELINE: _plain, PADDED: _padded, FROZEN: frozen}
+    chosen = {*contenders, *map(upper_name, layers)}
+    field = [timed(name, jobs[name]) for name in jobs if name in chosen]
+    in_turn(field, repetitions * seeds, say)
     for measurement, _ in field:
         if measurement.rates:
-            shown = {
-                name: f"{value:.4f}"
-                for name, value in figures[measurement.name].items()
-                if np.isfinite(value)
-            }
-            measurement.remarks |= {"seconds": f"{3600 / measurement.median:.1f}", **shown}
+            measurement.remarks |= {"seconds": f"{3600 / measurement.median:.1f}"}
+            measurement.remarks |= _shown(figures[measurement.name], seeds)
     title = " ".join(word for word in arguments if word != "--overwrite_output_dir")
-    baseline = BASELINE if BASELINE in contenders else ENC
+    baseline = next(name for name in (BASELINE, ENC, *jobs) if name in chosen)
     return Results(
         "fine-tune",
         baseline,
-        {"options": f"`{title}`", "repetitions": repetitions},
+        {"options": f"`{title}`", "seeds": seeds, "repetitions": repetitions},
         [m for m, _ in field],
         machine(("accelerate",)),
     )
 
 
-def _enc(options: FineTuneOptions, _: Path, __: _Rows) -> dict[str, float]:
-    with quiet():
-        metrics = fine_tune(options).metrics
-    return {
-        name.removeprefix("eval_"): value
-        for name, value in metrics.items()
-        if name.startswith("eval_") and not name.endswith(("_runtime", "_second", "_samples", "_loss"))
-    }
+def _shown(found: Sequence[dict[str, float]], seeds: int) -> dict[str, str]:
+    """The median of an epoch's seconds, and the means of metrics with their deviations over the seeds."""
+    shown = {}
+    for name in found[0]:
+        values = [one[name] for one in found if np.isfinite(one[name])]
+        if not values:
+            continue
+        if name == _SECONDS:
+            shown[name] = f"{statistics.median(values):.1f}"
+            continue
+        shown[name] = f"{statistics.fmean(values):.4f}"
+        if seeds > 1 and len(values) > 1:
+            shown[f"{name}, deviation"] = f"{statistics.stdev(values[:seeds]):.4f}"
+    return shown
 
 
-def _padded(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, float]:
+def _padded(options: FineTuneOptions, folder: Path, read: Rows) -> dict[str, float]:
     return _plain(options, folder, read, pad_all=True)
 
 
-def _plain(options: FineTuneOptions, folder: Path, read: _Rows, *, pad_all: bool = False) -> dict[str, float]:
+def _plain(options: FineTuneOptions, folder: Path, read: Rows, *, pad_all: bool = False) -> dict[str, float]:
     """The documented way."""
     from transformers import (
         AutoModelForSequenceClassification,
@@ -113,7 +126,7 @@ def _plain(options: FineTuneOptions, folder: Path, read: _Rows, *, pad_all: bool
 
     given, length = options.training, options.data.max_seq_length
     path = model_folder(options.model.model_name_or_path or "")
-    texts, data = read
+    texts, data = read.texts, read.data
     set_seed(given.seed)
     tokenizer = AutoTokenizer.from_pretrained(path)
     with quiet():
@@ -155,79 +168,10 @@ def _plain(options: FineTuneOptions, folder: Path, read: _Rows, *, pad_all: bool
         processing_class=tokenizer,
         compute_metrics=lambda p: data.classes.computed(np.asarray(p.predictions), np.asarray(p.label_ids)),
     )
-    trainer.train()
+    trained = trainer.train().metrics
     found = trainer.evaluate()
-    return {
+    return {_SECONDS: trained["train_runtime"] / trained["epoch"]} | {
         name: found[f"eval_{name}"]
         for name in (*data.classes.metrics, "combined_score")
         if f"eval_{name}" in found
     }
-
-
-def _read_rows(options: FineTuneOptions) -> _Rows:
-    """The first and second texts of each set, and the sets with their targets."""
-    path = model_folder(options.model.model_name_or_path or "")
-    with workspace() as con, tempfile.TemporaryDirectory() as scratch:
-        data = read_sets(
-            con,
-            options.data,
-            ["train", "validation"],
-            checkpoint_of(str(path), max_length=8).tokenizer,
-            max_length=8,
-            model_labels=(),
-            scratch=Path(scratch),
-            say=lambda _: None,
-        )
-        texts = {}
-        for name, rows in data.sets.items():
-            table = con.sql(
-                f"SELECT text, pair, row FROM {rows.stage.name} WHERE key IS NOT NULL ORDER BY row"
-            ).to_arrow_table()
-            kept = table.filter(np.isin(table["row"].to_numpy(), rows.rows))
-            texts[name] = [
-                kept[column].to_pylist() for column in ("text", "pair")[: 2 if data.pair_column else 1]
-            ]
-    return texts, data
-
-
-def _frozen(options: FineTuneOptions, folder: Path, read: _Rows) -> dict[str, float]:
-    """Encode once, choose layers and regularisation on held-out training rows, and train on all of them."""
-    path, data = model_folder(options.model.model_name_or_path or ""), read[1]
-    sources = [_source(read, name, folder) for name in ("train", "validation")]
-    kind = "single-label" if data.classes.names else "regression"
-    encoder = load_encoder(
-        str(path), layers="all", max_length=options.data.max_seq_length, pooling="mean,cls"
-    )
-    for source in sources:
-        build_features(source, folder / "features", encoder, name="all")
-    table = Store(folder / "features").open("all")
-    highest = encoder.layer_count
-    parts = [
-        f"layers={highest},pooling=mean",
-        f"layers={max(1, highest - 2)}-{highest},pooling=mean",
-        f"layers={highest}",
-    ]
-    tried: list[tuple[float, float, Any]] = []
-    for part in parts:
-        use = select_parts(table.spec, part)
-        held = load_examples(sources[0], table, valid=Fraction(_HELD_OUT), task=kind, use=use)
-        head = solve(held, SolveConfig())
-        tried.append((float(head.metrics["loss"]), float(head.record["l2"]), use))
-    _, l2, use = min(tried, key=lambda one: one[0])
-    full = load_examples(sources[0], table, valid=sources[1], task=kind, use=use)
-    head = solve(full, SolveConfig(l2=[l2]))
-    outputs = np.concatenate([head.outputs(block) for block in full.valid.features.blocks(4096)])
-    targets = full.valid.targets
-    if data.classes.names:  # the head has numbered its labels in its own order
-        order = np.array(head.labels.values)
-        targets, outputs = order[targets], outputs[:, np.argsort(order)]
-    return data.classes.computed(outputs, targets)
-
-
-def _source(read: _Rows, name: str, folder: Path) -> Source:
-    """A file of a set's rows, those and no others, whose labels are the numbers of the classes."""
-    texts, data = read
-    columns = dict(zip(("text", "pair"), texts[name], strict=False))
-    path = folder / f"{name}.parquet"
-    pq.write_table(pa.table({**columns, "label": data.sets[name].targets}), path)
-    return Source(path, text_column="text", pair_column="pair" if data.pair_column else None)

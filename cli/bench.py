@@ -137,7 +137,20 @@ def heads(sources: tuple[str, ...], output: str, compare: str | None, as_json: b
     "--only",
     multiple=True,
     type=click.Choice(["enc", "plain", "padded", "frozen"]),
-    help="Leave out the others.",
+    help="Leave out the others, but for heads.",
+)
+@click.option(
+    "--layers",
+    metavar="LIST",
+    help="Heads of so many upper layers beside the others: 1,2,4.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Do each job with N seeds, and tell the mean and the deviation of its metrics.",
 )
 @report_options
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF FINE-TUNE]…")
@@ -145,21 +158,42 @@ def fine_tune(
     arguments: tuple[str, ...],
     repetitions: int,
     only: tuple[str, ...],
+    layers: str | None,
+    seeds: int,
     output: str,
     compare: str | None,
     as_json: bool,
 ) -> None:
-    """A job of `enc fine-tune`, against a plain Trainer script and the best linear head on frozen features.
+    """A job of `enc fine-tune`, against a plain Trainer script, heads of the upper layers, and the best
+    linear head on frozen features.
 
     \b
     enc bench fine-tune --task_name mrpc --data_dir MRPC --model minilm --num_train_epochs 3 --output bench
+    enc bench fine-tune --only enc --only frozen --layers 1,2,4 --seeds 3 … --output bench
     """
     from ..benchmarks.bench_finetune import CONTENDERS, run
 
     chosen = [CONTENDERS[name] for name in only or CONTENDERS]
     with contextlib.redirect_stdout(sys.stderr):  # trainers print
-        results = run(list(arguments), contenders=chosen, repetitions=repetitions, say=note)
+        results = run(
+            list(arguments),
+            contenders=chosen,
+            layers=_numbers_of_layers(layers),
+            seeds=seeds,
+            repetitions=repetitions,
+            say=note,
+        )
     write(results, output, compare, as_json)
+
+
+def _numbers_of_layers(text: str | None) -> list[int]:
+    """The numbers of a list with commas. Raises SourceError for anything else."""
+    from ..store import SourceError
+
+    words = text.split(",") if text is not None else []
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise SourceError(f"cannot read --layers '{text}'; write numbers of layers from 1 up, such as 1,2,4")
+    return list(dict.fromkeys(map(int, words)))
 
 
 @command.command("start", cls=EncCommand, short_help="How long whole commands take that have little to do.")

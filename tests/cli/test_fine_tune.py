@@ -182,3 +182,23 @@ def test_bench_fine_tune(enc, pairs, tiny_bert, tmp_path):
     for measurement in found.values():
         assert not measurement["problem"], measurement
         assert float(measurement["remarks"]["accuracy"]) > 0
+
+
+def test_bench_fine_tune_with_heads_of_upper_layers(enc, pairs, tiny_bert, tmp_path):
+    asked = ("--task_name", "mrpc", "--data_dir", pairs, "--model", tiny_bert, "--max_seq_length", 32)
+    result = enc(
+        "bench", "fine-tune", *asked, "--num_train_epochs", 1, "--only", "enc", "--layers", "1,2",
+        "--seeds", 2, "--use_cpu", "--output", tmp_path / "bench", "--json",
+    )  # fmt: skip
+    found = {m["name"]: m for m in json.loads(result.stdout)["measurements"]}
+    assert list(found) == ["enc fine-tune", "enc, head of the upper 2 layers", "enc, head of the last layer"]
+    too_many = found.pop("enc, head of the upper 2 layers")
+    assert "the model has 2 layers, and 2 of them leave none to store" in too_many["problem"]
+    for measurement in found.values():
+        remarks = measurement["remarks"]
+        assert len(measurement["rates"]) == 2
+        assert float(remarks["accuracy"]) > 0
+        assert float(remarks["accuracy, deviation"]) >= 0
+        assert "seconds an epoch" in remarks
+    told = enc("bench", "fine-tune", *asked, "--layers", "0", "--output", tmp_path / "bench", code=2).stderr
+    assert "cannot read --layers '0'" in told
