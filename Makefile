@@ -17,8 +17,8 @@ test: lint types  ## everything that must hold: lint, types and all tests
 slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored
 	$(BIN)/python -m pytest -q -m slow
 
-faults: $(INSTALLED)  ## kill commands and flip bits for half an hour: 660 kills, 3,000 flips, see docs/reliability.md
-	ENC_FAULTS=550 ENC_FLIPS=3000 $(BIN)/python -m pytest -q tests/faults
+faults: $(INSTALLED)  ## kill commands, flip bits and spoil sources for an hour: 660 kills, 3,000 flips, 20,000 files, see docs/reliability.md
+	ENC_FAULTS=550 ENC_FLIPS=3000 ENC_FUZZ=20000 $(BIN)/python -m pytest -q tests/faults
 
 lint: $(INSTALLED)  ## rules and format of the code
 	$(BIN)/ruff check .

@@ -19,9 +19,21 @@ Exceptions of DuckDB, Delta, Arrow and transformers are translated into these wh
 into enc, with ``from``, so that ``--debug`` still shows where they began.
 """
 
+import re
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class EncError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can mend; its message is one line, whatever a file calls its columns."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """A text whose line ends and other control characters are written as escapes."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class SourceError(EncError):
@@ -48,7 +60,7 @@ class DamagedShard(StoreError):
 
         path = shown(self.path)
         store = place_of(path).parent.parent
-        return (
+        return one_line(
             f"shard {path} {self.problem}; run `enc store verify '{store}' --repair`, "
             "and then enc build-features again"
         )

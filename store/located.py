@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from .errors import SourceError
 from .key_ranges import key_words
 from .lookup import Finder, Lookup, look_up_in
+from .page_sizes import UNREADABLE
 from .sides import encoded_texts
 from .source import Source
 from .stage import Picking, Stage, stage_source
@@ -125,7 +126,7 @@ def _rows_of(file: str) -> int:
     """Rows of a Parquet file. Raises SourceError for what is none."""
     try:
         return pq.read_metadata(file).num_rows
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         said = str(error).partition("\n")[0]
         raise SourceError(f"{file} cannot be read: {said}") from error
 

@@ -14,6 +14,8 @@ from .duck import available_memory
 from .errors import SourceError
 from .pages import sizes_of_pages
 
+UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises for a file that is no Parquet file, or whose columns have names that are no text."""
 COPIES = 9
 """Of a page of texts that are in memory at a time, measured where a file with one such page is scored."""
 
@@ -26,7 +28,7 @@ def require_small_pages(path: str) -> None:
     """
     try:
         metadata = pq.read_metadata(path)
-    except (pa.ArrowException, OSError):
+    except UNREADABLE:
         return
     limit = available_memory() // COPIES
     for group in range(metadata.num_row_groups):

@@ -10,6 +10,8 @@ import numpy as np
 from .float_values import float_blocks
 from .kinds import TUNED
 
+ACTIVATIONS = ("tanh", "relu", "gelu")
+_ARGUMENTS = {"linear": set(), "mlp": {"hidden", "dropout"}, TUNED: {"activation"}}
 _FEW_OUTPUTS = 2  # to here, matrix libraries are faster at a product with each vector
 
 
@@ -73,8 +75,22 @@ def dense_members(
         member = dense_head(kind, weights, shape, outputs, activation=activation, prefix=prefix)
         if member is None:
             return None
+        _require_arguments(kind, arguments, member)
         found.append(member)
     return found
+
+
+def _require_arguments(kind: str, arguments: Mapping[str, Any], head: DenseHead) -> None:
+    """Raise ValueError where a head's arguments are not those of its weights: one of them is then damaged."""
+    unknown = arguments.keys() - _ARGUMENTS[kind]
+    if unknown:
+        raise ValueError(f"head '{kind}' has no argument '{min(unknown)}'")
+    if head.activation not in ACTIVATIONS:
+        raise ValueError(f"no activation '{head.activation}'; there are {', '.join(ACTIVATIONS)}")
+    hidden = arguments.get("hidden")
+    widths = [len(weight) for weight in head.weights[:-1]]
+    if hidden is not None and widths != ([hidden] if isinstance(hidden, int) else list(hidden)):
+        raise ValueError(f"hidden is {hidden}, and the weights have {widths}")
 
 
 def scaling_of(weights: Mapping[str, np.ndarray], members: int) -> np.ndarray:

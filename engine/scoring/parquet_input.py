@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import SourceError
+from ...store.page_sizes import UNREADABLE
 
 Facts = tuple[int, int, int, int]
 """What changes when a file is replaced or written to: device, inode, size, and time of change in ns."""
@@ -31,7 +32,7 @@ class ParquetInput:
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             self._parquet = pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES)
-        except (pa.ArrowException, OSError) as error:
+        except UNREADABLE as error:
             self._file.close()
             raise SourceError(
                 f"'{path}' is not a Parquet file; name its format with --format, or its ending"
@@ -84,7 +85,7 @@ class ParquetInput:
     def _read(self, rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
         try:
             yield from self._parquet.iter_batches(batch_size=rows, columns=columns)
-        except (pa.ArrowException, OSError) as error:
+        except UNREADABLE as error:
             self.require_unchanged()
             raise SourceError(f"'{self.path}' cannot be read: {str(error).partition(chr(10))[0]}") from error
 

@@ -226,6 +226,21 @@ def test_a_header_that_looks_like_data(con, write):
         stage_source(con, Source(write("h.tsv", "body\tlabel\na\t1\n")), "other")
 
 
+def test_a_columns_name_that_is_no_text(con, tmp_path):
+    path = tmp_path / "n.parquet"
+    pq.write_table(pa.table({"text": ["a"], "label": ["x"]}), path)
+    path.write_bytes(path.read_bytes().replace(b"label", b"labe\xec"))
+    with pytest.raises(SourceError, match=r"n\.parquet"):
+        stage_source(con, Source(path))
+
+
+def test_a_columns_name_of_two_lines_makes_a_message_of_one(con, write):
+    with pytest.raises(SourceError) as caught:
+        stage_source(con, Source(write("h.csv", '"a\nb\x1b[31m",c\n1,2\n')))
+    assert r"a\nb\x1b[31m" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 @given(
     content=st.lists(st.sampled_from([bytes([byte]) for byte in b'a1\t,"\n\r\xff ']), max_size=40),
     format=st.sampled_from(["tsv", "csv"]),

@@ -93,6 +93,23 @@ def test_weights_that_do_not_fit(name):
         dense_head("linear", {n: one for n, one in weights.items() if n != name}, (4,), 3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        (TUNED, {"activation": "silu"}, "no activation 'silu'; there are tanh, relu, gelu"),
+        ("mlp", {"hidden": [7, 5], "activation": "gelu"}, "'mlp' has no argument 'activation'"),
+        ("mlp", {"hidden": [7, 6]}, r"hidden is \[7, 6\], and the weights have \[7, 5\]"),
+        ("mlp", {"hidden": 7}, "hidden is 7"),
+        ("linear", {"hidden": []}, "'linear' has no argument 'hidden'"),
+    ],
+)
+def test_arguments_that_are_not_those_of_the_weights(kind, arguments, said):
+    weights = weights_of(network_of(kind, (4,), 3))
+    assert dense_members(kind, weights, 1, (4,), 3, ARGUMENTS[kind])
+    with pytest.raises(ValueError, match=said):
+        dense_members(kind, weights, 1, (4,), 3, arguments)
+
+
 def test_features_that_are_not_finite():
     member = dense_of(network_of("linear", (4,), 3), "linear", (4,), 3)
     for value in (np.inf, -np.inf, np.nan, -np.nan):

@@ -1,0 +1,27 @@
+"""Files with changed bytes as sources: see fuzz.py, which is a process of its own, for a reader may crash.
+
+ENC_FUZZ=N reads N files in place of some hundreds; see the Makefile's target `faults`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FILES = int(os.environ.get("ENC_FUZZ", "300"))
+
+
+def test_what_is_read_of_spoiled_files_is_what_stands_in_them():
+    seed = os.environ.get("ENC_FAULTS_SEED", "0")
+    program = Path(__file__).with_name("fuzz.py")
+    done = subprocess.run(
+        [sys.executable, str(program), str(FILES), seed], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    outcomes = json.loads(done.stdout)
+    assert sum(outcomes.values()) == FILES
+    report = os.environ.get("ENC_FAULTS_REPORT")
+    if report:
+        with open(report, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"fuzz": outcomes}) + "\n")
