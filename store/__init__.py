@@ -23,9 +23,10 @@ if TYPE_CHECKING:
         WorkspaceError,
     )
     from .naming import default_name
+    from .setting import RECIPES, Setting
     from .share import Share
     from .source import Source
-    from .spec import RECIPES, FeatureSpec, Setting
+    from .spec import FeatureSpec
     from .table import FeatureTable
 
 __all__ = [
@@ -54,8 +55,8 @@ __all__ = [
 _MODULES = {
     "FeatureSpec": "spec",
     "FeatureTable": "table",
-    "RECIPES": "spec",
-    "Setting": "spec",
+    "RECIPES": "setting",
+    "Setting": "setting",
     "Share": "share",
     "Source": "source",
     "Store": "catalog",

@@ -19,6 +19,7 @@ import numpy as np
 from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
+from .mapped_tokens import mapped_features
 from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
 from .places import CacheFull
 from .prefetch import computed_ahead, prefetched
@@ -53,14 +54,17 @@ class PlannedFeatures:
         if batches not in (None, *MODES):
             raise SourceError(f"unknown way to serve batches '{batches}'; there are {', '.join(MODES)}")
         self.spec, self.rows = use or spec, len(locations)
-        self.mode = batches or _mode_for(self.rows * self.spec.row_bytes)
-        self._shards, self._locations = MappedFeatures(shards, spec, use), locations
+        self._shards: MappedFeatures = mapped_features(shards, spec, use)
+        self._locations = locations
+        size = self._size()
+        self.mode = batches or _mode_for(size)
         self._arguments = shards, spec, locations
         self._asked = batches
-        self._block_rows = max(1, BLOCK_BYTES // self.spec.row_bytes)
-        self._buffer_rows = max(1, BUFFER_BYTES // 2 // self.spec.row_bytes)
+        of_row = max(1, size // max(1, self.rows))
+        self._block_rows = max(1, BLOCK_BYTES // of_row)
+        self._buffer_rows = max(1, BUFFER_BYTES // 2 // of_row)
         if self.mode == "ram":
-            self._held = self._load()
+            self._load_all()
         elif self.mode == "mapped":
             try:
                 self._shards.prepare(locations)
@@ -76,7 +80,7 @@ class PlannedFeatures:
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker process maps the shards itself, in this order, instead of being sent the rows held here.
         mode = "mapped" if self.mode == "ram" else self.mode
-        return partial(PlannedFeatures, batches=mode, use=self.spec), self._arguments
+        return partial(type(self), batches=mode, use=self.spec), self._arguments
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +96,7 @@ class PlannedFeatures:
         """Other parts of the stored features, or some of the rows: int64 positions, in the order given."""
         shards, spec, locations = self._arguments
         chosen = locations if rows is None else locations[rows]
-        return PlannedFeatures(shards, spec, chosen, batches=self._asked, use=use or self.spec)
+        return type(self)(shards, spec, chosen, batches=self._asked, use=use or self.spec)
 
     @cached_property
     def order(self) -> str:
@@ -144,7 +148,13 @@ class PlannedFeatures:
             raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
         if self.mode == "streamed":
             return self._streamed(seed, epoch, batch_size, start, rank, world_size)
-        return self._gathered(epoch_order(self.rows, seed, epoch)[first + start : stop], batch_size)
+        return self._epoch(seed, epoch, batch_size, first + start, stop)
+
+    def _epoch(
+        self, seed: int, epoch: int, batch_size: int, first: int, stop: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The batches of the rows ``first`` to ``stop`` of an epoch's order."""
+        return self._gathered(epoch_order(self.rows, seed, epoch)[first:stop], batch_size)
 
     def _gathered(self, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches of positions in this order; several are gathered at a time, before they are asked for.
@@ -226,6 +236,14 @@ class PlannedFeatures:
     def _by_place(self) -> np.ndarray:
         """Positions in the order in which storage has them; with the locations, 12 bytes a row."""
         return sorted_positions(self._locations)
+
+    def _size(self) -> int:
+        """Bytes of the features of all rows."""
+        return self.rows * self.spec.row_bytes
+
+    def _load_all(self) -> None:
+        """Read all rows into memory."""
+        self._held = self._load()
 
     def _load(self) -> np.ndarray:
         held, stored = self._shards.empty(self.rows), self._by_place()

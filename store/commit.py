@@ -10,7 +10,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from .errors import StoreError
 from .locks import commit_file
-from .log_folder import DELTA_SCHEMA, first_line
+from .log_folder import delta_schema, first_line
 from .places import retried
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ class Commit:
             before = table.version
             try:
                 table.delta.create_write_transaction(
-                    self._actions, mode="append", schema=DELTA_SCHEMA, commit_properties=self._properties
+                    self._actions,
+                    mode="append",
+                    schema=delta_schema(table.spec),
+                    commit_properties=self._properties,
                 )
                 return
             except (DeltaError, OSError):

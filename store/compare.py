@@ -8,7 +8,7 @@ import numpy as np
 from . import plan
 from .duck import count, execute, workspace
 from .errors import SpecError, StoreError
-from .mapped import MappedFeatures
+from .mapped_tokens import mapped_features
 from .rewrite import key_ranges
 from .table import FeatureTable
 
@@ -51,7 +51,7 @@ def compare(first: FeatureTable | str | Path, second: FeatureTable | str | Path)
     pairs = len(here)
     if not pairs:
         raise StoreError(f"feature sets '{one.name}' and '{other.name}' have no text in common")
-    features = [MappedFeatures(table.shards, table.spec) for table in (one, other)]
+    features = [mapped_features(table.shards, table.spec) for table in (one, other)]
     cosines, difference = np.empty(pairs, np.float32), 0.0
     block = max(1, _BLOCK_BYTES // (4 * int(np.prod(one.spec.shape))))
     for start in range(0, pairs, block):

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from .lookup import NOWHERE
-from .mapped import MappedFeatures
+from .mapped_tokens import mapped_features
 from .spec import FeatureSpec
 from .table import FeatureTable
 
@@ -34,7 +34,7 @@ class FeatureRows:
         """``locations`` int64 [rows] are NOWHERE for rows without features; ``without_text`` are the
         positions int64 of those whose text is the reason.
         """
-        self._features = MappedFeatures(table.shards, table.spec, use)
+        self._features = mapped_features(table.shards, table.spec, use)
         self._table = table  # which holds its version, so that a vacuum leaves the shards
         self._locations = locations
         self.spec = self._features.spec

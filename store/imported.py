@@ -7,7 +7,8 @@ outside, too.
 from typing import Any
 
 from .errors import MissingFeatures, SpecError
-from .spec import POOLINGS, FeatureSpec
+from .setting import POOLINGS
+from .spec import FeatureSpec
 
 UNKNOWN = "unknown"
 """The pooling of vectors of which nobody told it."""

@@ -16,14 +16,18 @@ from .spec import FeatureSpec
 SPEC_FILE = "spec.json"
 SPEC_KEY = "enc.spec"
 # Delta knows no fixed-length binary; the shards' own schema is stricter than the table's.
-DELTA_SCHEMA = Schema(
-    [
-        Field("key", PrimitiveType("binary"), nullable=False),
-        Field("n_tokens", PrimitiveType("integer"), nullable=False),
-        Field("truncated", PrimitiveType("boolean"), nullable=False),
-        Field("features", PrimitiveType("binary"), nullable=False),
-    ]
-)
+_DELTA_TYPES = {
+    "key": "binary",
+    "n_tokens": "integer",
+    "truncated": "boolean",
+    "kept_tokens": "integer",
+    "features": "binary",
+}
+
+
+def delta_schema(spec: FeatureSpec) -> Schema:
+    """The schema of a table's log."""
+    return Schema([Field(name, PrimitiveType(_DELTA_TYPES[name]), nullable=False) for name in spec.columns])
 
 
 def has_log(path: Place) -> bool:
@@ -73,7 +77,7 @@ def create_log(path: Place, spec: FeatureSpec) -> None:
     # does not commit its setting once more after the first one's: appends to the table would then fail.
     DeltaTable.create(
         places.table_uri(path),
-        DELTA_SCHEMA,
+        delta_schema(spec),
         mode="error",
         storage_options=places.commit_options(path),
         commit_properties=CommitProperties(max_commit_retries=0),

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from .locations import ROW_BITS, ROW_MASK
+from .pieces import at_every_byte, row_pieces, rows_beyond
 from .places import CacheFull, reading_threads
-from .shard import Shard, at_every_byte, row_pieces, rows_beyond
+from .shard import Shard
 from .spec import FeatureSpec
 
 _PART_ROWS = 1 << 17
@@ -25,15 +26,18 @@ class MappedFeatures:
     """Random access to the feature rows of a list of shards, opened when first touched.
 
     A row group is verified (:meth:`Shard.verify`) before a row of it is first served. ``use`` is a part of
-    the stored setting: features have its shape, and only its bytes are served.
+    the stored setting: features have its shape, and only its bytes are served. Ragged rows are served by
+    :class:`enc.store.mapped_tokens.MappedTokens`.
     """
 
     def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
+        if spec.is_ragged and type(self) is MappedFeatures:
+            raise ValueError("rows of different lengths are read by MappedTokens; call mapped_features")
         self.spec = use or spec
         self._paths, self._stored = shards, spec
         self._pieces, self._piece_type = row_pieces(spec, self.spec)
         self._gather_pieces, self._gather_type = self._pieces, self._piece_type
-        if len(self.spec.shape) == 2 and len(self._pieces) == 1:
+        if len(self.spec.shape) == 2 and len(self._pieces) == 1 and not spec.is_ragged:
             # Smaller pieces: numpy lets other threads run from 500 pieces on.
             vector = self.spec.row_bytes // self.spec.shape[0]
             self._gather_pieces = np.arange(self.spec.shape[0]) * vector
@@ -57,7 +61,7 @@ class MappedFeatures:
 
         Rows in the order in which they are stored are read: to map a page for one use costs more.
         """
-        if len(locations) > 1 and _is_in_order(locations):
+        if len(locations) > 1 and is_in_order(locations):
             features = self.empty(len(locations))
             self.read(locations, features)
             return features
@@ -83,6 +87,10 @@ class MappedFeatures:
         """
         if not len(locations):
             return np.empty(0, np.int64)
+        return self._offsets_in(self._touched(locations), locations)
+
+    def _touched(self, locations: np.ndarray) -> np.ndarray:
+        """Row groups int64 [n] of locations, over all mapped shards; they are mapped now, and verified."""
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
@@ -91,7 +99,7 @@ class MappedFeatures:
             touched = np.zeros(len(self._groups), bool)
             touched[group] = True
             self._verify(np.flatnonzero(touched).tolist())
-        return self._offsets_in(group, locations)
+        return group
 
     def _offsets_in(self, group: np.ndarray, locations: np.ndarray) -> np.ndarray:
         return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
@@ -99,13 +107,13 @@ class MappedFeatures:
     def prepare(self, locations: np.ndarray) -> None:
         """Map the shards of all locations, and verify their row groups, several at a time."""
         is_used = np.zeros(len(self._paths), np.bool_)
-        for part in _parts(locations):
+        for part in parts_of(locations):
             is_used[part >> ROW_BITS] = True
         if not is_used.any():
             return
         self._map(np.flatnonzero(is_used))
         touched = np.zeros(len(self._groups), np.bool_)
-        for part in _parts(locations):
+        for part in parts_of(locations):
             touched[self._groups_of(part)] = True
         self._verify(np.flatnonzero(touched).tolist())
 
@@ -138,16 +146,24 @@ class MappedFeatures:
     def read(self, locations: np.ndarray, out: np.ndarray) -> None:
         """Read features of locations into ``out`` [n, *shape], without maps; quickest where they ascend."""
         done = 0
-        for part in _parts(locations):
-            self._read_part(part, out[done : done + len(part)])
+        for part in parts_of(locations):
+            pieces = self._as_pieces(out[done : done + len(part)])
+            self._read(part, pieces, np.arange(len(part) + 1))
             done += len(part)
 
-    def _read_part(self, locations: np.ndarray, out: np.ndarray) -> None:
+    def _as_pieces(self, out: np.ndarray) -> np.ndarray:
+        return out.reshape(len(out), math.prod(out.shape[1:])).view(self._piece_type)
+
+    def _read(self, locations: np.ndarray, pieces: np.ndarray, stops: np.ndarray) -> None:
+        """Read rows into pieces; those of row n are ``pieces[stops[n] : stops[n + 1]]``."""
         numbers = locations >> ROW_BITS
-        pieces = out.reshape(len(out), math.prod(self.spec.shape)).view(self._piece_type)
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         runs = [
-            (self._shard(int(numbers[begin])), locations[begin:end] & ROW_MASK, pieces[begin:end])
+            (
+                self._shard(int(numbers[begin])),
+                locations[begin:end] & ROW_MASK,
+                pieces[stops[begin] : stops[end]],
+            )
             for begin, end in pairwise(bounds)
             if begin < end
         ]
@@ -161,7 +177,7 @@ class MappedFeatures:
     def verify(self, locations: np.ndarray) -> None:
         """Verify the row groups of all locations now, several at a time."""
         touched: dict[int, np.ndarray] = {}
-        for part in _parts(locations):
+        for part in parts_of(locations):
             numbers = part >> ROW_BITS
             order = np.argsort(numbers, kind="stable")
             found, begins = np.unique(numbers[order], return_index=True)
@@ -213,12 +229,12 @@ class MappedFeatures:
         self._all_sound = all(shard.sound.all() for shard in self._shards.values())
 
 
-def _parts(locations: np.ndarray) -> Iterator[np.ndarray]:
+def parts_of(locations: np.ndarray) -> Iterator[np.ndarray]:
     """The locations, so many at a time that what is computed of them takes up little memory."""
     return (locations[start : start + _PART_ROWS] for start in range(0, len(locations), _PART_ROWS))
 
 
-def _is_in_order(locations: np.ndarray) -> bool:
+def is_in_order(locations: np.ndarray) -> bool:
     """Whether locations ascend, and most of the rows between the first and the last are among them."""
     span = int(locations[-1] - locations[0])
     within = span < 2 * len(locations) or int(locations[0] >> ROW_BITS) != int(locations[-1] >> ROW_BITS)

@@ -3,7 +3,8 @@
 import re
 
 from .errors import StoreError
-from .spec import RECIPES, FeatureSpec
+from .setting import RECIPES
+from .spec import FeatureSpec
 
 
 def require_name(name: str) -> str:

@@ -22,11 +22,20 @@ def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
 def length_grouped(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """An epoch's batches of rows of like length: positions int64 [n], decided by the arguments alone.
 
-    The rows are shuffled, and in windows of many batches sorted by their lengths [rows]. The batches of a
-    window come in random order. All batches but the last are full.
+    The rows are shuffled, and then grouped (:func:`grouped_by_length`).
     """
-    order, window = epoch_order(len(lengths), seed, epoch), batch_size * _WINDOW_BATCHES
-    random = np.random.default_rng([seed, epoch, 1])
+    order = epoch_order(len(lengths), seed, epoch)
+    return grouped_by_length(order, lengths, batch_size, np.random.default_rng([seed, epoch, 1]))
+
+
+def grouped_by_length(
+    order: np.ndarray, lengths: np.ndarray, batch_size: int, random: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Batches of positions, of an order [n] in which windows of many batches are sorted by their lengths.
+
+    The batches of a window come in random order. All batches but the last are full.
+    """
+    window = batch_size * _WINDOW_BATCHES
     for start in range(0, len(order), window):
         chosen = order[start : start + window]
         chosen = chosen[np.argsort(-lengths[chosen], kind="stable")]

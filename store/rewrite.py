@@ -10,22 +10,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import plan, writer
+from .decoded import fixed_values, ragged_values
 from .duck import execute, workspace
 from .errors import DamagedShard, StoreError
 from .locations import ROW_BITS, ROW_MASK
 from .locks import exclusive_lock, has_no_locks
 from .places import Place
-from .shard import COLUMNS, READ_BYTES, Shard
+from .shard import READ_BYTES, Shard
 from .shard_file import reason
 from .shard_writer import shard_schema
 from .spec import FeatureSpec
 from .table import FeatureTable, LoggedShard
+from .token_rows import TokenRows
 
 LOCK_FILE = ".maintenance.lock"
 ROWS_PER_RANGE = 1_000_000  # keys that DuckDB looks at at a time
 _RANGES = 256
+_READ_COLUMNS = ("key", "n_tokens", "truncated", "features")  # from which all others follow
 
-Block = tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray]
+Block = tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray | TokenRows]
 """Keys, n_tokens, truncated and features of the same rows."""
 
 
@@ -108,32 +111,37 @@ def read_rows(path: str, spec: FeatureSpec, dropped: np.ndarray | None = None) -
                     continue
                 if shard.plain:
                     shard.verify(number)
-                for batch in file.iter_batches(batch_rows, row_groups=[number], columns=list(COLUMNS)):
+                for batch in file.iter_batches(batch_rows, row_groups=[number], columns=list(_READ_COLUMNS)):
                     kept = keep[first : first + batch.num_rows]
                     first += batch.num_rows
                     if kept.any():
-                        yield _block(_as_written(batch, spec).filter(pa.array(kept)), spec)
+                        yield _block(_with_own_types(batch, spec).filter(pa.array(kept)), spec)
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DamagedShard(path, f"is damaged: {reason(error)}") from error
 
 
+def _with_own_types(batch: pa.RecordBatch, spec: FeatureSpec) -> pa.RecordBatch:
+    """Columns of the types of our own shards, whatever tool wrote them."""
+    schema = shard_schema(spec)
+    columns = [batch.column(name).cast(schema.field(name).type) for name in _READ_COLUMNS]
+    return pa.RecordBatch.from_arrays(columns, names=list(_READ_COLUMNS))
+
+
 def _block(batch: pa.RecordBatch, spec: FeatureSpec) -> Block:
-    keys, n_tokens, truncated, features = (batch.column(name) for name in COLUMNS)
-    width = spec.row_bytes
-    data = features.buffers()[1][features.offset * width : (features.offset + len(features)) * width]
+    keys, n_tokens, truncated, features = (batch.column(name) for name in _READ_COLUMNS)
+    if spec.is_ragged:
+        block, lengths = ragged_values(features, spec)
+        vectors = np.frombuffer(block, spec.numpy_dtype).reshape(-1, spec.shape[1])
+        values: np.ndarray | TokenRows = TokenRows(vectors, lengths)
+    else:
+        block = fixed_values(features, spec.row_bytes)
+        values = np.frombuffer(block, spec.numpy_dtype).reshape(len(features), *spec.shape)
     return (
         keys,
         n_tokens.to_numpy(zero_copy_only=False),
         truncated.to_numpy(zero_copy_only=False),
-        np.frombuffer(data, spec.numpy_dtype).reshape(len(features), *spec.shape),
+        values,
     )
-
-
-def _as_written(batch: pa.RecordBatch, spec: FeatureSpec) -> pa.RecordBatch:
-    """Columns in the order and of the types of our own shards, whatever tool wrote them."""
-    schema = shard_schema(spec)
-    columns = [batch.column(field.name).cast(field.type) for field in schema]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 @dataclass(frozen=True)

@@ -4,31 +4,33 @@ The ``features`` column is required (no definition levels), PLAIN, uncompressed,
 per row group. The values of a row group are then one contiguous block at the end of its column
 chunk: a memory map at that offset is the array, and a read at that offset is the rows. Any Parquet
 reader opens the file.
+
+Rows of tokens that are ragged (see :class:`enc.store.spec.FeatureSpec`) are values of variable length,
+each behind four bytes with its length. A column of its own has the number of tokens of each row, from
+which follows where a row is: see :mod:`enc.store.ragged_pages`.
 Source: https://parquet.apache.org/docs/file-format/data-pages/
 """
 
-import errno
-import math
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from .errors import DamagedShard, StoreError, WorkspaceError
+from .decoded import decoded
+from .errors import DamagedShard, StoreError
 from .pages import Page, checksum_of, is_finite, only_page
+from .pieces import at_every_byte, row_pieces, rows_beyond
 from .places import CacheFull, fetched, hold, keep, root, shown
+from .ragged_pages import RaggedRows
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
+from .token_rows import spans
 
 READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
 GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
-COLUMNS = ("key", "n_tokens", "truncated", "features")
 _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 """Which row groups of a file this process has verified, by the file's name and identity."""
 
@@ -36,7 +38,8 @@ _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 class Shard:
     """Where the features of one shard lie in its file, and reading them.
 
-    Rows ``first_rows[g]`` and on of row group g lie one after the other from byte ``first_bytes[g]``.
+    Rows ``first_rows[g]`` and on of row group g lie one after the other from byte ``first_bytes[g]``. Ragged
+    rows have ``lengths`` tokens (int32 [rows], else None), and each begins where :meth:`starts_of` says.
     ``use`` is a setting with some of the stored layers or poolings: a row is then several equal
     ``pieces`` of the file, by offset in the row, else one. A file that another tool has rewritten
     (compressed, split into pages) is first decoded, once, to an unnamed file in the temporary
@@ -45,7 +48,7 @@ class Shard:
     """
 
     def __init__(self, path: str | Path, spec: FeatureSpec, use: FeatureSpec | None = None):
-        self.path, self._width, self._number_type = str(path), spec.row_bytes, spec.numpy_dtype
+        self.path, self._spec = str(path), spec
         self._away: set[int] = set()  # row groups that the cache has no room for
         hold(root(), self.path, self)
         self.pieces, self._piece_type = row_pieces(spec, use or spec)
@@ -54,26 +57,28 @@ class Shard:
             groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
             sizes = np.array([g.num_rows for g in groups], dtype=np.int64)
             self.rows = int(sizes.sum())
-            columns = [metadata.schema.to_arrow_schema().get_field_index(name) for name in COLUMNS]
-            if columns[-1] < 0:
+            names = metadata.schema.to_arrow_schema().names
+            columns = [names.index(name) for name in spec.columns if name in names]
+            if "features" not in names:
                 raise DamagedShard(self.path, "has no column 'features'")
-            self._pages = [
-                [only_page(descriptor, group.column(c)) for c in columns if c >= 0] for group in groups
-            ]
-            is_fixed = all(g.column(columns[-1]).physical_type == "FIXED_LEN_BYTE_ARRAY" for g in groups)
+            self._pages = [[only_page(descriptor, group.column(c)) for c in columns] for group in groups]
+            wanted_type = "BYTE_ARRAY" if spec.is_ragged else "FIXED_LEN_BYTE_ARRAY"
+            is_typed = all(g.column(columns[-1]).physical_type == wanted_type for g in groups)
             self._identity = (self.path, *identity(descriptor))
-        blocks = [pages[-1] for pages in self._pages]
+            self._ragged = None
+            if spec.is_ragged and is_typed and len(columns) == len(spec.columns):
+                self._ragged = RaggedRows.read(descriptor, self._pages, sizes, spec, self.path)
         starts = [
             block.start
-            for block, rows in zip(blocks, sizes.tolist(), strict=True)
-            if is_fixed and block is not None and block.size == rows * self._width
+            for (*_, block), rows in zip(self._pages, sizes.tolist(), strict=True)
+            if is_typed and block is not None and (spec.is_ragged or block.size == rows * spec.row_bytes)
         ]
-        self.plain = len(starts) == len(groups) and self.rows > 0
+        self.plain = len(starts) == len(groups) and self.rows > 0 and spec.is_ragged == bool(self._ragged)
         self._data = self.path
         if self.rows and is_finished_name(Path(self.path).name) and not self.has_checksums:
             raise DamagedShard(self.path, "is damaged: its pages are not what was written")
         if not self.plain:
-            self._decoded = _decode(self.path, spec, self.rows)
+            self._decoded, self._ragged = decoded(self.path, spec, self.rows)
             self._data, self._pages = f"/dev/fd/{self._decoded.fileno()}", []
             starts, sizes = [0], np.array([self.rows])
         self.first_rows, self.first_bytes = np.cumsum(sizes) - sizes, np.array(starts, np.int64)
@@ -83,6 +88,20 @@ class Shard:
     def sound(self) -> np.ndarray:
         """Which row groups this process has verified, bool [row groups]."""
         return self._sound
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Tokens of each row, int32 [rows], where rows are ragged; to be trusted of row groups that are
+        verified.
+        """
+        return self._ragged.lengths if self._ragged else None
+
+    def starts_of(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows (int64 [n]) begin in the file, in bytes, int64 [n]."""
+        if self._ragged:
+            return self._ragged.starts[rows]
+        group = self.groups_of(rows)
+        return self.first_bytes[group] + (rows - self.first_rows[group]) * self._spec.row_bytes
 
     @property
     def has_checksums(self) -> bool:
@@ -119,22 +138,35 @@ class Shard:
                 if page is not None and page.checksum is not None:
                     self._compare(descriptor, page, group, None)
             if features is not None:
-                is_here = self._compare(descriptor, features, group, self._require_finite)
+                is_here = self._compare(descriptor, features, group, self._look_at(group))
         self._sound[group] = is_here
         (self._away.discard if is_here else self._away.add)(group)
         return is_here
 
     def _compare(
-        self, descriptor: int, page: Page, group: int, look: Callable[[memoryview], None] | None
+        self, descriptor: int, page: Page, group: int, look: Callable[[int, memoryview], None] | None
     ) -> bool:
-        found = checksum_of(descriptor, page.start, page.size, self.path, look)
+        found, problem, done = 0, None, 0
+
+        def look_at(part: memoryview) -> None:
+            nonlocal problem, done
+            try:
+                if look and not problem:
+                    look(done, part)
+            except DamagedShard as error:
+                problem = error  # which may lie in what is not fetched yet
+            done += len(part)
+
+        found = checksum_of(descriptor, page.start, page.size, self.path, look_at)
         if page.checksum in (None, found):
+            if problem:
+                raise problem
             return True
         data = fetched(self.path, page.start, page.size)
         if data is None or page.checksum != crc32(data):
             raise DamagedShard(self.path, f"is damaged: row group {group} is not what was written")
         if look:
-            look(memoryview(data))
+            look(0, memoryview(data))
         self._require_same()
         return keep(self.path, descriptor, page.start, data)
 
@@ -152,22 +184,41 @@ class Shard:
             raise DamagedShard(self.path, f"is damaged: row group {group} is not what was written")
         return page.start, data
 
-    def _require_finite(self, part: memoryview) -> None:
-        if not is_finite(np.frombuffer(part, self._number_type)):
+    def _look_at(self, group: int) -> Callable[[int, memoryview], None]:
+        """What looks at parts of a row group's features, each with the byte of the page where it begins."""
+        if self._ragged:
+            return self._ragged.look(group, self.path)
+        return self._require_finite
+
+    def _require_finite(self, _start: int, part: memoryview) -> None:
+        if not is_finite(np.frombuffer(part, self._spec.numpy_dtype)):
             raise DamagedShard(self.path, "has features that are not finite")
 
     def _read_away(self, groups: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
         """As :meth:`read`, where some row groups are not in the cache: these are fetched, one by one."""
+        firsts = np.arange(len(rows))
+        if self._ragged:
+            firsts = np.cumsum(self._ragged.lengths[rows], dtype=np.int64) - self._ragged.lengths[rows]
         for group in np.unique(groups).tolist():
-            places = np.flatnonzero(groups == group)
+            chosen = np.flatnonzero(groups == group)
+            places = firsts[chosen]
+            if self._ragged:
+                places = spans(places, self._ragged.lengths[rows[chosen]])
             if group not in self._away:
                 part = np.empty((len(places), *out.shape[1:]), out.dtype)
-                self.read(rows[places], part)
+                self.read(rows[chosen], part)
                 out[places] = part
-                continue
-            start, data = self._fetch(group)
-            offsets = self.first_bytes[group] - start + (rows[places] - self.first_rows[group]) * self._width
-            out[places] = at_every_byte(data, len(data), self._piece_type)[offsets[:, None] + self.pieces]
+            elif len(places):
+                start, data = self._fetch(group)
+                offsets = self._starts_in_file(rows[chosen]) - start
+                out[places] = at_every_byte(data, len(data), self._piece_type)[offsets[:, None] + self.pieces]
+
+    def _starts_in_file(self, rows: np.ndarray) -> np.ndarray:
+        """Where rows begin, and of ragged rows each of their vectors, in bytes, int64."""
+        starts = self.starts_of(rows)
+        if self._ragged:
+            return spans(starts, self._ragged.lengths[rows], self._spec.vector_bytes)
+        return starts
 
     def map(self) -> pa.Buffer:
         """The file as memory. It keeps no file descriptor, so that a table may have any number of shards."""
@@ -176,7 +227,8 @@ class Shard:
         return mapped
 
     def read(self, rows: np.ndarray, out: np.ndarray) -> None:
-        """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order.
+        """Rows by number (int64 [n]) into ``out``, opaque pieces [n, pieces] in C order; of ragged rows
+        [tokens, pieces].
 
         Unlike a map's, the pages of such reads are not counted as the process's memory. Rows in
         ascending order are read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow.
@@ -192,12 +244,14 @@ class Shard:
                 self._read_away(group, rows, out)
                 return
         width = self._piece_type.itemsize
-        if width == self._width and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
+        is_whole = self._ragged is None and width == self._spec.row_bytes
+        if is_whole and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
             self._read_range(int(rows[0]), out.reshape(-1))
             return
-        group = self.groups_of(rows)
-        row_bytes = self.first_bytes[group] + (rows - self.first_rows[group]) * self._width
-        offsets, out = (row_bytes[:, None] + self.pieces).reshape(-1), out.reshape(-1)
+        offsets = (self._starts_in_file(rows)[:, None] + self.pieces).reshape(-1)
+        out = out.reshape(-1)
+        if not len(offsets):
+            return
         steps = np.diff(offsets)
         breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
         begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
@@ -233,66 +287,9 @@ class Shard:
                 while done < len(out):
                     row = first + done
                     target = out[done : done + ends[group] - row]
-                    file.seek(
-                        int(self.first_bytes[group]) + (row - int(self.first_rows[group])) * self._width
-                    )
+                    file.seek(int(self.starts_of(np.array([row]))[0]))
                     if file.readinto(target.view(np.uint8).data) < target.nbytes:
                         raise DamagedShard(self.path, "ends before its rows do")
                     done, group = done + len(target), group + 1
         except OSError as error:
             raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error
-
-
-def rows_beyond() -> StoreError:
-    """The error for rows behind a shard's last one, where memory or a file has something else."""
-    return StoreError("the plan has rows that the shards have not; make it anew from the table's shards")
-
-
-def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
-    """Where in a row of ``spec`` the features of ``use`` are.
-
-    Returns byte offsets int64 [pieces], and the type of one piece.
-    """
-    item, slices = spec.numpy_dtype.itemsize, spec.slices(use)
-    if slices == [slice(0, spec.shape[-1])]:
-        return np.zeros(1, np.int64), np.dtype((np.void, spec.row_bytes))
-    width = math.gcd(*(s.stop - s.start for s in slices))
-    in_vector = np.concatenate([np.arange(s.start, s.stop, width) for s in slices])
-    vectors = np.arange(0, math.prod(spec.shape), spec.shape[-1])  # of a row: one, or one for each token
-    return (vectors[:, None] + in_vector).reshape(-1) * item, np.dtype((np.void, width * item))
-
-
-def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
-    """Overlapping values, one at every byte offset: one gather serves rows anywhere in a buffer."""
-    return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
-
-
-def _decode(path: str, spec: FeatureSpec, rows: int) -> IO[bytes]:
-    """The features of a shard of any layout, as plain rows in an unnamed temporary file."""
-    width = spec.row_bytes
-    file = tempfile.TemporaryFile(prefix="enc-")  # noqa: SIM115 - lives as long as the shard
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as shard:
-            for batch in shard.iter_batches(batch_size=max(1, READ_BYTES // width), columns=["features"]):
-                column = batch.column(0).cast(pa.binary(width))
-                if len(column):
-                    begin, end = column.offset * width, (column.offset + len(column)) * width
-                    block = column.buffers()[1][begin:end]
-                    if not is_finite(np.frombuffer(block, spec.numpy_dtype)):
-                        raise DamagedShard(path, "has features that are not finite")
-                    file.write(block)
-        file.flush()
-        if file.tell() != rows * width:
-            raise DamagedShard(path, f"is damaged: it has not the {rows:,} rows of its footer")
-    except pa.ArrowInvalid as error:
-        file.close()
-        raise DamagedShard(path, f"has features of another width than {width} bytes") from error
-    except (OSError, pa.ArrowException) as error:
-        file.close()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise WorkspaceError(
-                "a shard of another tool's layout is decoded to the temporary folder, which is full; free "
-                "some space, set TMPDIR to another folder, or run enc store compact"
-            ) from error
-        raise DamagedShard(path, f"is damaged: {reason(error)}") from error
-    return file

@@ -6,55 +6,15 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import SpecError
-from .spec_checks import require_origin, require_windows
+from .setting import DTYPES, LONG_TEXT, PADDING_SIDES, POOLINGS, PRECISIONS, TOKEN_LAYOUTS, Setting
+from .spec_checks import require_layout, require_origin, require_windows
 from .steps import width_after
 
 if TYPE_CHECKING:
     import numpy as np
-
-POOLINGS = ("cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken", "tokens")
-"""Names of sentence-transformers, and ``tokens`` for features that are not pooled."""
-DTYPES = {"float16": 2, "float32": 4}
-"""Stored element types, and their bytes."""
-PRECISIONS = ("full", "int8")
-LONG_TEXT = ("truncate", "windows")
-PADDING_SIDES = ("right", "left")
-
-
-class Setting(TypedDict, total=False):
-    """The part of a :class:`FeatureSpec` that a user chooses, as ``load_encoder`` takes it; see there."""
-
-    pooling: str | Sequence[str]
-    layers: str | Sequence[int]
-    max_length: int
-    prefix: str
-    dtype: str
-    long_text: str
-    stride: int
-    first_characters: int
-    special_tokens: bool
-    padding_side: str
-    attention_mask: bool
-    after_pooling: Sequence[str]
-    lowercase: bool
-
-
-RECIPES: dict[str, Setting] = {
-    # The features of a well-known tutorial's second kind of transfer learning; heads flatten them.
-    "flat32": {
-        "pooling": ("tokens",),
-        "layers": "last",
-        "max_length": 32,
-        "first_characters": 32,
-        "special_tokens": False,
-        "padding_side": "left",
-        "attention_mask": False,
-    },
-}
-"""Settings that have a name."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +68,9 @@ class FeatureSpec:
     """Whether texts are put in lower case before the model's own tokenizer reads them."""
     imported: str = ""
     """Model outside enc that made the vectors (:mod:`enc.store.imported`); empty where enc made them."""
+    token_layout: str = "padded"
+    """How features of tokens are stored: ``ragged`` rows have the tokens that there are, ``padded`` rows
+    have max_length of them, the rest zeros. Sets of both layouts are kept apart, and never mixed."""
 
     def __post_init__(self) -> None:
         for name in ("layers", "pooling", "after_pooling"):
@@ -128,20 +91,37 @@ class FeatureSpec:
             ("precision", PRECISIONS),
             ("long_text", LONG_TEXT),
             ("padding_side", PADDING_SIDES),
+            ("token_layout", TOKEN_LAYOUTS),
         )
         for name, values in known:
             if getattr(self, name) not in values:
                 raise SpecError(f"unknown {name} '{getattr(self, name)}'; there are {', '.join(values)}")
         require_origin(self)
         require_windows(self)
+        require_layout(self)
         if self.after_pooling and self.pooling == ("tokens",):
             raise SpecError("normalizing and linear layers follow a pooling; pooling 'tokens' has none")
         width_after(self.after_pooling, self.hidden_size)
 
     @property
+    def is_ragged(self) -> bool:
+        """Whether a row has the tokens that its text has, and no padding."""
+        return self.token_layout == "ragged"
+
+    @property
+    def may_be_ragged(self) -> bool:
+        """Whether padding says nothing, so that it need not be stored."""
+        return self.pooling == ("tokens",) and self.padding_side == "right" and self.attention_mask
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of a shard's columns, the features last."""
+        return ("key", "n_tokens", "truncated", *(["kept_tokens"] if self.is_ragged else []), "features")
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a row's features: ``[parts * hidden]``, or what the steps after pooling make of it; for
-        tokens ``[max_length, layers * hidden]``.
+        tokens ``[max_length, layers * hidden]``, of which a ragged row has the first ones.
         """
         if self.pooling == ("tokens",):
             return (self.max_length, len(self.layers) * self.hidden_size)
@@ -188,7 +168,7 @@ class FeatureSpec:
 
         Neighbours are one slice. Raises SpecError if ``use`` is not a :meth:`select` of this setting.
         """
-        differences = self.select(use.layers, use.pooling).differences(use)
+        differences = self.select(use.layers, use.pooling).differences(use.laid_out_as(self))
         if differences:
             raise SpecError(
                 f"the setting asked for is not a part of the stored one ({'; '.join(differences)})"
@@ -212,8 +192,13 @@ class FeatureSpec:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row's features."""
+        """Bytes of one row's features; of a ragged row, the most that it can have."""
         return math.prod(self.shape) * DTYPES[self.dtype]
+
+    @property
+    def vector_bytes(self) -> int:
+        """Bytes of one vector: of a pooled row, or of one token."""
+        return self.shape[-1] * DTYPES[self.dtype]
 
     @property
     def setting(self) -> Setting:
@@ -237,7 +222,13 @@ class FeatureSpec:
             return self.digest == other.digest
         return all(part in self.parts for part in other.parts) and not self.select(
             other.layers, other.pooling
-        ).differences(other)
+        ).differences(other.laid_out_as(self))
+
+    def laid_out_as(self, other: "FeatureSpec") -> "FeatureSpec":
+        """The setting with the layout of tokens that another one has, where it can: the numbers are equal."""
+        if self.token_layout == other.token_layout or (other.is_ragged and not self.may_be_ragged):
+            return self
+        return replace(self, token_layout=other.token_layout)
 
     def differences(self, other: "FeatureSpec") -> list[str]:
         """Fields in which two settings differ, as ``name: this, not other``; empty if the digests agree."""

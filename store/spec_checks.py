@@ -36,3 +36,11 @@ def require_windows(spec: "FeatureSpec") -> None:
             f"stride is {spec.stride}; "
             f"windows of {spec.max_length} tokens can share 0 to {spec.max_length // 2}"
         )
+
+
+def require_layout(spec: "FeatureSpec") -> None:
+    """Raise SpecError for ragged rows of what has no tokens, or whose padding means something."""
+    if spec.is_ragged and not spec.may_be_ragged:
+        raise SpecError(
+            "token_layout 'ragged' is for pooling 'tokens', padding on the right and an attention mask"
+        )

@@ -17,6 +17,7 @@ from .pages import footer_checksum
 from .places import folder_of, publish, withdraw
 from .shard_file import finished_name, is_open_name, open_name, opened
 from .shard_writer import ShardWriter
+from .token_rows import TokenRows
 
 if TYPE_CHECKING:
     from .table import FeatureTable
@@ -151,7 +152,11 @@ class TableWriter:
         self._started = 0.0
 
     def write(
-        self, keys: pa.Array, n_tokens: np.ndarray, truncated: np.ndarray, features: np.ndarray
+        self,
+        keys: pa.Array,
+        n_tokens: np.ndarray,
+        truncated: np.ndarray,
+        features: np.ndarray | TokenRows,
     ) -> None:
         """Append rows; see :meth:`ShardWriter.write` for shapes."""
         if not len(keys):

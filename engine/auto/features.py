@@ -110,6 +110,8 @@ def encode_tokens(
     ``pooled`` is what :func:`encode_rows` made.
     """
     spec = replace(pooled.spec, layers=layers, pooling=("tokens",))
+    if spec.may_be_ragged:
+        spec = replace(spec, token_layout="ragged")
     plan = _fitting(train, store, [spec], pooled.texts, pooled.encoder.layer_count, _tokens_of(pooled))
     if plan is None:
         return "its features would take too much of the disk"
@@ -210,7 +212,9 @@ def _fitting(
         table = next((one for one in named if one.spec.covers(spec)), None)
         missing = texts if table is None else _distinct_texts(train, table.shards)
         stored = spec if table is None else table.spec
-        size = stored.row_bytes if tokens is None else stored.row_bytes / stored.max_length * tokens
+        size = float(stored.row_bytes)
+        if tokens is not None and stored.is_ragged:
+            size = stored.vector_bytes * tokens
         if missing * size <= free * _OF_DISK:
             return _Plan(spec, usual if table is None else table.name, stored, missing, size)
     return None

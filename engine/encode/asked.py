@@ -106,6 +106,8 @@ class AskedOfModel:
         if self.is_normalized and steps[-1:] != (NORMALIZE,):
             steps += (NORMALIZE,)
         values["after_pooling"] = steps
+        if "token_layout" not in values and "tokens" in values["pooling"] and _is_padded_aside(values):
+            values["token_layout"] = "ragged"
         if self.takes_recipe and self.recipe and not self.recipe.pools_prompt and values.get("prefix"):
             raise not_followed(self.model, "its Pooling leaves out the prompt's tokens (include_prompt)")
         return values
@@ -147,6 +149,11 @@ class AskedOfModel:
         if values.get("prefix") and "prefix" not in self.given:
             told += f", with {values['prefix']!r} before it"
         return told
+
+
+def _is_padded_aside(values: dict[str, Any]) -> bool:
+    """Whether padding is on the right and masked, so that it says nothing and need not be stored."""
+    return values.get("padding_side", "right") == "right" and values.get("attention_mask", True)
 
 
 def not_followed(model: str, reason: str) -> ModelError:

@@ -93,6 +93,8 @@ def build_features(
     with clock("total"), workspace() as con:
         with clock("stage"):
             is_new = not has_log(Store(store).path / name)
+            if not is_new:
+                encoder.lay_out_as(Store(store).open(name).spec)
             stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)
@@ -254,7 +256,7 @@ class _Written:
             window.keys.filter(pa.array(done)),
             tokens.n_tokens[done],
             tokens.truncated[done],
-            features.values[done],
+            features.stored(done),
         )
         self._last = self._thread.submit(self._writer.write, *columns)
         work.encoded += int(done.sum())

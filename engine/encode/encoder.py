@@ -134,6 +134,12 @@ class Encoder:
         """Encode as another process did, whose :attr:`taken` this is; before anything is encoded."""
         self._choice.take(taken)
 
+    def lay_out_as(self, stored: FeatureSpec) -> None:
+        """Keep the layout of tokens that a feature set has, if that is all in which its setting differs."""
+        laid_out = self.spec.laid_out_as(stored)
+        if laid_out.digest == stored.digest:
+            self.spec = laid_out
+
     def tokenize(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> Tokens:
         """Token ids of texts or pairs, truncated to ``spec.max_length``.
 
@@ -152,7 +158,8 @@ class Encoder:
         return self._backend
 
     def encode(self, batches: Iterable[TokenBatch]) -> Iterator[np.ndarray]:
-        """Features [rows, *spec.shape] in the stored dtype for each batch, in order.
+        """Features [rows, *spec.shape] in the stored dtype for each batch, in order; of ragged tokens [rows,
+        the longest, width].
 
         Raises ModelError for features that are not finite in that dtype.
         """
@@ -186,7 +193,7 @@ def smaller_budget(batch: TokenBatch, device: object, error: Exception) -> int:
 
 
 def stored(values: np.ndarray, spec: FeatureSpec) -> np.ndarray:
-    """Computed features as they are stored: in the setting's dtype, token features padded to max_length.
+    """Computed features as they are stored: in the setting's dtype; padded token features to max_length.
 
     Raises ModelError for a value that does not fit.
     """
@@ -194,6 +201,6 @@ def stored(values: np.ndarray, spec: FeatureSpec) -> np.ndarray:
         values = values.astype(spec.numpy_dtype, copy=False)
     if not np.isfinite(values).all():
         raise ModelError(f"features of model '{spec.model}' do not fit {spec.dtype}; pass --dtype float32")
-    if spec.pooling == ("tokens",):
+    if spec.pooling == ("tokens",) and not spec.is_ragged:
         values = np.pad(values, ((0, 0), (0, spec.max_length - values.shape[1]), (0, 0)))
     return values

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ...store import ModelError
-from ...store.spec import POOLINGS
+from ...store.setting import POOLINGS
 from ...store.steps import ACTIVATIONS, NORMALIZE, DenseStep
 from .model_json import flag, inner_path, read_json, read_object, refuse_unknown, size
 

@@ -11,7 +11,7 @@ from ...store import FeatureSpec, SourceError, SpecError
 from ...store.lookup import NOWHERE
 from ...store.mapped import MappedFeatures
 from ...store.parts import select_parts
-from ...store.spec import DTYPES
+from ...store.setting import DTYPES
 
 LAYOUTS = ("list", "columns")
 MAX_COLUMNS = 4096  # readers open every column of a file, and its footer names all of them in each row group

@@ -8,7 +8,7 @@ from pathlib import Path
 from ...store import FeatureSpec, FeatureTable, Source
 from ...store.duck import workspace
 from ...store.located import Located
-from ...store.mapped import MappedFeatures
+from ...store.mapped_tokens import mapped_features
 from ...store.required import require_features
 from ...store.scratch import scratch_folder
 from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
@@ -115,7 +115,7 @@ def write_features(
         if plan.reads_rows:
             with clock("stage"):
                 rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
-        features = MappedFeatures(group.shards, group.spec, form.spec)
+        features = mapped_features(group.shards, group.spec, form.spec)
         written = Outputs(plan, stage, found.locations, features, rows)
         with clock("write"):
             for job in plan.jobs:

@@ -197,7 +197,7 @@ class Head:
         """Raise SpecError, naming every field that differs, unless features of a setting are what the head
         takes.
         """
-        differences = spec.differences(self.spec)
+        differences = spec.differences(self.spec.laid_out_as(spec))
         if differences:
             raise SpecError(
                 f"the features are not of the setting the head was trained on ({'; '.join(differences)})"

@@ -14,6 +14,7 @@ from ...store.imported import require_known
 from ...store.located import Located
 from ...store.lookup import Lookup
 from ...store.mapped import MappedFeatures
+from ...store.mapped_tokens import mapped_features
 from ...store.required import first_missing
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage
@@ -58,7 +59,7 @@ class Group:
 
     def features(self, head: Head) -> MappedFeatures:
         """Random access to a head's features."""
-        return MappedFeatures(self.shards, self.spec, head.spec)
+        return mapped_features(self.shards, self.spec, head.spec)
 
 
 @dataclass

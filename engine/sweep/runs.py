@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...store import DivergedError
+from ...store.token_rows import padded_to
 from ..heads.ensemble import Ensemble
 from ..heads.head import rows_per_block
 from ..heads.metrics import Predicted, compute, metric_names, require_metric
@@ -232,6 +233,8 @@ class _Stack:
 
     def _losses(self, positions: np.ndarray, features: np.ndarray) -> torch.Tensor:
         """Mean loss of a batch for each run [runs], over the rows that it does not hold out."""
+        if features.ndim == 3:  # tokens come padded to the longest row of a batch
+            features = padded_to(features, self._data.shape[0])
         losses = self._loss_of(
             self._heads.logits(torch.from_numpy(features).float()), self._data.train.targets[positions]
         )

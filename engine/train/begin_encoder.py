@@ -5,6 +5,7 @@ weights, and a classifier that is a linear probe.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .config import TrainConfig
 from .examples import Examples, TrainData
 from .judging import make_loss
 from .lbfgs import LinearProblem
+from .token_rows import rows_of
 
 _PROBE_L2 = 0.1
 """Of standardized features, and a row: strong, as suits a few thousand rows of some hundred features."""
@@ -206,6 +208,6 @@ def _inputs_of(module: torch.nn.Module, network: Standardized, examples: Example
 
     try:
         network.eval()
-        return computed_by_length(network, examples.features.take, examples.token_counts, run)
+        return computed_by_length(network, partial(rows_of, examples.features), examples.token_counts, run)
     finally:
         hook.remove()

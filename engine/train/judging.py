@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..heads.tasks import Task
 from .config import TrainConfig
 from .examples import Examples, TrainData
 from .solve_config import SolveConfig
+from .token_rows import rows_of
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -73,7 +75,7 @@ def evaluate(
 
 def _logits(network: torch.nn.Module, examples: Examples) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     if goes_by_length(network):
-        logits = computed_by_length(network, examples.features.take, examples.token_counts)
+        logits = computed_by_length(network, partial(rows_of, examples.features), examples.token_counts)
         yield torch.from_numpy(examples.targets), logits
         return
     start = 0

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from ...store import HeadError
-from ...store.orders import epoch_order, rank_share
+from ...store.orders import rank_share
+from .token_rows import order_of, rows_of
 
 if TYPE_CHECKING:
     from .served import Features
@@ -72,11 +73,11 @@ class Ranks:
             for positions, rows in features.epoch(seed, epoch, batch_size):
                 yield positions, rows, len(positions)
             return
-        order = epoch_order(features.rows, seed, epoch)
+        order = order_of(features, seed, epoch, batch_size)
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             positions = self.share(batch)
-            yield positions, features.take(positions), len(batch)
+            yield positions, rows_of(features, positions), len(batch)
 
     def mean(self, losses: torch.Tensor, rows: int) -> torch.Tensor:
         """This rank's part of the mean loss of a batch of so many rows."""

@@ -8,6 +8,7 @@ from ...store import FeatureSpec, FeatureTable, Source, SourceError
 from ...store.arrays import ArrayFeatures
 from ...store.batches import PlannedFeatures
 from ...store.stage import Stage
+from ...store.token_batches import planned_features
 from ..pairs.combination import Combination
 from ..pairs.served import PairFeatures
 from ..pairs.texts import counts_of, rarity_of
@@ -29,7 +30,7 @@ def serving(
     """
 
     def planned(locations: np.ndarray, mode: str | None) -> PlannedFeatures:
-        return PlannedFeatures(table.shards, table.spec, locations, batches=mode, use=use)
+        return planned_features(table.shards, table.spec, locations, batches=mode, use=use)
 
     if combination is None:
         return lambda _stage, _chosen, locations: planned(locations, batches)

@@ -15,11 +15,14 @@ from ...store.lookup import look_up
 from ...store.parts import select_parts
 from ...store.required import require_features
 from ...store.stage import stage_source
+from ...store.token_batches import PlannedTokens, planned_features
 from ..heads.labels import Labels
 from ..heads.targets import detect_task, labels_of, read_targets
 
 Batch = tuple[torch.Tensor, torch.Tensor]
-"""Features [n, *shape] in the stored dtype, and targets [n]."""
+"""Features [n, *shape] in the stored dtype, and targets [n]; tokens that are stored without padding are
+padded with zeros to the longest row of the batch.
+"""
 
 
 class FeatureDataset(IterableDataset[Batch]):
@@ -97,7 +100,7 @@ class FeatureDataset(IterableDataset[Batch]):
             locations, targets = read_targets(stage, found.locations, kind, known, rows)
             if not len(targets):
                 raise SourceError(f"{given.title} has no row with a label and a usable text")
-            features = PlannedFeatures(table.shards, table.spec, locations, batches=batches, use=spec)
+            features = planned_features(table.shards, table.spec, locations, batches=batches, use=spec)
         return cls(features, targets, batch_size=batch_size, seed=seed, labels=known)
 
     def set_epoch(self, epoch: int) -> None:
@@ -146,7 +149,10 @@ class FeatureDataset(IterableDataset[Batch]):
 
     def _identity(self) -> dict[str, Any]:
         rank, world_size = self._place()
-        return {"seed": self.seed, "rank": rank, "world_size": world_size, "order": self.features.order}
+        found = {"seed": self.seed, "rank": rank, "world_size": world_size, "order": self.features.order}
+        if isinstance(self.features, PlannedTokens):  # rows are grouped by their length in batches
+            found["batch_size"] = self.batch_size
+        return found
 
     def _place(self) -> tuple[int, int]:
         """Rank and number of ranks, the processes of a DataLoader counted as ranks of their own."""

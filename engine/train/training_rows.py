@@ -10,6 +10,7 @@ from ..heads.by_length import goes_by_length, trimmed
 from ..heads.networks import Standardized
 from .examples import Examples
 from .ranks import Ranks
+from .token_rows import rows_of
 
 
 class TrainingRows:
@@ -23,9 +24,10 @@ class TrainingRows:
         self.ranks = Ranks()
         self.ranks.begin(examples.features, batch_size)
         self._features, self._batch_size = examples.features, batch_size
+        self._may_be_shorter = network.takes_mask
         self._lengths = examples.token_counts if goes_by_length(network) else None
         if self._lengths is None:
-            self._batch = torch.empty(min(batch_size, len(examples.targets)), *examples.features.shape)
+            self._batch = torch.zeros(min(batch_size, len(examples.targets)), *examples.features.shape)
 
     def epoch(self, seed: int, epoch: int) -> Iterator[tuple[np.ndarray, torch.Tensor, int]]:
         """Positions int64 [n], features [n, *shape] and rows of each batch, in an order by seed and epoch.
@@ -34,9 +36,20 @@ class TrainingRows:
         """
         if self._lengths is None:
             for positions, features, size in self.ranks.epoch(self._features, seed, epoch, self._batch_size):
-                yield positions, self._batch[: len(features)].copy_(torch.from_numpy(features)), size
+                yield positions, self._filled(features), size
             return
         for batch in length_grouped(self._lengths, self._batch_size, seed, epoch):
             positions = self.ranks.share(batch)
-            features = self._features.take(positions)
+            features = rows_of(self._features, positions)
             yield positions, trimmed(features, self._lengths[positions]), len(batch)
+
+    def _filled(self, features: np.ndarray) -> torch.Tensor:
+        """A batch in float32; tokens of a shorter batch are padded for heads that know no mask."""
+        rows, given = self._batch[: len(features)], torch.from_numpy(features)
+        if features.ndim == 3 and features.shape[1] < rows.shape[1]:
+            if self._may_be_shorter and features.shape[1]:
+                return given.float()
+            rows[:, features.shape[1] :] = 0
+            rows[:, : features.shape[1]].copy_(given)
+            return rows
+        return rows.copy_(given)

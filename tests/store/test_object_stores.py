@@ -9,18 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from enc.store import FeatureTable, Store, StoreError
-from enc.store.batches import PlannedFeatures
 from enc.store.compact import compact
 from enc.store.delete import delete
 from enc.store.errors import DamagedShard, PlaceError, WorkspaceError
 from enc.store.mapped import MappedFeatures
+from enc.store.mapped_tokens import mapped_features
 from enc.store.places import RemotePath, folder_of, room
 from enc.store.plan import shard_keys_sql
 from enc.store.rewrite import replace_shards
+from enc.store.token_batches import planned_features
 from enc.store.vacuum import vacuum
 from enc.store.verify import verify
 from fakes import fake_spec
-from feature_sets import add, filled, key_of, served
+from feature_sets import RAGGED, add, filled, flip, key_of, page_start, served
 from object_server import KEY, object_server
 
 STORE = "s3://bucket/store"
@@ -49,9 +50,13 @@ def forget(monkeypatch, tmp_path):
     return lambda: monkeypatch.setenv("ENC_SHARD_CACHE", str(tmp_path / f"cache-{next(count)}"))
 
 
+LAYOUTS = pytest.mark.parametrize("layout", [{}, RAGGED], ids=["of one width", "of tokens"])
+
+
+@LAYOUTS
 @pytest.mark.parametrize("mode", ["ram", "mapped", "streamed"])
-def test_a_store_is_written_and_read_as_a_folder_is(objects, forget, mode):
-    filled(SET, range(50), range(50, 120))
+def test_a_store_is_written_and_read_as_a_folder_is(objects, forget, mode, layout):
+    filled(SET, range(50), range(50, 120), **layout)
     forget()
     assert served(SET, mode) == {n: n for n in range(120)}
     assert Store(STORE).feature_sets() == ["set"]
@@ -123,8 +128,9 @@ def test_a_commit_whose_answer_is_lost_is_found(objects, monkeypatch):
     assert (len(lost), table.rows, FeatureTable(SET).version) == (1, 9, 2)
 
 
-def test_a_reader_goes_on_beside_a_compaction(objects, forget):
-    filled(SET, *(range(n, n + 10) for n in range(0, 50, 10)))
+@LAYOUTS
+def test_a_reader_goes_on_beside_a_compaction(objects, forget, layout):
+    filled(SET, *(range(n, n + 10) for n in range(0, 50, 10)), **layout)
     objects.every = 7
     forget()
     old = FeatureTable(SET)
@@ -132,8 +138,8 @@ def test_a_reader_goes_on_beside_a_compaction(objects, forget):
     summary = compact(SET)
     assert (summary.shards_before, summary.shards_after, summary.rows) == (5, 1, 50)
     locations = np.concatenate([(n << 40) + np.arange(10) for n in range(5)])
-    found = PlannedFeatures(shards, old.spec, locations, batches="streamed").take(np.arange(50))[:, 0]
-    assert sorted(found.tolist()) == list(range(50))
+    found = planned_features(shards, old.spec, locations, batches="streamed").take(np.arange(50))
+    assert sorted(found.reshape(50, -1)[:, 0].tolist()) == list(range(50))
     assert served(SET) == {n: n for n in range(50)}
     summaries = verify(STORE, "set")
     assert (summaries.damaged, summaries.rows, summaries.doubles) == ([], 50, 0)
@@ -150,8 +156,9 @@ def test_two_compactions_keep_every_row_once(objects):
     assert sum(name.endswith(".parquet") for name in objects.objects) == 6
 
 
-def test_texts_are_deleted_and_old_files_vacuumed_by_age(objects):
-    filled(SET, range(10), range(10, 20))
+@LAYOUTS
+def test_texts_are_deleted_and_old_files_vacuumed_by_age(objects, layout):
+    filled(SET, range(10), range(10, 20), **layout)
     deleted = delete(SET, where="n_tokens < 5")
     assert (deleted.deleted, FeatureTable(SET).rows, len(deleted.files)) == (5, 15, 1)
     with pytest.raises(StoreError, match=r"object store, .* pass --retain 24 or more"):
@@ -184,8 +191,9 @@ def test_a_missing_or_damaged_shard_is_named_by_its_url(objects, forget):
     assert FeatureTable(SET).rows == 10
 
 
-def test_features_that_arrive_damaged_are_refused(objects, forget):
-    filled(SET, range(1000))
+@LAYOUTS
+def test_features_that_arrive_damaged_are_refused(objects, forget, layout):
+    filled(SET, range(1000), **layout)
     name = next(name for name in objects.objects if name.endswith(".parquet"))
     data, when = objects.objects[name]
     place = data.index(np.full(4, 777, np.float32).tobytes())
@@ -195,16 +203,30 @@ def test_features_that_arrive_damaged_are_refused(objects, forget):
         served(SET)
 
 
+@pytest.mark.parametrize("column", ["kept_tokens", "features"])
+def test_a_length_that_is_damaged_in_the_cache_is_fetched_anew(objects, forget, column):
+    filled(SET, range(100), **RAGGED)
+    forget()
+    assert len(served(SET)) == 100
+    path = Path(FeatureTable(SET).shards[0])
+    flip(path, page_start(path, column), 1)
+    assert served(SET, "mapped") == {n: n for n in range(100)}
+    name = next(name for name in objects.objects if name.endswith(".parquet"))
+    assert path.read_bytes() == objects.objects[name][0]
+
+
+@LAYOUTS
 @pytest.mark.parametrize("mode", ["ram", "streamed"])
-def test_reading_goes_on_by_ranges_where_the_cache_is_full(objects, forget, monkeypatch, mode):
-    filled(SET, range(20_000), range(20_000, 30_000))
+def test_reading_goes_on_by_ranges_where_the_cache_is_full(objects, forget, monkeypatch, mode, layout):
+    filled(SET, range(20_000), range(20_000, 30_000), **layout)
     forget()
     monkeypatch.setenv("ENC_SHARD_CACHE_GB", "0.00000001")
     assert served(SET, mode) == {n: n for n in range(30_000)}
     table = FeatureTable(SET)
     with pytest.raises(WorkspaceError, match="ENC_SHARD_CACHE_GB"):
         served(SET, "mapped")
-    assert MappedFeatures(table.shards, table.spec).take(np.array([7, (1 << 40) + 3, 5])).shape == (3, 4)
+    rows = mapped_features(table.shards, table.spec).take(np.array([7, (1 << 40) + 3, 5]))
+    assert rows.shape == (3, *table.spec.shape)
     monkeypatch.setenv("ENC_SHARD_CACHE_GB", "1")
     assert served(SET, "mapped") == {n: n for n in range(30_000)}
 
@@ -232,8 +254,9 @@ def test_what_was_not_used_for_longest_leaves_the_cache(objects, forget, monkeyp
     assert FeatureTable(f"{STORE}/a").shards == [shard["a"]]  # its keys are still there
 
 
-def test_another_tools_shard_is_fetched_whole(objects, forget, tmp_path):
-    table = filled(SET, range(10))
+@LAYOUTS
+def test_another_tools_shard_is_fetched_whole(objects, forget, tmp_path, layout):
+    table = filled(SET, range(10), **layout)
     import pyarrow.parquet as pq
 
     rows = pq.read_table(table.shards[0])

@@ -29,10 +29,15 @@ def test_digest_covers_what_changes_the_numbers():
         lowercase=True,
         imported="text-embedding",
     )
-    assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {"model", "stride"}
+    assert changes.keys() == {f.name for f in dataclasses.fields(FeatureSpec)} - {
+        "model",
+        "stride",
+        "token_layout",
+    }
     digests = {fake_spec(**{name: value}).digest for name, value in changes.items()}
     digests.add(fake_spec(long_text="windows", stride=2).digest)
-    assert len(digests | {spec.digest}) == len(changes) + 2
+    digests.add(fake_spec(pooling=("tokens",), token_layout="ragged").digest)
+    assert len(digests | {spec.digest}) == len(changes) + 3
 
 
 def test_digest_is_stable():

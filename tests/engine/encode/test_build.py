@@ -6,7 +6,7 @@ import pytest
 from enc.engine import build_features, encode_texts
 from enc.engine.encode import windows
 from enc.store import FeatureTable, Source, SpecError, Store
-from enc.store.batches import MappedFeatures
+from enc.store.mapped_tokens import mapped_features
 from enc.store.shard_writer import ShardWriter
 from enc.store.share import Share
 from fakes import FakeEncoder
@@ -59,7 +59,7 @@ def test_features_belong_to_their_texts(tmp_path, write):
     build_features(Source(path), tmp_path / "store", FakeEncoder(tokens_per_batch=8))
     table = Store(tmp_path / "store").open()
     rows = pq.read_table(table.shards[0], columns=["n_tokens", "truncated"]).to_pylist()
-    features = MappedFeatures(table.shards, table.spec).take(np.arange(3))
+    features = mapped_features(table.shards, table.spec).take(np.arange(3))
     by_count = {row["n_tokens"]: (row["truncated"], list(f)) for row, f in zip(rows, features, strict=True)}
     assert by_count == {3: (False, [3, 15, 3, 7]), 2: (False, [2, 3, 1, 2]), 9: (True, [8, 32, 4, 4])}
 
@@ -69,7 +69,7 @@ def test_small_windows_and_batches_change_nothing(tmp_path, reviews, monkeypatch
         table = Store(store).open()
         keys = pq.read_table(table.shards[0], columns=["key"]).column("key").to_pylist()
         return dict(
-            zip(keys, MappedFeatures(table.shards, table.spec).take(np.arange(200)).tolist(), strict=True)
+            zip(keys, mapped_features(table.shards, table.spec).take(np.arange(200)).tolist(), strict=True)
         )
 
     build_features(Source(reviews), tmp_path / "one", FakeEncoder(tokens_per_batch=4096))
@@ -99,7 +99,7 @@ def test_a_run_that_breaks_down_keeps_what_is_encoded(tmp_path, reviews, monkeyp
     table = Store(store).open()
     numbers = np.concatenate(
         [
-            MappedFeatures([shard], table.spec).take(np.arange(pq.read_metadata(shard).num_rows))
+            mapped_features([shard], table.spec).take(np.arange(pq.read_metadata(shard).num_rows))
             for shard in table.shards
         ]
     )
@@ -182,7 +182,7 @@ def test_token_features_are_padded_to_max_length(tmp_path, tiny_bert, write):
     encoder = load_encoder(str(tiny_bert), pooling="tokens", max_length=12)
     build_features(Source(write("t.tsv", "text\na b\n")), tmp_path / "store", encoder)
     table = Store(tmp_path / "store").open()
-    features = MappedFeatures(table.shards, table.spec).take(np.array([0]))
+    features = mapped_features(table.shards, table.spec).take(np.array([0]))
     assert features.shape == (1, 12, 16)
     assert (features[0, 4:] == 0).all()
     assert (features[0, :4] != 0).any(axis=1).all()

@@ -8,9 +8,9 @@ import torch
 from enc.engine import build_features, load_encoder, load_encoder_of
 from enc.engine.encode.checkpoint import digests
 from enc.store import RECIPES, ModelError, Source, SpecError, Store
-from enc.store.batches import MappedFeatures
 from enc.store.duck import workspace
 from enc.store.lookup import look_up
+from enc.store.mapped_tokens import mapped_features
 from enc.store.stage import stage_source
 from transformers import AutoModel, AutoTokenizer
 
@@ -73,7 +73,7 @@ def stored_features(tmp_path, encoder, texts, pairs=None):
     with workspace() as con:
         stage = stage_source(con, source)
         locations = look_up(stage, table.shards).locations
-    return MappedFeatures(table.shards, table.spec).take(np.asarray(locations, np.int64))
+    return mapped_features(table.shards, table.spec).take(np.asarray(locations, np.int64))
 
 
 @pytest.mark.parametrize("padded", [False, True])
