@@ -3,7 +3,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow faults lint types format rooms golden clean
+.PHONY: help demo test slow faults docs lint types format rooms golden clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on an
 
 faults: $(INSTALLED)  ## kill commands, flip bits and spoil sources for an hour: 660 kills, 3,000 flips, 20,000 files, see docs/reliability.md
 	ENC_FAULTS=550 ENC_FLIPS=3000 ENC_FUZZ=20000 $(BIN)/python -m pytest -q tests/faults
+
+docs: $(INSTALLED)  ## the manual, as a site in docs/_build; a warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going docs docs/_build
 
 lint: $(INSTALLED)  ## rules and format of the code
 	$(BIN)/ruff check .

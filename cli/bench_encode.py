@@ -32,7 +32,7 @@ from .voice import note
     multiple=True,
     type=click.Path(),
     metavar="PYTHON",
-    help="Look for peers in this interpreter's environment, too; see benchmarks/peers-*.txt.",
+    help="Look for peers in this interpreter's environment, too; see benchmarks/peers-onnx.txt and the like.",
 )
 @click.option(
     "--int8-model",
