@@ -151,17 +151,28 @@ def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
 @command.command("compact", cls=EncCommand)
 @store_argument
 @name_argument
+@click.option(
+    "--by-key", is_flag=True, help="Sort rows by key, so that who looks for some texts reads few shards."
+)
+@click.option(
+    "--disk",
+    type=click.FloatRange(0, min_open=True),
+    metavar="GB",
+    help="With --by-key: use so much of the temporary folder.  [default: half of what is free]",
+)
 @json_option
-def compact(store: str, name: str | None, as_json: bool) -> None:
+def compact(store: str, name: str | None, by_key: bool, disk: float | None, as_json: bool) -> None:
     """Write small shards into large ones, in all feature sets of STORE or in the one called NAME.
 
     A text that two builders encoded at once is kept once, and shards that other tools have rewritten get
     their layout back. Disk space is free again after `enc store vacuum`.
     """
+    if disk and not by_key:
+        raise click.UsageError("--disk is of --by-key")
     from ..store.compact import compact as compact_set
 
     for table in _tables(store, name):
-        done = compact_set(table)
+        done = compact_set(table, by_key=by_key, disk_bytes=int(disk * 1e9) if disk else None)
         if as_json:
             click.echo(json.dumps(asdict(done)))
         else:

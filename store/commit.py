@@ -2,13 +2,15 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from deltalake import CommitProperties
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
 from .errors import StoreError
+from .key_bounds import Bounds
 from .locks import commit_file
 from .log_folder import delta_schema, first_line
 from .places import retried
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
     from .table import FeatureTable, LoggedShard
 
 COMMIT_KEY = "enc.commit"
+
+
+class Added(NamedTuple):
+    """A finished shard, to be taken into a table."""
+
+    path: Path
+    rows: int
+    bounds: Bounds | None = None
+    """The least and the greatest of its keys, if they are known."""
 
 
 class Commit:

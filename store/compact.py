@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from . import writer
+from .by_key import batches_by_key, disk_to_use, rows_by_key
+from .duck import folder_of, workspace
 from .rewrite import find_doubles, maintained, replace_shards
 from .shard import Shard
 from .shard_file import is_finished_name
@@ -28,19 +30,26 @@ class CompactSummary:
     version: int
 
 
-def compact(table: FeatureTable | str | Path) -> CompactSummary:
+def compact(
+    table: FeatureTable | str | Path, *, by_key: bool = False, disk_bytes: int | None = None
+) -> CompactSummary:
     """Write small shards together, and others anew that have doubles or another tool's layout.
 
     The features that readers get stay the same. A commit is made for each large shard that is filled, so
     that a killed run loses only the last one. What the old shards take on the disk is free after a vacuum.
-    Raises DamagedShard for a shard that cannot be read.
+
+    With ``by_key`` rows are sorted, so that shards have no key in common, and readers of some keys leave out
+    the others. This takes up ``disk_bytes`` of the temporary folder (half of what is free unless given), and
+    a commit is made for so many bytes of shards. Raises DamagedShard for a shard that cannot be read.
     """
     table = FeatureTable.of(table)
     with maintained(table.path):
         paths, logged = table.refresh().shards, table.logged
         before, rewritten = len(logged), 0
         doubles = find_doubles(paths, table.rows)
-        for batch in _batches(table, logged, doubles.rows):
+        if by_key:
+            rewritten = _sort(table, logged, doubles.rows, disk_bytes or disk_to_use())
+        for batch in () if by_key else _batches(table, logged, doubles.rows):
             replace_shards(table, batch, doubles.rows, rows_change=False)
             rewritten += len(batch)
         return CompactSummary(
@@ -52,6 +61,23 @@ def compact(table: FeatureTable | str | Path) -> CompactSummary:
             rewritten=rewritten,
             version=table.version,
         )
+
+
+def _sort(
+    table: FeatureTable,
+    logged: Sequence[LoggedShard],
+    doubles: Mapping[str, np.ndarray],
+    disk_bytes: int,
+) -> int:
+    """Write shards anew by key; returns how many."""
+    must = {shard.path for shard in logged if shard.path in doubles or not _is_mapped(shard, table)}
+    rewritten = 0
+    for batch in batches_by_key(table, logged, must, disk_bytes):
+        with workspace() as con:
+            rows = rows_by_key(con, table, batch, doubles, folder_of(con))
+            replace_shards(table, batch, doubles, rows_change=False, in_order=rows)
+        rewritten += len(batch)
+    return rewritten
 
 
 def _batches(

@@ -34,7 +34,7 @@ class FeatureRows:
         """``locations`` int64 [rows] are NOWHERE for rows without features; ``without_text`` are the
         positions int64 of those whose text is the reason.
         """
-        self._features = mapped_features(table.shards, table.spec, use)
+        self._features = mapped_features(table.listed_shards, table.spec, use)
         self._table = table  # which holds its version, so that a vacuum leaves the shards
         self._locations = locations
         self.spec = self._features.spec

@@ -18,15 +18,16 @@ import pyarrow as pa
 
 from . import plan
 from .duck import count, folder_of
+from .key_bounds import ListedShards, Wanted
 from .key_index import NOWHERE, KeyIndex
-from .key_ranges import KeyRanges, key_words
+from .key_ranges import KeyRanges
 from .locations import ROW_BITS
 from .sides import require_joint
 from .stage import Stage
+from .stored_keys import keys_of, stored_keys
 
 INDEX_KEYS = 1 << 20  # so many stored keys are held in memory, where the rows are not far fewer
 _STORED_TO_ROWS = 4  # from here on, leaving out what is not wanted is quicker than an index of all
-_READ_ROWS = 1 << 17
 _SIEVE_BITS = 24
 _CHUNK_IDS = 1 << 17  # about as many rows as DuckDB keeps together
 
@@ -77,7 +78,7 @@ def look_up_in(finder: "Finder", stage: Stage) -> Lookup:
     """
     if stage.pair_column is not None:
         require_joint(stage.source)
-    for words, ids in _keys(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
+    for words, ids in keys_of(stage.con, plan.rows_sql(stage.name, "key, id", "true")):
         finder.add(words, ids)
     return finder.finish()
 
@@ -94,15 +95,18 @@ class Finder:
         self.locations = _nowhere(self._folder, ids)
         self._is_first_missing = np.zeros(ids, np.bool_)
         self._known = self._absent = 0
-        self._stored = count(con, f"({plan.shard_keys_sql(shards)})") if shards else 0
+        self._stored = _stored_rows(con, shards)
         self._missing = KeyRanges(self._folder, rows)
         self._index: KeyIndex | None = None
         if self._stored <= min(INDEX_KEYS, _STORED_TO_ROWS * rows):
+            if isinstance(shards, ListedShards):
+                shards.look_at()
             self._index = _index_of(con, shards, self._stored)
             self._is_used = np.zeros(len(self._index), np.bool_)
         else:
             self._wanted = KeyRanges(self._folder, rows + self._stored)
             self._sieve = _Sieve(rows)
+            self._asked = Wanted()
 
     def add(self, words: np.ndarray, ids: np.ndarray) -> None:
         """Look for keys, uint64 [n, 4] as of :func:`enc.store.key_ranges.key_words`, of rows int64 [n]."""
@@ -111,6 +115,7 @@ class Finder:
         else:
             self._wanted.add(words, ids)
             self._sieve.add(words)
+            self._asked.add(words)
 
     def finish(self) -> Lookup:
         """What was found of all rows that were added."""
@@ -127,7 +132,7 @@ class Finder:
         The first of these shards has the number ``first_shard`` in locations.
         """
         with closing(KeyRanges(self._folder, self._rows)) as known:
-            for words, locations in _keys(self._con, plan.shard_keys_sql(shards)):
+            for words, locations in stored_keys(self._con, shards, None):
                 known.add(words, locations + (first_shard << ROW_BITS))
             for number in range(len(self._missing)):
                 index = KeyIndex(*known.range(number))
@@ -144,7 +149,7 @@ class Finder:
 
     def _match_ranges(self) -> None:
         with closing(KeyRanges(self._folder, self._rows + self._stored)) as known:
-            for words, locations in _keys(self._con, plan.shard_keys_sql(self._shards)):
+            for words, locations in stored_keys(self._con, self._shards, self._asked):
                 held = self._sieve.holds(words)
                 known.add(words[held], locations[held])
             for number in range(len(known)):
@@ -175,7 +180,7 @@ class Finder:
 def _index_of(con: duckdb.DuckDBPyConnection, shards: Sequence[str], stored: int) -> KeyIndex:
     """An index of the keys of shards, which have ``stored`` rows."""
     keys, locations, filled = np.empty((stored, 4), np.uint64), np.empty(stored, np.int64), 0
-    for words, some in _keys(con, plan.shard_keys_sql(shards)) if shards else ():
+    for words, some in stored_keys(con, shards, None):
         part = slice(filled, filled + len(words))
         keys[part], locations[part] = words, some
         filled = part.stop
@@ -192,11 +197,10 @@ def _nowhere(folder: Path, ids: int) -> np.ndarray:
     return places
 
 
-def _keys(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    with con.cursor() as cursor:
-        for batch in cursor.sql(sql).to_arrow_reader(_READ_ROWS):
-            if batch.num_rows:
-                yield key_words(batch.column(0)), batch.column(1).to_numpy()
+def _stored_rows(con: duckdb.DuckDBPyConnection, shards: Sequence[str]) -> int:
+    if isinstance(shards, ListedShards):
+        return shards.rows
+    return count(con, f"({plan.shard_keys_sql(shards)})") if shards else 0
 
 
 def _first_rows(keys: np.ndarray) -> np.ndarray:

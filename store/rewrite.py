@@ -1,6 +1,6 @@
 """Writing shards of a table anew: what deleting, compacting and repairing have in common."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from . import plan, writer
+from .commit import Added
 from .decoded import fixed_values, ragged_values
 from .duck import execute, workspace
 from .errors import DamagedShard, StoreError
@@ -59,24 +60,26 @@ def replace_shards(
     dropped: Mapping[str, np.ndarray],
     *,
     rows_change: bool = True,
+    in_order: Iterable[pa.RecordBatch] | None = None,
 ) -> int:
     """Put the rows of shards, without those that are dropped, into new shards, in one commit.
 
-    ``dropped`` are row numbers int64 by path. Returns how many shards were written. Until the commit, and
-    when it fails, the table is as it was.
+    ``dropped`` are row numbers int64 by path. ``in_order`` are these rows, where they are to be written in
+    another order. Returns how many shards were written. Until the commit, and when it fails, the table is as
+    it was.
     """
     new: list[writer.NewShard] = []
     try:
-        for shard in old:
-            for block in read_rows(shard.path, table.spec, dropped.get(shard.path)):
-                if not new or new[-1].bytes >= writer.SHARD_BYTES:
-                    new.append(writer.NewShard(table))
-                new[-1].write(*block)
-                if new[-1].bytes >= writer.SHARD_BYTES:
-                    new[-1].finish()
+        for batch in kept_rows(table.spec, old, dropped) if in_order is None else in_order:
+            if not new or new[-1].bytes >= writer.SHARD_BYTES:
+                new.append(writer.NewShard(table))
+            new[-1].write(*_block(batch, table.spec))
+            if new[-1].bytes >= writer.SHARD_BYTES:
+                new[-1].finish()
         for shard in new:
             shard.finish()
-        table.commit([(shard.path, shard.rows) for shard in new], old, rows_change=rows_change)
+        added = [Added(shard.path, shard.rows, shard.key_bounds) for shard in new]
+        table.commit(added, old, rows_change=rows_change)
     except BaseException:
         committed = set()
         with suppress(StoreError):
@@ -91,7 +94,21 @@ def replace_shards(
     return len(new)
 
 
+def kept_rows(
+    spec: FeatureSpec, shards: Sequence[LoggedShard], dropped: Mapping[str, np.ndarray]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of shards, one shard after the other, but for those that are dropped."""
+    for shard in shards:
+        yield from read_batches(shard.path, spec, dropped.get(shard.path))
+
+
 def read_rows(path: str, spec: FeatureSpec, dropped: np.ndarray | None = None) -> Iterator[Block]:
+    """The rows of :func:`read_batches`, as arrays."""
+    for batch in read_batches(path, spec, dropped):
+        yield _block(batch, spec)
+
+
+def read_batches(path: str, spec: FeatureSpec, dropped: np.ndarray | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a shard of any layout, but for those whose numbers are dropped, block by block.
 
     Row groups of which all rows are dropped are not read. Raises DamagedShard.
@@ -115,7 +132,7 @@ def read_rows(path: str, spec: FeatureSpec, dropped: np.ndarray | None = None) -
                     kept = keep[first : first + batch.num_rows]
                     first += batch.num_rows
                     if kept.any():
-                        yield _block(_with_own_types(batch, spec).filter(pa.array(kept)), spec)
+                        yield _with_own_types(batch, spec).filter(pa.array(kept))
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise DamagedShard(path, f"is damaged: {reason(error)}") from error
 

@@ -33,7 +33,7 @@ def rows_of_source(
     with workspace() as con, scratch_folder() as folder:
         read = query_as_file(con, source, Path(folder)) if source.query else source
         stage = stage_source(con, read, keep_text=False)
-        found = look_up(stage, table.shards)
+        found = look_up(stage, table.listed_shards)
         if complete:
             require_features(table, [(replace(stage, source=source), found)])
         locations, usable = np.array(found.locations), stage.rows_where("true")

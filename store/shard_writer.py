@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from .errors import StoreError
 from .files import named_errors, sync
+from .key_bounds import GROUPS_KEY, Bounds, bounds_of, to_metadata, union
 from .pages import is_finite
 from .spec import FeatureSpec
 from .token_rows import TokenRows
@@ -43,6 +44,7 @@ class ShardWriter:
 
     def __init__(self, path: Path, spec: FeatureSpec):
         self.path, self.rows, self.bytes = path, 0, 0
+        self._group_bounds: list[Bounds] = []
         self._spec, self._schema = spec, shard_schema(spec)
         self._pending: list[pa.Table] = []
         self._pending_rows = self._pending_bytes = 0
@@ -52,7 +54,7 @@ class ShardWriter:
                 self._schema,
                 compression="none",
                 use_dictionary=False,
-                write_statistics=False,  # keys are uniform and features opaque: no range leaves any out
+                write_statistics=False,  # features are opaque, and the bounds of keys stand in the footer
                 data_page_size=_ONE_PAGE,
                 max_rows_per_page=_ONE_PAGE,
                 write_page_checksum=True,
@@ -114,6 +116,11 @@ class ShardWriter:
         """Whether a row group of so many rows and bytes of features may have no further row."""
         return rows >= ROW_GROUP_ROWS or size + self._spec.row_bytes > ROW_GROUP_BYTES
 
+    @property
+    def key_bounds(self) -> Bounds | None:
+        """The least and the greatest key of a finished shard."""
+        return union(self._group_bounds)
+
     def _flush(self, *, whole_groups: bool) -> None:
         table = pa.concat_tables(self._pending)
         stops = np.concatenate([[0], np.cumsum(self._sizes(table), dtype=np.int64)])
@@ -127,6 +134,7 @@ class ShardWriter:
             group = table.slice(start, stop - start).combine_chunks()
             with named_errors(self.path):
                 self._writer.write_table(group, row_group_size=group.num_rows)
+            self._group_bounds.append(bounds_of(group.column("key").chunk(0)))
             start = stop
         # combine_chunks copies the rest, so that the written blocks are freed
         self._pending = [table.slice(start).combine_chunks()] if start < table.num_rows else []
@@ -143,6 +151,7 @@ class ShardWriter:
         if self._pending:
             self._flush(whole_groups=False)
         with named_errors(self.path):
+            self._writer.add_key_value_metadata({GROUPS_KEY: to_metadata(self._group_bounds)})
             self._writer.close()
             sync(self.path)
 

@@ -1,6 +1,5 @@
 """A feature table: a Delta table of shards whose identity is an encoder setting."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,9 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, RemoveAction
 
-from .commit import Commit
+from .commit import Added, Commit
 from .errors import DamagedLog, DamagedShard, SpecError, StoreError
+from .key_bounds import Bounds, ListedShards, LoggedBounds, to_statistics
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
 from .log_folder import (
     SPEC_KEY,
@@ -59,6 +59,7 @@ class FeatureTable:
         self._lock: Lock | None = None
         self._looked_at = -1  # the version whose shards were looked at
         self._place = self.path.absolute()  # a later change of the current folder does not matter
+        self._bounds = LoggedBounds(self._place)
         self._folder = folder_of(self._place)
         require_plain(self._place)
         if has_remains(self._place):
@@ -199,6 +200,22 @@ class FeatureTable:
             self._looked_at = self.version
         return ShardPaths((shard.path for shard in logged), self._lock)
 
+    @property
+    def listed_shards(self) -> ListedShards:
+        """Paths as of :attr:`shards`, of files that nobody has looked at yet, with the bounds of their keys.
+
+        For who reads few of them.
+        """
+        logged = self.logged
+        bounds = self.key_bounds
+        found = [bounds.get(Path(shard.path).name) for shard in logged]
+        return ListedShards(logged, found, sum(map(_rows_of, logged)), self._lock)
+
+    @property
+    def key_bounds(self) -> dict[str, Bounds]:
+        """Between which keys the rows of shards lie, by the shard's name, as far as the log says."""
+        return self._bounds.at(self.version)
+
     def require_files(self) -> None:
         """Look whether the committed shards are there, and as large as the log says. Raises DamagedShard."""
         sizes = sizes_in(self._place)
@@ -266,7 +283,7 @@ class FeatureTable:
 
     def commit(
         self,
-        added: Sequence[tuple[Path, int]] = (),
+        added: Sequence[Added | tuple[Path, int]] = (),
         removed: Sequence[LoggedShard] = (),
         *,
         rows_change: bool = True,
@@ -281,8 +298,8 @@ class FeatureTable:
             RemoveAction(self._name_in_log(shard.path), rows_change, now, shard.bytes, {})
             for shard in removed
         ]
-        for shard, rows in added:
-            statistics = json.dumps({"numRecords": rows})
+        for shard, rows, bounds in (one if isinstance(one, Added) else Added(*one) for one in added):
+            statistics = to_statistics(rows, bounds)
             actions.append(AddAction(shard.name, shard.stat().st_size, {}, now, rows_change, statistics))
         Commit(self, actions, removed).write()
         self.refresh()  # a transaction leaves its own handle at the version before

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from .catalog import Store
 from .errors import DamagedLog, DamagedShard, StoreError
 from .history import removed_names
+from .key_bounds import bounds_of
 from .locks import LOG_FOLDER
 from .log_folder import SPEC_FILE, create_log
 from .places import Place, folder_of, has_locks
@@ -98,10 +100,24 @@ def _look_at(table: FeatureTable, logged: LoggedShard, summary: VerifySummary) -
     shard = Shard(logged.path, table.spec)
     for group in range(len(shard.first_rows)):
         shard.verify(group)
+    _require_bounds(table, logged)
     if not shard.has_checksums:
         summary.unchecked += 1
         for _ in read_rows(logged.path, table.spec):  # whether all columns can be read, at least
             pass
+
+
+def _require_bounds(table: FeatureTable, logged: LoggedShard) -> None:
+    """Raise DamagedShard for keys that are not between those that the log says: readers would miss them."""
+    bounds = table.key_bounds.get(Path(logged.path).name)
+    if bounds is None:
+        return
+    with pq.ParquetFile(logged.path) as file:
+        for group in range(file.num_row_groups):
+            for keys in file.read_row_group(group, columns=["key"]).column(0).iterchunks():
+                found = bounds_of(keys)
+                if not bounds.first <= found.first <= found.last <= bounds.last:
+                    raise DamagedShard(logged.path, "has keys outside of the bounds in the log")
 
 
 def _drop_broken(table: FeatureTable, logged: LoggedShard, summary: VerifySummary) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from .commit import Added
 from .errors import StoreError
 from .locks import Lock, exclusive_lock, has_no_locks
 from .pages import footer_checksum
@@ -90,7 +91,7 @@ def commit_shards(table: "FeatureTable", shards: Sequence[NewShard]) -> None:
     try:
         for shard in shards:
             shard.finish()
-        table.commit([(shard.path, shard.rows) for shard in shards])
+        table.commit([Added(shard.path, shard.rows, shard.key_bounds) for shard in shards])
     except BaseException:
         with suppress(StoreError):  # else nobody knows whether they were committed
             committed = {logged.path for logged in table.refresh().logged}

@@ -1,7 +1,7 @@
 """Source to feature table: find what is missing, tokenize, encode, write, commit."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -98,12 +98,12 @@ def build_features(
             stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)
-            work = find_missing(texts, table.shards)
+            work = find_missing(texts, table.listed_shards)
             if work.missing and not texts.has_texts:
                 # Reading the source again costs little beside encoding, and nothing where all is known.
                 stage = stage_source(con, source, "texts", share=share)
                 texts = encoded_texts(stage)
-                work = find_missing(texts, table.shards)
+                work = find_missing(texts, table.listed_shards)
         encode_missing(
             texts,
             work,
@@ -162,7 +162,7 @@ class Work:
     """Tokens with padding, as encoded."""
 
 
-def find_missing(stage: Stage, shards: list[str]) -> Work:
+def find_missing(stage: Stage, shards: Sequence[str]) -> Work:
     """The stage's texts that no shard has. To encode them, the stage must have kept its texts."""
     found, widest = look_up(stage, shards), 0
     if found.missing and stage.has_texts:

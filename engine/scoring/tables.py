@@ -45,8 +45,12 @@ class Group:
 
     def read_shards(self) -> list[str]:
         """The shards that the tables have now."""
-        self._held = [table.shards for table in self.tables]
-        self.shards = [shard for shards in self._held for shard in shards]
+        if len(self.tables) == 1:  # those that may hold none of the texts are not even opened
+            self.shards = self.tables[0].listed_shards
+            self._held = [self.shards]
+        else:
+            self._held = [table.shards for table in self.tables]
+            self.shards = [shard for shards in self._held for shard in shards]
         return self.shards
 
     def read_new_shards(self) -> list[str]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from enc.store import Source, lookup
+from enc.store import Source, lookup, stored_keys
 from enc.store.duck import workspace
 from enc.store.locations import ROW_BITS
 from enc.store.lookup import NOWHERE, look_up
@@ -104,7 +104,7 @@ def test_missing_texts_come_once_and_in_order(con, staged, monkeypatch):
 def test_what_is_found_does_not_depend_on_the_ranges(staged, stored, texts, shards, bits, most_indexed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("enc.store.key_ranges.range_bits", lambda _: bits)
-        patch.setattr(lookup, "_READ_ROWS", 5)
+        patch.setattr(stored_keys, "_READ_ROWS", 5)
         patch.setattr(lookup, "INDEX_KEYS", most_indexed)
         found = look_up(staged(texts), stored(*shards))
     places = {}

@@ -1,0 +1,232 @@
+"""Between which keys the rows of shards lie, as the statistics in a table's log say.
+
+Delta's readers make nothing of statistics of binary columns, and so the log's files are read here. Shards of
+older releases and of other tools have none: they may hold any key.
+"""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+
+from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file
+from .places import Place
+
+BUCKET_BITS = 20  # of a key: so many leading ones are looked at to leave out shards
+_KEY_BYTES = 32
+
+
+class Bounds(NamedTuple):
+    """The least and the greatest key of some rows, compared byte by byte."""
+
+    first: bytes
+    last: bytes
+
+
+def bounds_of(keys: pa.Array) -> Bounds:
+    """The bounds of keys, an array of fixed binary without nulls, and not empty."""
+    start = keys.offset * _KEY_BYTES
+    data = keys.buffers()[1][start : start + len(keys) * _KEY_BYTES]
+    rows = np.frombuffer(data, np.uint8).reshape(-1, _KEY_BYTES)
+    leading = np.frombuffer(data, ">u8")[:: _KEY_BYTES // 8]
+    least, greatest = (rows[leading == end] for end in (leading.min(), leading.max()))
+    return Bounds(min(map(bytes, least)), max(map(bytes, greatest)))
+
+
+def union(bounds: Sequence[Bounds]) -> Bounds | None:
+    """The bounds of all these rows together; None of none."""
+    return Bounds(min(one.first for one in bounds), max(one.last for one in bounds)) if bounds else None
+
+
+ANYWHERE = Bounds(bytes(_KEY_BYTES), b"\xff" * _KEY_BYTES)
+
+
+def to_statistics(rows: int, bounds: Bounds | None) -> str:
+    """Delta's statistics of a shard, as JSON; keys are in hexadecimal digits."""
+    found: dict[str, Any] = {"numRecords": rows}
+    if bounds:
+        found["minValues"], found["maxValues"] = ({"key": key.hex()} for key in bounds)
+    return json.dumps(found)
+
+
+def _of_statistics(text: str | None) -> Bounds | None:
+    """The bounds in Delta's statistics; None for what is not ours."""
+    try:
+        found = json.loads(text or "{}")
+        bounds = Bounds(*(bytes.fromhex(found[side]["key"]) for side in ("minValues", "maxValues")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    is_ours = all(len(key) == _KEY_BYTES for key in bounds) and bounds.first <= bounds.last
+    return bounds if is_ours else None
+
+
+GROUPS_KEY = "enc.key_bounds"
+_PREFIX = 8  # bytes of a key that tell enough
+
+
+def to_metadata(groups: Sequence[Bounds]) -> str:
+    """The bounds of a shard's row groups, as its footer holds them."""
+    return ",".join(f"{one.first[:_PREFIX].hex()}-{one.last[:_PREFIX].hex()}" for one in groups)
+
+
+def of_metadata(metadata: dict[bytes, bytes] | None, groups: int) -> list[Bounds | None]:
+    """The bounds of row groups, about, of a footer's metadata; None where it does not say."""
+    text = (metadata or {}).get(GROUPS_KEY.encode(), b"").decode("ascii", "replace")
+    found = [part.partition("-") for part in text.split(",")]
+    try:
+        bounds = [
+            Bounds(bytes.fromhex(first), bytes.fromhex(last).ljust(_KEY_BYTES, b"\xff"))
+            for first, _, last in found
+        ]
+    except ValueError:
+        bounds = []
+    is_sound = len(bounds) == groups and all(len(one.first) == _PREFIX for one in bounds)
+    return [*bounds] if is_sound else [None] * groups
+
+
+class LoggedBounds:
+    """The bounds that a table's log says, by the shard's name; read as they are asked for."""
+
+    def __init__(self, folder: Place):
+        self._folder, self._version = folder, -1
+        self._found: dict[str, Bounds] = {}
+
+    def at(self, version: int) -> dict[str, Bounds]:
+        """The bounds of all shards up to a version, as far as they are known.
+
+        A name is of one shard for ever, so that shards that have been removed do no harm.
+        """
+        if version < self._version:
+            self._found, self._version = {}, -1
+        first = self._version + 1
+        if first < version:
+            first = self._read_checkpoint(first, version)
+        for number in range(first, version + 1):
+            try:
+                lines = commit_file(self._folder, number).read_bytes().splitlines()
+            except OSError:  # an old log has lost it
+                continue
+            self._add((action["add"]["path"], action["add"].get("stats")) for action in _added(lines))
+        self._version = version
+        return self._found
+
+    def _read_checkpoint(self, first: int, version: int) -> int:
+        """Read the newest checkpoint that tells more than what is known; returns the first version after."""
+        import pyarrow.parquet as pq
+
+        files = {}
+        for path in (self._folder / LOG_FOLDER).glob("*.checkpoint.parquet"):
+            number = path.name.partition(".")[0]
+            if number.isdigit() and first <= int(number) <= version:
+                files[int(number)] = path
+        for number in sorted(files, reverse=True):
+            try:
+                file = pq.ParquetFile(io.BytesIO(files[number].read_bytes()))
+                table = file.read(columns=["add.path", "add.stats"])
+                adds = table.column("add").combine_chunks()
+                paths, stats = (adds.field(name).to_pylist() for name in ("path", "stats"))
+            except (OSError, ValueError, KeyError, pa.ArrowException):
+                continue
+            self._add((path, text) for path, text in zip(paths, stats, strict=True) if path)
+            return number + 1
+        return first
+
+    def _add(self, shards: Iterable[tuple[str, str | None]]) -> None:
+        for path, text in shards:
+            bounds = _of_statistics(text)
+            if bounds:
+                self._found[unquote(path)] = bounds
+
+
+def _added(lines: Sequence[bytes]) -> Iterable[dict[str, Any]]:
+    for line in lines:
+        if line.startswith(b'{"add"'):
+            try:
+                action = json.loads(line)
+                if isinstance(action["add"]["path"], str):
+                    yield action
+            except (ValueError, KeyError, TypeError):
+                continue
+
+
+def _bucket(key: bytes) -> int:
+    """The number of a key's leading bits."""
+    return int.from_bytes(key[:4], "big") >> (32 - BUCKET_BITS)
+
+
+def buckets_of(words: np.ndarray) -> np.ndarray:
+    """The numbers int64 [n] of keys' leading bits, of uint64 [n, 4] as of
+    :func:`enc.store.key_ranges.key_words`.
+    """
+    return (words[:, 0].byteswap() >> np.uint64(64 - BUCKET_BITS)).astype(np.int64)
+
+
+class Wanted:
+    """Which leading bits the keys have that are looked for, in 1 MB."""
+
+    def __init__(self) -> None:
+        self._is_wanted = np.zeros(1 << BUCKET_BITS, np.bool_)
+        self._before: np.ndarray | None = None
+
+    def add(self, words: np.ndarray) -> None:
+        """Look for keys, uint64 [n, 4]."""
+        self._is_wanted[buckets_of(words)] = True
+        self._before = None
+
+    @property
+    def buckets(self) -> int:
+        """How many different leading bits there are."""
+        return int(np.count_nonzero(self._is_wanted))
+
+    def may_be_in(self, spans: np.ndarray) -> np.ndarray:
+        """bool [n]: False for spans, int64 [n, 2] of the first and the last bucket, without a wanted key."""
+        if self._before is None:
+            self._before = np.zeros(len(self._is_wanted) + 1, np.int32)
+            np.cumsum(self._is_wanted, out=self._before[1:])
+        return self._before[spans[:, 1] + 1] > self._before[spans[:, 0]]
+
+
+class ListedShards(ShardPaths):
+    """Paths of shards that nobody has looked at yet, and what the log says of them.
+
+    Who reads them calls :meth:`look_at` first.
+    """
+
+    def __init__(
+        self,
+        logged: Sequence[tuple[str, int, int | None]],
+        bounds: Sequence[Bounds | None],
+        rows: int,
+        lock: Lock | None,
+    ):
+        """``logged`` are paths, sizes in bytes and rows, ``rows`` those of all."""
+        super().__init__((shard[0] for shard in logged), lock)
+        self.logged, self.rows = logged, rows
+        self.spans = spans_of(bounds)
+
+    def look_at(self, numbers: Sequence[int] | None = None) -> None:
+        """Look at size, footer and keys of shards by number, or of all. Raises DamagedShard."""
+        from .shard_file import require_readable
+
+        require_readable(self.logged if numbers is None else [self.logged[number] for number in numbers])
+
+
+def spans_of(bounds: Sequence[Bounds | None]) -> np.ndarray:
+    """The first and the last bucket of shards, int64 [n, 2]; all of them where nothing is known."""
+    spans = [(_bucket(one.first), _bucket(one.last)) for one in (given or ANYWHERE for given in bounds)]
+    return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def depth_of(bounds: Iterable[Bounds | None]) -> int:
+    """In how many shards a key may be, at most."""
+    known = [one or ANYWHERE for one in bounds]
+    ends = sorted([(one.first, 1) for one in known] + [(one.last, 2) for one in known])
+    depth = deepest = 0
+    for _, kind in ends:
+        depth += 1 if kind == 1 else -1
+        deepest = max(deepest, depth)
+    return deepest
