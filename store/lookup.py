@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from . import plan
 from .duck import count, folder_of
-from .key_bounds import ListedShards, Wanted
 from .key_index import NOWHERE, KeyIndex
 from .key_ranges import KeyRanges
+from .listed_shards import ListedShards, Wanted
 from .locations import ROW_BITS
 from .sides import require_joint
 from .stage import Stage

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 
 from .errors import StoreError
 from .files import named_errors, sync
-from .key_bounds import GROUPS_KEY, Bounds, bounds_of, to_metadata, union
+from .key_bounds import GROUPS_KEY, KEY_BYTES, Bounds, to_metadata, union
+from .listed_shards import bounds_of
 from .pages import is_finite
 from .spec import FeatureSpec
 from .token_rows import TokenRows
 
-KEY_BYTES = 32
 ROW_GROUP_BYTES = 8 << 20  # small enough to buffer while writing, large enough to read as one block
 ROW_GROUP_ROWS = 16384  # of narrow features, whose keys would weigh more
 _ONE_PAGE = (1 << 31) - 1  # page limits that no row group reaches

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from . import plan
 from .errors import DamagedShard
-from .key_bounds import ListedShards, Wanted, of_metadata, spans_of
+from .key_bounds import of_metadata
 from .key_ranges import key_words
+from .listed_shards import ListedShards, Wanted, spans_of
 from .locations import ROW_BITS, ROW_MASK
 from .places import forget
 from .shard_file import is_finished_name, opened, read_footer, reason

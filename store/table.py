@@ -11,7 +11,7 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from .commit import Added, Commit
 from .errors import DamagedLog, DamagedShard, SpecError, StoreError
-from .key_bounds import Bounds, ListedShards, LoggedBounds, to_statistics
+from .key_bounds import Bounds, LoggedBounds, to_statistics
 from .locks import LOG_FOLDER, Lock, ShardPaths, commit_file, version_lock
 from .log_folder import (
     SPEC_KEY,
@@ -28,6 +28,7 @@ from .spec import FeatureSpec
 
 if TYPE_CHECKING:
     from .feature_rows import FeatureRows
+    from .listed_shards import ListedShards
     from .writer import TableWriter
 
 _UNREAD_FEATURES = {
@@ -201,13 +202,14 @@ class FeatureTable:
         return ShardPaths((shard.path for shard in logged), self._lock)
 
     @property
-    def listed_shards(self) -> ListedShards:
+    def listed_shards(self) -> "ListedShards":
         """Paths as of :attr:`shards`, of files that nobody has looked at yet, with the bounds of their keys.
 
         For who reads few of them.
         """
-        logged = self.logged
-        bounds = self.key_bounds
+        from .listed_shards import ListedShards  # which loads pyarrow
+
+        logged, bounds = self.logged, self.key_bounds
         found = [bounds.get(Path(shard.path).name) for shard in logged]
         return ListedShards(logged, found, sum(map(_rows_of, logged)), self._lock)
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from .catalog import Store
 from .errors import DamagedLog, DamagedShard, StoreError
 from .history import removed_names
-from .key_bounds import bounds_of
+from .listed_shards import bounds_of
 from .locks import LOG_FOLDER
 from .log_folder import SPEC_FILE, create_log
 from .places import Place, folder_of, has_locks

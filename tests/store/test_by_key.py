@@ -11,16 +11,8 @@ from enc.store import FeatureTable, Source, Store, StoreError, WorkspaceError, b
 from enc.store.compact import compact
 from enc.store.duck import workspace
 from enc.store.errors import DamagedShard
-from enc.store.key_bounds import (
-    ANYWHERE,
-    Bounds,
-    LoggedBounds,
-    Wanted,
-    bounds_of,
-    depth_of,
-    of_metadata,
-    spans_of,
-)
+from enc.store.key_bounds import ANYWHERE, Bounds, LoggedBounds, depth_of, of_metadata
+from enc.store.listed_shards import Wanted, bounds_of, spans_of
 from enc.store.lookup import NOWHERE, look_up
 from enc.store.mapped import MappedFeatures
 from enc.store.stage import stage_source
