@@ -28,7 +28,7 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.sweep", "engine.train",
         "engine.words", "store",
     },
-    "engine.finetune": {"engine.encode", "engine.heads", "store"},
+    "engine.finetune": {"engine.backends", "engine.encode", "engine.heads", "store"},
     "engine.scoring": {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
         "store",

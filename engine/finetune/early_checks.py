@@ -63,6 +63,27 @@ def check_folders(
         model_folder(name)
     if model.head_init:
         _require_linear(Path(model.head_init))
+    if model.cached is not None:
+        _require_cachable(model, trains=trains)
+
+
+def _require_cachable(model: ModelOptions, *, trains: bool) -> None:
+    """Raise SourceError for options that cannot hold where the states of a layer are stored."""
+    problem = ""
+    if not model.cached:
+        problem = "--cached needs the folder of a store"
+    elif model.freeze_layers < 1:
+        problem = (
+            "--cached stores what is frozen: pass --freeze_layers N, from 1 up, with the number of layers"
+        )
+    elif not trains:
+        problem = "--cached is for training: add --do_train, or leave it out"
+    elif model.lora:
+        problem = "--lora changes all layers, and --cached begins above the lower ones; leave one of them out"
+    elif model.tokenizer_name or model.config_name:
+        problem = "--cached takes the model's own tokenizer and configuration; leave out the name of another"
+    if problem:
+        raise SourceError(problem)
 
 
 def _require_linear(head_folder: Path) -> None:

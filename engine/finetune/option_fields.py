@@ -40,6 +40,9 @@ class ModelOptions:
         None, "A linear head on cls features of the same model, which the classifier begins as."
     )
     freeze_layers: int = _option(0, "Keep the embeddings and so many layers as they are.")
+    cached: str | None = _option(
+        None, "A store: compute what --freeze_layers keeps once into it, and begin each epoch from there."
+    )
     layerwise_lr_decay: float = _option(1.0, "Each layer learns at so much of the rate of the one above it.")
     lora: bool = _option(
         False,

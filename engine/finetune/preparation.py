@@ -13,6 +13,7 @@ from ...store.duck import workspace
 from ..encode.checkpoint import checkpoint_of
 from ..encode.facts import longest_input
 from ..encode.model_files import model_folder
+from .cached import require_cached, stored_states
 from .early_checks import check_folders
 from .option_fields import require_numbers
 from .options import FineTuneOptions, is_main_process
@@ -64,6 +65,7 @@ def prepare(options: FineTuneOptions, say: Say) -> Prepared:
     hub = {"revision": names.model_revision, "token": names.token, "cache_dir": names.cache_dir}
     folder = model_folder(names.model_name_or_path or "", **hub)
     config, tokenizer = _loaded(options, folder)
+    require_cached(options, config)
     length = min(data.max_seq_length, longest_input(config, tokenizer))
     if length < data.max_seq_length:
         given = f"--max_seq_length {data.max_seq_length}"
@@ -92,6 +94,8 @@ def prepare(options: FineTuneOptions, say: Say) -> Prepared:
         for rows in sets.sets.values():
             if is_main_process(training):
                 say(_summary(rows, rows.stage.write_rejects(output / _REJECTS.format(rows.name))))
+        if names.cached and not start.is_finished:
+            stored_states(options, folder, length, sets, Path(scratch), say)
     if start.is_finished:
         folder, config = output, AutoConfig.from_pretrained(output, trust_remote_code=False)
     return Prepared(output, folder, config, tokenizer, spec, length, sets, run, start)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments, set_seed
 
+from .cached_model import begin_at_states
 from .judged import JudgedRows, judged_rows
 from .options import FineTuneOptions, is_main_process
 from .preparation import Say, prepare
@@ -56,6 +57,8 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
     set_seed(training.seed)
     trains = training.do_train and not start.is_finished
     model = load_model(ready.folder, ready.config, sets.classes, options.model, ready.spec, trains=trains)
+    if trains and options.model.cached:
+        begin_at_states(model, options.model.freeze_layers)
     metrics: dict[str, float] = read_metrics(output) if start.is_finished else {}
     judged = None
     with _environment(_LOGGING_DIR, options.logging_dir):

@@ -65,6 +65,8 @@ def _options(options: FineTuneOptions, length: int) -> dict[str, Any]:
     model, data, training = options.model, options.data, options.training
     keeps_best = training.load_best_model_at_end
     kept: dict[str, Any] = {name: getattr(model, name) for name in _OF_THE_MODEL}
+    if model.cached:  # what is frozen has no dropout then; records of before have no such entry
+        kept["cached"] = True
     kept["head_init"] = _digest_of_head(model.head_init) if model.head_init else None
     kept["max_seq_length"] = length
     for field in dataclasses.fields(DataOptions):

@@ -14,7 +14,7 @@ from .classes import Classes
 from .option_fields import ModelOptions
 from .trainer import freeze, not_finite
 
-_NEW_PARTS = ("classifier", "pre_classifier", "pooler")
+_NEW_PARTS = ("classifier", "pre_classifier", "pooler", "head")
 """Parts that begin with random weights where a model has none, because they are the task's."""
 
 
@@ -103,7 +103,11 @@ def _with_lora(model: PreTrainedModel, options: ModelOptions) -> Any:
         raise ModelError("LoRA needs peft: pip install 'enc-features[lora]'") from error
     modules = [name for name, _ in model.named_modules()]
     # What is new, or was made for another task, is trained as a whole.
-    trained = [part for part in _NEW_PARTS if part == "classifier" or any(part in name for name in modules)]
+    trained = [
+        part
+        for part in _NEW_PARTS
+        if part == "classifier" or any(part in name.split(".") for name in modules)
+    ]
     config = peft.LoraConfig(
         task_type="SEQ_CLS",
         r=options.lora_r,

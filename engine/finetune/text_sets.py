@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import torch
 from torch.utils.data import Dataset
 
@@ -16,6 +17,7 @@ from ..encode.tokens import Tokenizer, Tokens
 from ..heads.labels import listing
 from ..heads.tasks import REGRESSION
 from .classes import Classes, glue_classes, own_classes, targets_of
+from .frozen_states import FrozenStates
 from .glue import GlueTask
 from .option_fields import DataOptions
 from .sources import set_sources, task_of
@@ -41,6 +43,8 @@ class TextSet(Dataset[dict[str, torch.Tensor]]):
         self.order = np.arange(len(rows))
         """int64 [rows]: the rows in the order in which they are served."""
         self.takes_type_ids = True
+        self.states: FrozenStates | None = None
+        """Served in place of token ids, where the model begins above a layer."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -49,15 +53,28 @@ class TextSet(Dataset[dict[str, torch.Tensor]]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """A padded batch, as the model takes it; int64 [rows, length], labels [rows]."""
+        """A padded batch, as the model takes it; int64 [rows, length], labels [rows].
+
+        States are float32 [rows, length, hidden].
+        """
         places = self.order[np.asarray(indices)]
         batch = self.tokens.batch(places)
         arrays = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if self.takes_type_ids:
+        if self.states is not None:
+            width = batch.input_ids.shape[1]
+            arrays = {
+                "inputs_embeds": self.states.batch(places, width),
+                "attention_mask": batch.attention_mask,
+            }
+        elif self.takes_type_ids:
             arrays["token_type_ids"] = batch.token_type_ids
         if self.targets is not None:
             arrays["labels"] = self.targets[places]
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def texts(self) -> pa.Table:
+        """``text`` and ``pair`` of the rows; only while the workspace in which they were read is open."""
+        return self.stage.con.sql(_rows_sql(self.stage, "text, pair", len(self))).to_arrow_table()
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the file's texts and labels as a multiset."""
@@ -140,14 +157,19 @@ def read_sets(
     return FineTuneData(sets, classes, first.text_column, first.pair_column, glue)
 
 
+def _rows_sql(stage: Stage, columns: str, limit: int | None) -> str:
+    """The usable rows in the files' order, or the first so many."""
+    labelled = "label IS NOT NULL" if stage.label_columns else "true"
+    return (
+        f"SELECT {columns} FROM {stage.name} WHERE key IS NOT NULL AND {labelled} "
+        f"ORDER BY source, row LIMIT {limit if limit is not None else 'ALL'}"
+    )
+
+
 def _tokenized(
     stage: Stage, name: str, classes: Classes, tokenizer: Tokenizer, limit: int | None, *, pad_to: int
 ) -> TextSet:
-    labelled = "label IS NOT NULL" if stage.label_columns else "true"
-    rows = stage.con.sql(
-        f"SELECT row, text, pair, label FROM {stage.name} WHERE key IS NOT NULL AND {labelled} "
-        f"ORDER BY source, row LIMIT {limit if limit is not None else 'ALL'}"
-    ).to_arrow_table()
+    rows = stage.con.sql(_rows_sql(stage, "row, text, pair, label", limit)).to_arrow_table()
     if not len(rows):
         raise SourceError(f"no row is left for the {name} set of {stage.source.title}")
     unlabelled = 0
