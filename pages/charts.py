@@ -145,20 +145,26 @@ def bar_chart(
     y: tuple[str, str],
     series: str,
     order: Sequence[str],
+    *,
+    form: str = ",.0f",
     **more: Any,
 ) -> Spec:
-    """A histogram: bars between fields ``x[0]`` and ``x[1]``, stacked by ``series`` in this order."""
+    """A histogram: bars between fields ``x[0]`` and ``x[1]``, stacked by ``series`` in this order.
+
+    ``form`` is that of the numbers on the axis.
+    """
     begin, end, title = x
     return spec_of(
         values,
         mark={"type": "bar", "binSpacing": 1},
         encoding={
             "x": quantity(begin, title, bin="binned", scale={"zero": False, "nice": False},
-                          axis={"tickCount": 6, "grid": False, "format": ",.0f"}),
+                          axis={"tickCount": 6, "grid": False, "format": form}),
             "x2": {"field": escaped(end)},
             "y": quantity(y[0], y[1], axis={"tickCount": 5, "format": "~s"}),
-            "color": category(series, None, scale={"domain": list(order), "range": COLOURS}),
-            "tooltip": hover((series, series), (begin, "from", ",.0f"), (end, "to below", ",.0f"),
+            "color": category(series, None, scale={"domain": list(order), "range": COLOURS},
+                              **({"legend": None} if len(order) < 2 else {})),
+            "tooltip": hover((series, series), (begin, "from", form), (end, "to below", form),
                              (y[0], y[1], ",.0f")),
         },
         **more,
@@ -196,6 +202,31 @@ def point_chart(
         },
         **more,
     )  # fmt: skip
+
+
+def scatter_chart(
+    values: Values,
+    x: tuple[str, str],
+    y: tuple[str, str],
+    hovered: Sequence[tuple[str, str] | tuple[str, str, str]],
+) -> Spec:
+    """Points of two numbers each, and a dashed line where these are equal."""
+    numbers = [value[one[0]] for value in values for one in (x, y)] or [0, 1]
+    axis = {"tickCount": 6, "format": ".4~g"}
+    channels = {
+        "x": quantity(x[0], x[1], scale={"zero": False}, axis=axis),
+        "y": quantity(y[0], y[1], scale={"zero": False}, axis=axis),
+    }
+    line = {
+        "data": {"values": [{x[0]: end, y[0]: end} for end in (min(numbers), max(numbers))]},
+        "mark": {"type": "line", "strokeDash": [4, 4], "color": _QUIET, "strokeWidth": 1},
+        "encoding": channels,
+    }
+    points = {
+        "mark": {"type": "point", "filled": True, "size": 22, "opacity": 0.5, "color": COLOURS[0]},
+        "encoding": {**channels, "tooltip": hover(*hovered)},
+    }
+    return spec_of(values, layer=[line, points])
 
 
 def matrix_chart(values: Values, labels: Sequence[str], *, cell: int) -> Spec:

@@ -12,8 +12,11 @@ from ...pages.painter import Painter
 from ...store import FeatureTable, Source
 from ..heads.head import Head
 from .held_out import held_out_rows
+from .number_rows import NumberRows
 from .report import page_of
-from .runs import Rows, Run, read_run
+from .rows import Rows
+from .runs import Run, read_run
+from .set_rows import SetRows
 
 if TYPE_CHECKING:
     from ..finetune.judged import JudgedRows
@@ -55,7 +58,9 @@ def report_of_tuned(folder: str | Path, judged: "JudgedRows | None", painter: Pa
     return write_run_report(read_run(folder), rows, folder, painter)
 
 
-def write_run_report(run: Run, rows: Rows | None, folder: str | Path, painter: Painter) -> Path:
+def write_run_report(
+    run: Run, rows: Rows | NumberRows | SetRows | None, folder: str | Path, painter: Painter
+) -> Path:
     """Write report.html of a run and its rows into a folder; returns its path."""
     if rows is not None:
         run = replace(run, rows=rows, missing=[])

@@ -14,10 +14,12 @@ from ...store.sides import encoded_texts, locations_of_rows
 from ...store.stage import Stage, stage_source
 from ..heads.head import Head
 from ..heads.targets import read_targets
-from ..heads.tasks import SINGLE_LABEL
+from ..heads.tasks import MULTI_LABEL, REGRESSION
 from ..scoring.row_features import RowFeatures
 from ..scoring.tables import Group
-from .runs import Rows
+from .number_rows import NumberRows
+from .rows import Rows
+from .set_rows import SetRows
 
 MAX_ROWS = 10_000
 _MAPPED_ROWS, _BLOCK_ROWS, _BLOCK_BYTES = 2000, 8192, 64 << 20
@@ -31,16 +33,13 @@ def held_out_rows(
     share: float | None = None,
     seed: int = 42,
     predicted: pa.Table | None = None,
-) -> Rows | None:
-    """Labelled rows of ``source``, at most MAX_ROWS of them chosen at random; None for several labels a row
-    and for regressions.
+) -> Rows | NumberRows | SetRows:
+    """Labelled rows of ``source``, at most MAX_ROWS of them chosen at random.
 
     With ``share``, they are among those that a Fraction of the texts holds out by ``seed``. ``predicted``
     holds what heads predicted that did not see the rows, as :func:`engine.sweep.folds.out_of_fold_table`
     gives it; else the head's own outputs are shown. Raises what reading the source and its features raises.
     """
-    if head.task is not SINGLE_LABEL:
-        return None
     rng = np.random.default_rng(0)
     with workspace() as con:
         stage = stage_source(con, source, label_column=head.record["label_columns"])
@@ -56,10 +55,15 @@ def held_out_rows(
         outputs, features = _served(RowFeatures(head, group, stage), head, ids[picked])
         labels = [str(label) for label in head.labels.values]
         if predicted is not None and len(predicted) == len(ids):
-            names = [f"proba_{label}" for label in head.labels.values]
+            names = [f"proba_{label}" for label in head.labels.values] or ["prediction"]
             kept = predicted.select(names).take(pa.array(picked))
             outputs = np.stack([kept[name].to_numpy() for name in names], 1)
         texts, places = _texts(stage, ids[picked])
+        if head.task is REGRESSION:
+            found = outputs[:, 0].astype(np.float64)
+            return NumberRows(targets[picked].astype(np.float64), found, texts, places, len(ids))
+        if head.task is MULTI_LABEL:
+            return SetRows(labels, targets[picked] > 0, outputs, texts, places, len(ids))
         tokens, truncated = _lengths(shards, locations[ids[picked]])
         return Rows(
             labels, targets[picked], outputs.argmax(1).astype(np.int64), outputs, texts, places, len(ids),

@@ -14,8 +14,11 @@ from ...pages.painter import Painter
 from ...store import ReportError
 from ..encode.model_files import cache_folder
 from .curves import calibration, precision_recall
+from .number_rows import NumberRows
+from .rows import Rows
 from .rows_shown import feature_map, lengths, worst_rows
-from .runs import Rows, Run, read_run
+from .runs import Run, read_run
+from .set_rows import SetRows
 
 _CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES = 200, 20, 6
 _LEFT_OUT = ("confusion_matrix",)
@@ -52,16 +55,24 @@ def _parts(run: Run) -> list[tuple[str, list[Block]]]:
     if run.rows is not None and run.rows.of > len(run.rows.truth):
         summary.append(Note(f"Below, {len(run.rows.truth):,} of {run.rows.of:,} rows: a random sample, or "
                             "those with both a label and a prediction."))  # fmt: skip
-    matrix = _matrix(run)
     return [
         ("Figures", summary),
         ("Learning curves", _learning(run)),
-        ("Classes", _classes(run.labels, matrix) if matrix is not None else []),
-        ("Probabilities", _probabilities(run.rows)),
-        ("Worst classified rows", worst_rows(run.rows)),
-        ("Lengths", lengths(run.rows)),
-        ("Map", feature_map(run.rows)),
+        *_parts_of_rows(run, run.rows),
         ("Sweep", _sweep(run)),
+    ]
+
+
+def _parts_of_rows(run: Run, rows: Rows | NumberRows | SetRows | None) -> list[tuple[str, list[Block]]]:
+    if rows is not None and not isinstance(rows, Rows):
+        return rows.parts()
+    matrix = _matrix(run, rows)
+    return [
+        ("Classes", _classes(run.labels, matrix) if matrix is not None else []),
+        ("Probabilities", _probabilities(rows)),
+        ("Worst classified rows", worst_rows(rows)),
+        ("Lengths", lengths(rows)),
+        ("Map", feature_map(rows)),
     ]
 
 
@@ -102,11 +113,11 @@ def _learning(run: Run) -> list[Block]:
     return charts
 
 
-def _matrix(run: Run) -> np.ndarray | None:
+def _matrix(run: Run, rows: Rows | None) -> np.ndarray | None:
     """Rows by true and predicted label, int64 [labels, labels]."""
-    if run.rows is not None:
+    if rows is not None:
         count = len(run.labels)
-        cells = run.rows.truth * count + run.rows.predicted
+        cells = rows.truth * count + rows.predicted
         return np.bincount(cells, minlength=count**2).reshape(count, count) if count <= 2000 else None
     found = np.array(run.metrics.get("confusion_matrix") or [])
     return found if found.shape == (len(run.labels),) * 2 and len(found) else None

@@ -5,8 +5,9 @@ import numpy as np
 from ...pages.charts import bar_chart, line_chart, point_chart
 from ...pages.content import Block, Cell, Chart, Column, Note, Table
 from ...pages.numbers import number_cell
+from ...pages.texts import cut
 from .curves import principal_axes
-from .runs import Rows
+from .rows import Rows
 
 _WORST, _TEXT, _HOVERED, _BINS, _COLOURS, _POINTS = 30, 300, 140, 24, 8, 1500
 
@@ -28,7 +29,7 @@ def worst_rows(rows: Rows | None) -> list[Block]:
     cells = []
     for row in wrong[:_WORST]:
         truth, predicted = rows.truth[row], rows.predicted[row]
-        line = [Cell(_cut(rows.texts[row], _TEXT))] if rows.texts is not None else []
+        line = [Cell(cut(rows.texts[row], _TEXT))] if rows.texts is not None else []
         line += [Cell(rows.labels[truth]), Cell(rows.labels[predicted])]
         if proba is not None:
             line += [number_cell(float(proba[row, truth])), number_cell(float(proba[row, predicted]))]
@@ -83,7 +84,7 @@ def feature_map(rows: Rows | None) -> list[Block]:
             "label": named.get(int(rows.truth[row]), "others"),
             "true": rows.labels[rows.truth[row]], "predicted": rows.labels[rows.predicted[row]],
             "is": "right" if rows.truth[row] == rows.predicted[row] else "wrong",
-            "text": _cut(rows.texts[row], _HOVERED),
+            "text": cut(rows.texts[row], _HOVERED),
         }
         for row in range(shown)
     ]  # fmt: skip
@@ -94,7 +95,3 @@ def feature_map(rows: Rows | None) -> list[Block]:
     share = f"{explained.sum():.0%} of the features' variance lies on them"
     caption = f"{shown:,} rows on the two principal axes; {share}"
     return [Chart("Map of the features", spec, caption, caption, is_wide=True)]
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -11,35 +11,17 @@ import pyarrow.parquet as pq
 
 from ...store import ReportError
 from ..finetune.tuned_files import RECORD
+from ..heads.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
+from .number_rows import NumberRows
+from .rows import Rows
+from .set_rows import SetRows
+from .table_rows import TEXT_COLUMNS, label_rows, number_rows, set_rows
 
 MAX_ROWS = 100_000
 """Rows of a file that a report looks at; of more, a sample."""
-_TEXT_COLUMNS = ("text", "sentence")
 _RECORDED = ("train", "valid", "figures_of", "l2", "command")
 _MOST_LABELS = 10_000
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows with a label and a prediction of one label each."""
-
-    labels: list[str]
-    truth: np.ndarray
-    """Class numbers, int64 [rows], and so are the predictions."""
-    predicted: np.ndarray
-    probabilities: np.ndarray | None
-    """float32 [rows, labels]"""
-    texts: list[str] | None
-    places: list[str]
-    """Where each row stands."""
-    of: int
-    """Rows that there are; more than those here where they were sampled."""
-    tokens: np.ndarray | None = None
-    """Tokens of each text before it was cut, int32 [rows]."""
-    truncated: np.ndarray | None = None
-    """Whether each text was cut, bool [rows]."""
-    features: np.ndarray | None = None
-    """What the head takes, float32 [n, width], of the first n rows."""
+_NO_ROW = "'{}' has no row with both a label and a prediction; is --label-column right?"
 
 
 @dataclass(frozen=True)
@@ -52,7 +34,7 @@ class Run:
     labels: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     sweep: list[dict[str, Any]] = field(default_factory=list)
-    rows: Rows | None = None
+    rows: Rows | NumberRows | SetRows | None = None
     missing: list[str] = field(default_factory=list)
     """What cannot be shown, and why."""
 
@@ -99,12 +81,20 @@ def _head(folder: Path) -> Run:
             "Probabilities of single rows are not kept in this folder: curves and wrong rows are of heads "
             "that were trained with --folds, or of files scored with `enc score --proba --label-column`."
         )
-    elif facts["task"] == "single-label":
-        rows = _rows(predicted, "label", labels)
+    else:
+        rows = _out_of_fold(predicted, facts["task"], labels)
     return Run(
         folder.name, facts, metrics, labels, history.to_pylist() if history is not None else [],
         sweep.to_pylist() if sweep is not None else [], rows, missing,
     )  # fmt: skip
+
+
+def _out_of_fold(predicted: pa.Table, task: str, labels: list[str]) -> Rows | NumberRows | SetRows | None:
+    if task == REGRESSION.name:
+        return number_rows(predicted, "label")
+    if task == MULTI_LABEL.name:
+        return set_rows(predicted, "label", labels)
+    return label_rows(predicted, "label", labels) if task == SINGLE_LABEL.name else None
 
 
 def _table(path: Path, missing: list[str]) -> pa.Table | None:
@@ -131,29 +121,68 @@ def _scored(path: Path, label_column: str) -> Run:
                 f"'{path}' has no column '{label_column}' (it has: {', '.join(names[:20])}); pass the column "
                 "of the true label: --label-column NAME"
             )
-        wanted = {label_column, "prediction", *_TEXT_COLUMNS}
+        wanted = {label_column, "prediction", *TEXT_COLUMNS}
         columns = [name for name in names if name in wanted or name.startswith("proba_")]
         table = _sample(file, columns)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise ReportError(f"'{path}' cannot be read as Parquet ({reason}); score again") from error
-    if pa.types.is_nested(table.schema.field("prediction").type):
-        raise ReportError(f"'{path}' has lists of labels; reports of scored files take one label a row")
+    kind, labelled = table.schema.field("prediction").type, table.schema.field(label_column).type
+    count = file.metadata.num_rows
+    counts = {"file": path.name, "rows": f"{count:,}"}
+    if pa.types.is_floating(kind):
+        return _scored_numbers(path, table, label_column, counts, count)
+    if pa.types.is_nested(kind):
+        return _scored_sets(path, table, label_column, counts, count)
+    if pa.types.is_nested(labelled):
+        raise ReportError(f"'{path}' has lists in '{label_column}', and one prediction a row")
     known = {str(value) for name in (label_column, "prediction") for value in table[name].unique().to_pylist()
              if value is not None}  # fmt: skip
-    if len(known) > _MOST_LABELS or pa.types.is_floating(table.schema.field("prediction").type):
-        raise ReportError(f"'{path}' holds numbers rather than labels; reports of scored files are of labels")
-    rows = _rows(table, label_column, sorted(known), file.metadata.num_rows)
+    if len(known) > _MOST_LABELS:
+        raise ReportError(f"'{path}' has more than {_MOST_LABELS:,} labels, which no page shows")
+    rows = label_rows(table, label_column, sorted(known), count)
     if not len(rows.truth):
-        raise ReportError(f"'{path}' has no row with both a label and a prediction; is --label-column right?")
+        raise ReportError(_NO_ROW.format(path))
     missing = []
     if rows.probabilities is None:
         missing.append(
             "The file has no column of probabilities for each label; score with --proba for curves."
         )
-    counts = {"file": path.name, "rows": f"{file.metadata.num_rows:,}"}
     accuracy = float((rows.truth == rows.predicted).mean()) if len(rows.truth) else None
     return Run(path.stem, counts, {"accuracy": accuracy}, rows.labels, rows=rows, missing=missing)
+
+
+def _scored_numbers(path: Path, table: pa.Table, label_column: str, facts: dict[str, str], of: int) -> Run:
+    kind = table.schema.field(label_column).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise ReportError(
+            f"'{path}' predicts numbers, and column '{label_column}' holds {kind}; pass the column of the "
+            "true number: --label-column NAME"
+        )
+    rows = number_rows(table, label_column, of)
+    if not len(rows.truth):
+        raise ReportError(_NO_ROW.format(path))
+    errors = rows.predicted - rows.truth
+    metrics: dict[str, Any] = {"mae": float(np.abs(errors).mean()), "mse": float((errors**2).mean())}
+    if min(rows.truth.std(), rows.predicted.std()) > 0:
+        metrics = {"pearson": float(np.corrcoef(rows.truth, rows.predicted)[0, 1])} | metrics
+    return Run(path.stem, facts, metrics, rows=rows)
+
+
+def _scored_sets(path: Path, table: pa.Table, label_column: str, facts: dict[str, str], of: int) -> Run:
+    if not pa.types.is_list(table.schema.field(label_column).type):
+        raise ReportError(
+            f"'{path}' predicts lists of labels, and column '{label_column}' holds none; pass the column of "
+            "the true lists: --label-column NAME"
+        )
+    labels = [name.removeprefix("proba_") for name in table.column_names if name.startswith("proba_")]
+    rows = set_rows(table, label_column, labels, of)
+    if rows is None:
+        raise ReportError(f"'{path}' has no probabilities, which several labels need; score with --proba")
+    if not len(rows.truth):
+        raise ReportError(_NO_ROW.format(path))
+    right = float(((rows.probabilities > 0.5) == rows.truth).all(1).mean())
+    return Run(path.stem, facts, {"accuracy": right}, labels, rows=rows)
 
 
 def _sample(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
@@ -167,32 +196,3 @@ def _sample(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
         start += batch.num_rows
     table = pa.Table.from_batches(parts) if parts else file.schema_arrow.empty_table().select(columns)
     return table.append_column("row", pa.array(chosen + 1))
-
-
-def _rows(table: pa.Table, label_column: str, labels: list[str], of: int | None = None) -> Rows:
-    """Rows that have both a label and a prediction."""
-    numbers = {label: number for number, label in enumerate(labels)}
-
-    def side(name: str) -> np.ndarray:
-        values = (None if value is None else str(value) for value in table[name].to_pylist())
-        return np.array([numbers.get(value, -1) if value is not None else -1 for value in values], np.int64)
-
-    sides = [side(label_column), side("prediction")]
-    usable = (sides[0] >= 0) & (sides[1] >= 0)
-    kept = table.filter(pa.array(usable))
-    names = [f"proba_{label}" for label in labels]
-    probabilities = None
-    if labels and set(names) <= set(table.column_names):
-        values = [kept[name].to_numpy(zero_copy_only=False) for name in names]  # type: ignore[call-arg]
-        probabilities = np.stack(values, 1).astype(np.float32)
-        if not np.isfinite(probabilities).all():
-            probabilities = None
-    text = next((name for name in _TEXT_COLUMNS if name in table.column_names), None)
-    rows = kept["row"].to_pylist()
-    sources = kept["source"].to_pylist() if "source" in kept.column_names else [""] * len(rows)
-    places = [f"{Path(source).name} row {row}".strip() for source, row in zip(sources, rows, strict=True)]
-    texts = [str(value or "") for value in kept[text].to_pylist()] if text else None
-    return Rows(
-        labels, sides[0][usable], sides[1][usable], probabilities, texts, places,
-        table.num_rows if of is None else of,
-    )  # fmt: skip

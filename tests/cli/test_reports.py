@@ -58,11 +58,13 @@ def test_a_report_can_be_left_out(train, tmp_path):
 
 
 @pytest.mark.usefixtures("with_reports")
-def test_several_labels_and_numbers_have_a_report_without_rows(train, tmp_path):
-    for options in (("--label-column", "tags"), ("--label-column", "stars", "--task", "regression")):
-        train("--valid-fraction", 0.4, *options)
+@pytest.mark.parametrize("held_out", [("--valid-fraction", 0.4), ("--folds", 2)])
+def test_several_labels_and_numbers_have_rows_of_their_own(train, tmp_path, held_out):
+    tasks = (("--label-column", "tags"), ("--label-column", "stars", "--task", "regression"))
+    for options, title in zip(tasks, ("Precision and recall", "Predicted by true"), strict=True):
+        train(*held_out, *options)
         html = (tmp_path / "head" / "report.html").read_text(encoding="utf-8")
-        assert "Learning curves" in html
+        assert title in html
         assert "Map of the features" not in html
 
 

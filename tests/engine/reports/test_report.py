@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from browser import SCHEMES, WIDTHS, all_alive, browser, opened
 from enc.engine.reports.curves import calibration, precision_recall, principal_axes
+from enc.engine.reports.number_rows import NumberRows
 from enc.engine.reports.report import write_report
 from enc.engine.reports.runs import MAX_ROWS, read_run
+from enc.engine.reports.set_rows import SetRows
 from enc.store import ReportError
 
 HEADS = Path(__file__).parents[2] / "data" / "v0.1"
@@ -152,3 +154,48 @@ def test_charts_are_pictures_without_scripts(chromium, report):
         figures = page.locator("figure.chart").count()
         assert figures > 5
         assert page.locator("figure.chart svg").count() == figures
+
+
+def test_a_scored_file_of_numbers(tmp_path):
+    path = tmp_path / "numbers.parquet"
+    table = {
+        "text": [f"{EVIL} {i}" for i in range(50)],
+        "label": [float(i) for i in range(49)] + [None],
+        "prediction": pa.array([i + (10 if i == 7 else 0.5) for i in range(50)], pa.float32()),
+    }
+    pq.write_table(pa.table(table), path)
+    run = read_run(path)
+    assert isinstance(run.rows, NumberRows)
+    assert len(run.rows.truth) == 49
+    assert run.metrics["mae"] == pytest.approx((10 + 48 * 0.5) / 49)
+    html = write_report([path], tmp_path / "report").read_text(encoding="utf-8")
+    assert EVIL not in html
+    worst = html[html.index("Worst predicted rows</h2>") :]
+    assert worst.index("row 8<") < worst.index("row 1<")
+    pq.write_table(pa.table(table | {"label": ["a"] * 50}), path)
+    with pytest.raises(ReportError, match=r"predicts numbers, and .*label. holds string"):
+        read_run(path)
+
+
+def test_a_scored_file_of_several_labels(tmp_path):
+    path = tmp_path / "sets.parquet"
+    table = {
+        "text": ["a", "b", EVIL, "d"],
+        "label": [["x"], [], ["x", "好"], None],
+        "prediction": [["x"], ["好"], ["x", "好"], ["x"]],
+        "proba_x": pa.array([0.9, 0.1, 0.8, 0.9], pa.float32()),
+        "proba_好": pa.array([0.2, 0.7, 0.6, 0.1], pa.float32()),
+    }
+    pq.write_table(pa.table(table), path)
+    run = read_run(path)
+    assert isinstance(run.rows, SetRows)
+    assert run.rows.truth.tolist() == [[True, False], [False, False], [True, True]]
+    assert run.metrics["accuracy"] == pytest.approx(2 / 3)
+    html = write_report([path], tmp_path / "report").read_text(encoding="utf-8")
+    worst = html[html.index("Worst classified rows</h2>") :]
+    assert "1 of 1 that are not wholly right" in worst
+    assert "row 2<" in worst
+    del table["proba_x"], table["proba_好"]
+    pq.write_table(pa.table(table), path)
+    with pytest.raises(ReportError, match="score with --proba"):
+        read_run(path)
