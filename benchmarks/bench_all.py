@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..store import EncError, Source
 from ..store.files import replaced_file
+from ..store.progress import counted, heard_by, unheard
 from .bench_start import make_texts
 from .results import SCHEMA, Results, write_report
 from .saved import Saved, read_saved
@@ -137,13 +138,14 @@ def run_all(asked: Asked, folder: Path, say: Say) -> list[Saved]:
     )
     texts = folder / "made-up-texts.tsv"
     _write_texts(texts)
-    for number, part in enumerate(PARTS, 1):
+    for number, part in enumerate(counted(PARTS, "benchmarks", 0, len(PARTS)), 1):
         if part not in waiting:
             continue
         minutes = about(waiting[waiting.index(part) :], quick=asked.quick) / 60
         say(f"part {number} of {len(PARTS)}: {part.name}; about {minutes:.1f} minutes left")
         try:
-            results = part.run(asked, texts, lambda line, part=part: say(f"  {part.name}: {line}"))
+            with heard_by(unheard):  # nothing is drawn of what is measured
+                results = part.run(asked, texts, lambda line, part=part: say(f"  {part.name}: {line}"))
         except EncError as error:
             say(f"  {part.name} was not measured: {error}")
             continue

@@ -7,7 +7,6 @@ import click
 
 from .command import EncCommand
 from .options import json_option, labels_option, pairs_option, source_options, store_option
-from .progress import progress_reports
 from .values import source_of
 
 
@@ -95,21 +94,19 @@ def command(
         if one is not None:
             require_columns(one, label_columns)
     table = Store(store).open(features)
-    with progress_reports("comparing", as_json=as_json) as progress:
-        found = audit(
-            source,
-            table,
-            valid=judged,
-            label_column=label_columns[0] if len(label_columns) == 1 else label_columns,
-            task=task,
-            use=select_parts(table.spec, use) if use else None,
-            folds=folds,
-            similarity=None if no_similar else similarity,
-            config=SolveConfig(seed=seed),
-            output=output,
-            overwrite=overwrite,
-            progress=lambda _, done, total: progress(done, total),
-        )
+    found = audit(
+        source,
+        table,
+        valid=judged,
+        label_column=label_columns[0] if len(label_columns) == 1 else label_columns,
+        task=task,
+        use=select_parts(table.spec, use) if use else None,
+        folds=folds,
+        similarity=None if no_similar else similarity,
+        config=SolveConfig(seed=seed),
+        output=output,
+        overwrite=overwrite,
+    )
     if as_json:
         click.echo(json.dumps(audit_json(found, show), ensure_ascii=False))
     else:

@@ -18,7 +18,6 @@ from .options import (
     source_options,
     store_option,
 )
-from .progress import progress_bar
 from .text import rejects_line, rows_of, seconds_line
 from .values import backend_values, setting_values, source_of
 from .voice import note
@@ -149,8 +148,7 @@ def _workers(values: dict[str, Any]) -> int | None:
 def _build(source: "Source", store: str, encoder: "Encoder", build: dict[str, Any]) -> "BuildSummary":
     from ..engine import build_features
 
-    with progress_bar("encoding") as progress:
-        summary = build_features(source, store, encoder, progress=progress, **build)
+    summary = build_features(source, store, encoder, **build)
     if explained := encoder.explain():
         note(f"chose {explained}")
     return summary
@@ -172,19 +170,16 @@ def _build_by_workers(
     if values["runner"] == "ray":
         from ..engine.runners.ray_tasks import build_with_ray
 
-        with progress_bar("finished workers") as progress:
-            return build_with_ray(
-                job,
-                workers,
-                share=share,
-                cpus_per_worker=1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"],
-                gpus_per_worker=values["gpus_per_worker"] or 0.0,
-                progress=progress,
-            )
+        return build_with_ray(
+            job,
+            workers,
+            share=share,
+            cpus_per_worker=1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"],
+            gpus_per_worker=values["gpus_per_worker"] or 0.0,
+        )
     from ..engine.runners.processes import build_in_processes
 
-    with progress_bar("encoding") as progress:
-        return build_in_processes(job, workers or 1, share=share, progress=progress, say=note)
+    return build_in_processes(job, workers or 1, share=share, say=note)
 
 
 def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":

@@ -10,6 +10,7 @@ import click
 
 from .errors import INTERRUPTED, TERMINATED, Terminated, error_line, sigterm_as_interrupt
 from .grouped_help import write_groups
+from .progress import progress_shown
 from .voice import Voice, set_voice, speaking, without_color
 
 _DEBUG = "enc.debug"
@@ -67,7 +68,8 @@ class EncCommand(click.Command):
         signals: list[int] = []
         without_color(ctx)
         try:
-            with sigterm_as_interrupt(signals), speaking(ctx):
+            as_json = bool(ctx.params.get("as_json"))
+            with sigterm_as_interrupt(signals), speaking(ctx), progress_shown(as_json=as_json):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own affair

@@ -16,7 +16,6 @@ from .options import (
     source_options,
     threshold_option,
 )
-from .progress import progress_reports
 from .score_text import evaluation_text
 from .values import classifier_values, encoder_loader, source_of, threshold_of
 
@@ -66,19 +65,17 @@ def command(
     load = encoder_loader(values, model)
     if values["verify_model"]:
         load(loaded.spec)  # also where every text is known, and nothing needs the model
-    with progress_reports("encoding", as_json=as_json) as progress:
-        summary = evaluate_head(
-            source,
-            loaded,
-            store,
-            label_column=label_columns or None,
-            threshold=threshold_of(threshold),
-            wrong=wrong,
-            overwrite=overwrite,
-            cache=not no_cache,
-            load=load,
-            progress=progress,
-        )
+    summary = evaluate_head(
+        source,
+        loaded,
+        store,
+        label_column=label_columns or None,
+        threshold=threshold_of(threshold),
+        wrong=wrong,
+        overwrite=overwrite,
+        cache=not no_cache,
+        load=load,
+    )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))
     else:

@@ -9,7 +9,6 @@ import click
 from .command import EncCommand
 from .errors import REJECTS
 from .options import backend_options, encoding_options, json_option, source_options, store_option
-from .progress import progress_reports
 from .text import rejects_line, rows_of, seconds_line
 from .values import encoder_loader, source_of
 
@@ -107,8 +106,7 @@ def command(
     else:
         _refuse_encoding()
         table = Store(store).open(name)
-    with progress_reports("encoding", as_json=as_json) as progress:
-        summary = write_features(source, output, table, **form, **files, load=load, progress=progress)
+    summary = write_features(source, output, table, **form, **files, load=load)
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary)
     )

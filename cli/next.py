@@ -8,7 +8,6 @@ import click
 
 from .command import EncCommand
 from .options import any_store_option, backend_options, code_option, json_option, source_options
-from .progress import progress_reports
 from .text import count_text, rows_of
 from .values import classifier_values, encoder_loader, source_of
 
@@ -74,21 +73,19 @@ def command(
     source = source_of(sources, values)
     known = [source_of(labelled, values, query=None, where=None)] if labelled else None
     loaded = load_classifier(head, **classifier_values(values))
-    with progress_reports("encoding", as_json=as_json) as progress:
-        found = next_to_label(
-            source,
-            output,
-            loaded,
-            store,
-            count=count,
-            labelled=known,
-            pool=pool,
-            seed=seed,
-            columns=[name for name in (columns or "").split(",") if name],
-            overwrite=overwrite,
-            load=encoder_loader(values, model),
-            progress=progress,
-        )
+    found = next_to_label(
+        source,
+        output,
+        loaded,
+        store,
+        count=count,
+        labelled=known,
+        pool=pool,
+        seed=seed,
+        columns=[name for name in (columns or "").split(",") if name],
+        overwrite=overwrite,
+        load=encoder_loader(values, model),
+    )
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found), ensure_ascii=False))
         return

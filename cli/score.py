@@ -20,7 +20,6 @@ from .options import (
     source_options,
     threshold_option,
 )
-from .progress import progress_reports
 from .score_text import summary_text
 from .values import encoder_loader, load_classifiers, source_of, threshold_of
 from .voice import note
@@ -100,27 +99,25 @@ def command(
         for head in heads.values():
             load(head.spec)  # also where every text is known, and nothing needs the model
     try:
-        with progress_reports("encoding", as_json=as_json) as progress:
-            summary = score_parquet(
-                source,
-                output,
-                heads,
-                store,
-                columns=None if columns is None else [name for name in columns.split(",") if name],
-                proba=proba,
-                top_k=top_k or 0,
-                threshold=threshold_of(threshold),
-                label_column=label_columns or None,
-                cache=not no_cache,
-                overwrite=overwrite,
-                load=load,
-                asked_of_encoder={
-                    "model": model,
-                    **{name: values[name] for name in ("backend", "precision", "device")},
-                },
-                progress=progress,
-                say=note,
-            )
+        summary = score_parquet(
+            source,
+            output,
+            heads,
+            store,
+            columns=None if columns is None else [name for name in columns.split(",") if name],
+            proba=proba,
+            top_k=top_k or 0,
+            threshold=threshold_of(threshold),
+            label_column=label_columns or None,
+            cache=not no_cache,
+            overwrite=overwrite,
+            load=load,
+            asked_of_encoder={
+                "model": model,
+                **{name: values[name] for name in ("backend", "precision", "device")},
+            },
+            say=note,
+        )
     except KeyboardInterrupt as interrupt:
         again = shlex.join(["enc", *sys.argv[1:]])
         raise type(interrupt)(f"interrupted; what is finished is kept. Go on with: {again}") from None

@@ -20,7 +20,6 @@ from .options import (
     store_option,
 )
 from .painting import command_painter, head_report
-from .progress import progress_bar
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_options import training_options
@@ -194,8 +193,7 @@ def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any
 
     encoder = _encoder(table, values)
     for source in sources:
-        with progress_bar("encoding") as progress:
-            summary = build_features(source, values["store"], encoder, name=table.name, progress=progress)
+        summary = build_features(source, values["store"], encoder, name=table.name)
         note(summary_text(summary, values["store"]))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .grouped_help import options
-from .progress import progress_bar
 from .text import figures_text, size_text, table_text
 from .values import backend_values, key_values, source_of
 from .voice import note
@@ -97,18 +96,16 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
     require_columns(source, values["label_columns"])
     model = {} if values["model"] is None else {"model": values["model"]}
     asked: Any = {name: values[name] for name in ("max_length", "prefix") if values[name] is not None}
-    with progress_bar("encoding") as progress:
-        found = auto_head(
-            source,
-            Path(values["store"]),
-            config=config,
-            label_column=values["label_columns"],
-            task=values["task"],
-            load=lambda setting: load_encoder(**model, **backend_values(values), **setting),
-            asked=asked,
-            say=say,
-            progress=progress,
-        )
+    found = auto_head(
+        source,
+        Path(values["store"]),
+        config=config,
+        label_column=values["label_columns"],
+        task=values["task"],
+        load=lambda setting: load_encoder(**model, **backend_values(values), **setting),
+        asked=asked,
+        say=say,
+    )
     head = found.head.replace(record={**found.head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
     head.save(output, found.tables)
     say(found_text(found))

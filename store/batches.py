@@ -20,6 +20,7 @@ from .duck import available_memory
 from .errors import SourceError
 from .mapped import MappedFeatures
 from .mapped_tokens import mapped_features
+from .nearest import unknown
 from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
 from .places import CacheFull
 from .prefetch import computed_ahead, prefetched
@@ -52,7 +53,7 @@ class PlannedFeatures:
         use: FeatureSpec | None = None,
     ):
         if batches not in (None, *MODES):
-            raise SourceError(f"unknown way to serve batches '{batches}'; there are {', '.join(MODES)}")
+            raise SourceError(unknown("way to serve batches", batches, MODES))
         self.spec, self.rows = use or spec, len(locations)
         self._shards: MappedFeatures = mapped_features(shards, spec, use)
         self._locations = locations

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import StoreError
 from .log_folder import has_log, has_remains, other_files
 from .naming import require_name
+from .nearest import did_you_mean, did_you_mean_path
 from .places import Place, RemotePath, place_of
 from .spec import FeatureSpec
 from .table import FeatureTable
@@ -68,7 +69,10 @@ class Store(os.PathLike[str]):
         if name not in names and (self.path / name).is_dir():
             return FeatureTable(self.path / name)  # which says what it is instead
         if name not in names:
-            raise StoreError(f"there is no feature set '{name}' in '{self}' {there}; name one of these")
+            raise StoreError(
+                f"there is no feature set '{name}' in '{self}' {there}; name one of these"
+                f"{did_you_mean(name, names)}"
+            )
         return FeatureTable(self.path / name)
 
     def features(
@@ -123,6 +127,7 @@ class Store(os.PathLike[str]):
         if not self.path.is_dir():
             raise StoreError(
                 f"there is no store at '{self}'; `enc build-features … --store {self}` makes one"
+                f"{did_you_mean_path(str(self))}"
             )
         folders = [folder for folder in self.path.iterdir() if folder.is_dir()]
         return sorted(folder.name for folder in folders if has_log(folder) or has_remains(folder))

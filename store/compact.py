@@ -9,6 +9,7 @@ import numpy as np
 from . import writer
 from .by_key import batches_by_key, disk_to_use, rows_by_key
 from .duck import folder_of, workspace
+from .progress import tell
 from .rewrite import find_doubles, maintained, replace_shards
 from .shard import Shard
 from .shard_file import is_finished_name
@@ -50,8 +51,10 @@ def compact(
         if by_key:
             rewritten = _sort(table, logged, doubles.rows, disk_bytes or disk_to_use())
         for batch in () if by_key else _batches(table, logged, doubles.rows):
+            tell("compacting", rewritten, before)
             replace_shards(table, batch, doubles.rows, rows_change=False)
             rewritten += len(batch)
+        tell("compacting", before, before)
         return CompactSummary(
             feature_set=table.name,
             shards_before=before,
@@ -77,6 +80,7 @@ def _sort(
             rows = rows_by_key(con, table, batch, doubles, folder_of(con))
             replace_shards(table, batch, doubles, rows_change=False, in_order=rows)
         rewritten += len(batch)
+        tell("compacting", rewritten, len(logged))
     return rewritten
 
 

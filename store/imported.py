@@ -7,6 +7,7 @@ outside, too.
 from typing import Any
 
 from .errors import MissingFeatures, SpecError
+from .nearest import unknown
 from .setting import POOLINGS
 from .spec import FeatureSpec
 
@@ -33,7 +34,7 @@ def imported_spec(
         raise SpecError("imported vectors need the name of the model that made them; pass --model NAME")
     vectors = [name for name in POOLINGS if name != "tokens"]
     if pooling is not None and pooling not in (*vectors, UNKNOWN):
-        raise SpecError(f"unknown pooling '{pooling}' of imported vectors; there are {', '.join(vectors)}")
+        raise SpecError(unknown("pooling of imported vectors", pooling, vectors))
     return FeatureSpec(
         model=model,
         weights="",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import SourceError
+from .nearest import did_you_mean, did_you_mean_path, unknown
 from .places import local_files
 
 FORMATS = {
@@ -64,11 +65,11 @@ class Source:
                 f"column '{self.text_column}' cannot be both texts of a pair; pass another --pair-column"
             )
         if self.pairs not in PAIRS:
-            raise SourceError(f"unknown way to encode pairs '{self.pairs}'; there are {', '.join(PAIRS)}")
+            raise SourceError(unknown("way to encode pairs", self.pairs, PAIRS))
         if self.is_separate and self.pair_column is None:
             raise SourceError("--pairs separate is for pairs of texts: name the second text, --pair-column")
         if self.format is not None and self.format not in FORMATS:
-            raise SourceError(f"unknown format '{self.format}'; there are {', '.join(FORMATS)}")
+            raise SourceError(unknown("format", self.format, FORMATS))
 
     @property
     def is_separate(self) -> bool:
@@ -111,7 +112,7 @@ class Source:
                 else sorted(filter(lambda p: Path(p).is_file(), glob.glob(name, recursive=True)))
             )
             if not matches:
-                raise SourceError(f"no file '{name}'")
+                raise SourceError(f"no file '{name}'{did_you_mean_path(name)}")
             found.update(dict.fromkeys(matches))
         return list(found)
 
@@ -161,7 +162,7 @@ def require_column(name: str, source: Source, columns: Sequence[str], file: str,
     if name not in columns:
         raise SourceError(
             f"column '{name}' is not in {file} (it has: {', '.join(columns)}); pass {flag}"
-            f"{_header_hint(source, columns, file)}"
+            f"{_header_hint(source, columns, file)}{did_you_mean(name, columns)}"
         )
 
 

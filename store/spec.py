@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import SpecError
+from .nearest import unknown
 from .setting import DTYPES, LONG_TEXT, PADDING_SIDES, POOLINGS, PRECISIONS, TOKEN_LAYOUTS, Setting
 from .spec_checks import require_layout, require_origin, require_windows
 from .steps import width_after
@@ -77,7 +78,7 @@ class FeatureSpec:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for pooling in self.pooling:
             if pooling not in POOLINGS and not self.imported:
-                raise SpecError(f"unknown pooling '{pooling}'; there are {', '.join(POOLINGS)}")
+                raise SpecError(unknown("pooling", pooling, POOLINGS))
         if not self.pooling or len(set(self.pooling)) != len(self.pooling):
             raise SpecError(f"poolings must be named once each, got '{','.join(self.pooling)}'")
         if "tokens" in self.pooling and len(self.pooling) > 1:
@@ -95,7 +96,7 @@ class FeatureSpec:
         )
         for name, values in known:
             if getattr(self, name) not in values:
-                raise SpecError(f"unknown {name} '{getattr(self, name)}'; there are {', '.join(values)}")
+                raise SpecError(unknown(name, getattr(self, name), values))
         require_origin(self)
         require_windows(self)
         require_layout(self)

@@ -19,6 +19,7 @@ from .confined import require_condition
 from .duck import count
 from .files import replaced_file
 from .places import Place, place_of
+from .progress import tell
 from .reading import Scan, scan_of
 from .share import WHOLE, Share
 from .source import Source, pick_columns
@@ -169,6 +170,7 @@ def stage_source(
         f"CREATE TABLE {name}_rejects (source INTEGER, row BIGINT, reason VARCHAR);"
         f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
     )
+    tell("reading", 0)
     files = ["the query"] if source.query else source.files()
     labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
     keep_text = keep_text or source.is_separate
@@ -185,10 +187,12 @@ def stage_source(
         )
         scans.append(staging.run())
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]
+        tell("reading", ids)
         label_type = scans[-1].columns[labels[0]] if len(labels) == 1 else None
     text, pair = pick_columns(source, list(scans[-1].columns) if scans else [], files[-1])
     rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
     rows = usable + rejected
+    tell("reading", max(rows, 1), max(rows, 1))
     return Stage(
         con, name, source, text, pair, labels, label_type, typed, rows, rejected,
         picking.ids if picking else ids, keep_text,

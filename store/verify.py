@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from .listed_shards import bounds_of
 from .locks import LOG_FOLDER
 from .log_folder import SPEC_FILE, create_log
 from .places import Place, folder_of, has_locks
+from .progress import Progress, counted, hears_progress
 from .rewrite import find_doubles, maintained, read_rows, replace_shards
 from .shard import Shard
 from .shard_file import require_readable
 from .spec import FeatureSpec
 from .table import FeatureTable, LoggedShard
 
-Progress = Callable[[int, int], None]
 """Called with the shards that were looked at so far, and all of them."""
 
 
@@ -53,6 +52,7 @@ class VerifySummary:
         return not self.unreadable and (not self.damaged or self.saved is not None)
 
 
+@hears_progress
 def verify(
     store: Store | str | Path, name: str, *, repair: bool = False, progress: Progress | None = None
 ) -> VerifySummary:
@@ -75,9 +75,7 @@ def verify(
     with maintained(path):
         logged = table.refresh().logged
         broken = []
-        for number, shard in enumerate(logged):
-            if progress:
-                progress(number, len(logged))
+        for shard in counted(logged, "verifying", 0, len(logged)):
             try:
                 _look_at(table, shard, summary)
             except DamagedShard as error:

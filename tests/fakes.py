@@ -85,3 +85,17 @@ class FakeEncoder(Encoder):
     def encoded(self) -> int:
         """Texts that the backend was given."""
         return self.fake.encoded
+
+
+class Heard:
+    """Remembers what it was told of progress."""
+
+    def __init__(self):
+        self.told = []
+
+    def __call__(self, stage, done, total, remark="", /):
+        self.told.append((stage, done, total, remark))
+
+    def of(self, stage):
+        """What is done and how much there is, each time the stage was told of."""
+        return [(done, total) for name, done, total, _ in self.told if name == stage]

@@ -1,11 +1,11 @@
 """What linear heads predict of rows that they did not see, and what leaving out rows does to such heads."""
 
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...store.progress import tell
 from ..heads.metrics import Predicted, compute
 from ..sweep.folds import fold_of_rows, holding_out
 from ..train.examples import Examples, TrainData
@@ -40,6 +40,7 @@ def held_out_outputs(data: TrainData, config: SolveConfig, folds: int) -> HeldOu
     losses: dict[float, list[float]] = {}
     outputs: dict[float, np.ndarray] = {}
     are_judged = np.empty(len(fold_of), np.bool_)
+    tell("solving", 0, folds)
     for fold in range(folds):
         part, rows = holding_out(data, fold_of, fold), np.flatnonzero(fold_of == fold)
         are_judged[rows] = _have_known_labels(part.train.targets, part.valid.targets, data)
@@ -54,6 +55,7 @@ def held_out_outputs(data: TrainData, config: SolveConfig, folds: int) -> HeldOu
                 lowest = min(lowest, judged.loss)
                 if worse == _PATIENCE:
                     break
+        tell("solving", fold + 1, folds)
     totals = {l2: sum(found) for l2, found in losses.items() if len(found) == folds}
     best = min(totals, key=totals.__getitem__)
     return HeldOut(outputs[best], fold_of, are_judged, best)
@@ -112,9 +114,7 @@ def with_and_without(
     return _compared(data, data.valid, both, title, int(are_wrong.sum()))
 
 
-def with_and_without_by_folds(
-    data: TrainData, config: SolveConfig, held_out: HeldOut, progress: Callable[[int, int], None]
-) -> WithAndWithout:
+def with_and_without_by_folds(data: TrainData, config: SolveConfig, held_out: HeldOut) -> WithAndWithout:
     """Judged on held-out folds: which rows are left out of a fold's training rows is told by folds of these
     alone, so that the rows that judge have no say in it.
     """
@@ -132,7 +132,7 @@ def with_and_without_by_folds(
         left_out += int(are_wrong.sum())
         for held, one in zip(outputs, (part, cleaned), strict=True):
             held[here] = outputs_of(one, config, held_out.l2, part.valid).outputs
-        progress(fold + 1, folds)
+        tell("judging", fold + 1, folds)
     both = [
         Predicted(data.task, data.outputs, 0.0, data.train.targets, data.task.decide(held), held)
         for held in outputs

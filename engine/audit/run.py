@@ -1,6 +1,6 @@
 """From labelled rows to the ones that someone should look at again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from ...store.copying import query_as_file
 from ...store.duck import workspace
 from ...store.files import replaced_file
 from ...store.lookup import look_up
+from ...store.progress import Progress, hears_progress, tell
 from ...store.required import require_features
 from ...store.scratch import scratch_folder
 from ...store.sides import encoded_texts
@@ -48,8 +49,6 @@ NEAREST = 10
 """Rows that tell how close a row is to the others."""
 _SIMILARITY = Range(-1, 1, "a cosine from -1 to 1")
 _QUERY = "the query"
-Progress = Callable[[str, int, int], None]
-"""What is told of a stage's name, what is done of it, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,7 @@ class Audit:
         return sum(self.counts[reason].values())
 
 
+@hears_progress
 def audit(
     train: Source,
     table: FeatureTable | str | Path,
@@ -103,7 +103,7 @@ def audit(
     config: SolveConfig | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Labelled rows whose label is probably wrong, that contradict or repeat others, or that stand alone.
 
@@ -162,7 +162,7 @@ def audit(
         )
         for stage in stages:
             _require_unchanged(stage, data)
-        found = _audited(data, stages, config, folds, similarity, progress)
+        found = _audited(data, stages, config, folds, similarity)
         if output is not None:
             with replaced_file(output) as part:
                 pq.write_table(found.table, part)
@@ -203,13 +203,12 @@ def _audited(
     config: SolveConfig,
     folds: int,
     similarity: float | None,
-    progress: Progress,
 ) -> Audit:
     held = held_out_outputs(data, config, folds)
     targets, task = data.train.targets, data.task
     confidence = Confidence.of(task, targets, held.outputs)
     doubts = confidence.doubts(targets, held.outputs)
-    similar = _compared(data, similarity, len(stages) > 1, progress)
+    similar = _compared(data, similarity, len(stages) > 1)
     sets = [AuditedSet("train", stages[0], targets, doubts, held.are_judged, similar[0])]
     wrong = doubts.are_wrong & held.are_judged
     if len(stages) > 1:
@@ -220,7 +219,7 @@ def _audited(
         sets.append(AuditedSet("valid", stages[1], judged.targets, theirs, everyone, similar[1], similar[2]))
         difference = with_and_without(data, config, held.l2, wrong)
     else:
-        difference = with_and_without_by_folds(data, config, held, lambda *done: progress("judging", *done))
+        difference = with_and_without_by_folds(data, config, held)
     tolerance = float(np.std(targets)) if task is REGRESSION else 0.0
     findings = Findings.of(sets, [text_hashes(stage) for stage in stages], similarity, tolerance)
     return Audit(
@@ -238,7 +237,7 @@ def _audited(
 
 
 def _compared(
-    data: TrainData, similarity: float | None, has_valid: bool, progress: Progress
+    data: TrainData, similarity: float | None, has_valid: bool
 ) -> tuple[Similar | None, Similar | None, Similar | None]:
     """Training and validation rows to earlier ones of their set, and validation rows to training rows."""
     if similarity is None:
@@ -251,9 +250,9 @@ def _compared(
     def count(more: int) -> None:
         nonlocal done
         done += more
-        progress("comparing", done, total)
+        tell("comparing", done, total)
 
-    progress("comparing", 0, total)
+    tell("comparing", 0, total)
     own = similar_rows(rows, nearest=NEAREST, progress=count)
     if not has_valid:
         return own, None, None

@@ -17,11 +17,13 @@ from ...store import FeatureSpec, HeadError, Source, SourceError, Store
 from ...store.copying import query_as_file
 from ...store.duck import workspace
 from ...store.located import Located
+from ...store.nearest import did_you_mean
+from ...store.progress import Progress, hears_progress
 from ...store.scratch import scratch_folder
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage, source_columns
 from ..backends.load import load_encoder_of
-from ..encode.build import Progress, Stopwatch
+from ..encode.build import Stopwatch
 from ..encode.encoder import Encoder
 from ..heads.head import Head
 from ..heads.tasks import SINGLE_LABEL
@@ -65,6 +67,7 @@ class ToLabel:
     seconds: dict[str, float]
 
 
+@hears_progress
 def next_to_label(
     source: Source | str | Path | Sequence[str | Path],
     output: str | Path,
@@ -116,9 +119,10 @@ def next_to_label(
             if column not in there:
                 raise SourceError(
                     f"column '{column}' is not in {source.title} (it has: {', '.join(there)}); mend --columns"
+                    f"{did_you_mean(column, there)}"
                 )
         has_labels = all(column in there for column in label_columns)
-        features = Features({"": head}, _store(store), True, scratch, load or load_encoder_of, progress)
+        features = Features({"": head}, _store(store), True, scratch, load or load_encoder_of)
         opened = {file: ParquetInput(file) for file in source.files() if source.format_of(file) == "parquet"}
         for one in opened.values():
             scope.callback(one.close)

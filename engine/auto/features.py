@@ -23,6 +23,7 @@ from ...store import (
 )
 from ...store.duck import workspace
 from ...store.lookup import look_up
+from ...store.progress import Progress, listener
 from ...store.sides import encoded_texts
 from ...store.stage import stage_source
 from ..encode.asked import AskedSetting
@@ -43,7 +44,6 @@ _FEW = 0.05  # of the texts, that may be cut
 _SAMPLE = 1000  # texts, to see how long they are
 Load = Callable[[AskedSetting], Encoder]
 """From a setting to the encoder that makes such features."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ def encode_rows(
     asked: AskedSetting,
     budget: Budget,
     say: Callable[[str], None],
-    progress: Progress | None = None,
 ) -> Encoded:
     """Encode the texts of the rows that are not stored yet, all layers in one pass; fewer where the disk is
     small.
@@ -92,7 +91,7 @@ def encode_rows(
             f"are free in '{store}'; free some space, or take fewer rows with --where"
         )
     say(_plan_text(plan, store, texts))
-    return _encoded(train, store, load, plan, texts, _paced(progress, budget))
+    return _encoded(train, store, load, plan, texts, budget)
 
 
 def encode_tokens(
@@ -103,7 +102,6 @@ def encode_tokens(
     layers: tuple[int, ...],
     budget: Budget,
     say: Callable[[str], None],
-    progress: Progress | None = None,
 ) -> Encoded | str:
     """Encode the tokens of the same texts; or why that would take too much room or time.
 
@@ -121,7 +119,7 @@ def encode_tokens(
             return f"encoding would take {seconds / 60:.1f} of the {budget.left / 60:.1f} minutes left"
     say(_plan_text(plan, store, pooled.texts))
     try:
-        return _encoded(train, store, load, plan, pooled.texts, _paced(progress, budget))
+        return _encoded(train, store, load, plan, pooled.texts, budget)
     except SourceError as error:
         return str(error).partition(";")[0]
 
@@ -160,9 +158,9 @@ class _Plan:
     """Of a text's features, on average."""
 
 
-def _encoded(train: Source, store: Path, load: Load, plan: _Plan, texts: int, progress: Progress) -> Encoded:
+def _encoded(train: Source, store: Path, load: Load, plan: _Plan, texts: int, budget: Budget) -> Encoded:
     encoder = load(AskedSetting(**plan.stored.setting))
-    summary = build_features(train, store, encoder, name=plan.name, progress=progress)
+    summary = build_features(train, store, encoder, name=plan.name, progress=_paced(listener(), budget))
     rate = summary.texts_per_second if summary.encoded else None
     return Encoded(Store(store).open(plan.name), plan.spec, encoder, texts, plan.text_bytes, rate)
 
@@ -245,14 +243,15 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _paced(progress: Progress | None, budget: Budget) -> Progress:
+def _paced(told: Progress, budget: Budget) -> Progress:
     """The progress of encoding, which ends it where it cannot come to its end in time."""
     begun: float | None = None
 
-    def paced(done: int, of: int) -> None:
+    def paced(stage: str, done: int, of: int, remark: str = "", /) -> None:
         nonlocal begun
-        if progress:
-            progress(done, of)
+        told(stage, done, of, remark)
+        if stage != "encoding":
+            return
         if begun is None:  # the encoder is loaded
             begun = budget.seconds
         seconds = budget.seconds - begun

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...store import Source, SourceError
+from ...store.progress import Progress, hears_progress
 from ..backends.load import load_encoder
 from ..encode.asked import AskedSetting
 from ..encode.encoder import Encoder
@@ -31,7 +32,7 @@ from .candidates import (
 )
 from .config import AutoConfig
 from .curve import learning_curve
-from .features import Encoded, Load, Progress, encode_rows, encode_tokens
+from .features import Encoded, Load, encode_rows, encode_tokens
 from .judged import Judged, Stopped, trained, with_figures
 from .rows import read_rows
 from .search import Say, Search
@@ -87,6 +88,7 @@ class AutoFound:
         return {"auto": pa.Table.from_pylist(rows), "out_of_fold": self.out_of_fold}
 
 
+@hears_progress
 def auto_head(
     train: Source,
     store: str | Path,
@@ -129,7 +131,7 @@ def auto_head(
     fitted, words = _words(judge_of_rows, search)
 
     encoding = budget.seconds
-    encoded = encode_rows(train, rows.texts, store, load, asked or AskedSetting(), budget, say, progress)
+    encoded = encode_rows(train, rows.texts, store, load, asked or AskedSetting(), budget, say)
     encoding = budget.seconds - encoding
 
     def data_of(features: Encoded, combine: str) -> TrainData:
@@ -154,7 +156,7 @@ def auto_head(
     _join_words(judge_of_rows, search, fitted, joined)
 
     layers = data.spec.layers if train.is_separate else data.spec.layers[-1:]
-    tokens = encode_tokens(train, store, load, encoded, layers, budget, say, progress)
+    tokens = encode_tokens(train, store, load, encoded, layers, budget, say)
     if isinstance(tokens, Encoded):
         data = data_of(tokens, ALIGNED_COMBINATION)
         spec = data.spec

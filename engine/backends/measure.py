@@ -14,6 +14,7 @@ import numpy as np
 
 from ...store import ModelError, Source, SourceError
 from ...store.duck import workspace
+from ...store.progress import counted, tell
 from ...store.stage import stage_source
 from ..encode.checkpoint import Checkpoint
 from ..encode.encoder import Backend
@@ -54,7 +55,7 @@ def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequenc
     started = time.monotonic()
     results = list(chosen)
     backends: dict[int, Backend] = {}
-    for number, candidate in enumerate(chosen):
+    for number, candidate in enumerate(counted(chosen, "measuring", 0, len(chosen) + ROUNDS)):
         try:
             backend = make_backend(candidate.backend, checkpoint, candidate.precision, device)
             results[number] = compared(backend, candidate, checkpoint, device, sample)
@@ -62,11 +63,12 @@ def measure(checkpoint: Checkpoint, device: str, sample: Tokens, chosen: Sequenc
         except ModelError as error:
             results[number] = replace(candidate, problem=str(error))
     rates: dict[int, list[float]] = {number: [] for number in backends}
-    for round_number in range(ROUNDS):
+    for round_number in counted(range(ROUNDS), "measuring", len(chosen), len(chosen) + ROUNDS):
         if round_number and time.monotonic() - started > MOST_SECONDS:
             break
         for number, backend in backends.items():
             rates[number].append(rate(backend, sample, backend.tokens_per_batch))
+    tell("measuring", len(chosen) + ROUNDS, len(chosen) + ROUNDS)
     for number, figures in rates.items():
         results[number] = replace(results[number], texts_per_second=round(float(np.median(figures)), 1))
     best = Measured(results, True).best

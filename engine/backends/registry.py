@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from ...store import ModelError
+from ...store.nearest import unknown
 from ..encode.checkpoint import Checkpoint
 from ..encode.devices import cpu_has_bf16, pick_device
 from ..encode.encoder import Backend
@@ -61,9 +62,9 @@ def require_backend(name: str, precision: str | None, device: str | None) -> Non
     that the backend, the device or the processor does not have.
     """
     if name not in ("auto", *BACKENDS):
-        raise ModelError(f"unknown backend '{name}'; there are {', '.join(('auto', *BACKENDS))}")
+        raise ModelError(unknown("backend", name, ("auto", *BACKENDS)))
     if precision is not None and precision not in PRECISIONS:
-        raise ModelError(f"unknown precision '{precision}'; there are {', '.join(PRECISIONS)}")
+        raise ModelError(unknown("precision", precision, PRECISIONS))
     if name == "auto":
         return
     kind = BACKENDS[name]

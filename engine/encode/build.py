@@ -1,7 +1,7 @@
 """Source to feature table: find what is missing, tokenize, encode, write, commit."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from ...store.duck import scan_memory, workspace
 from ...store.log_folder import has_log
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
+from ...store.progress import Progress, hears_progress, listener
 from ...store.share import WHOLE, Share
 from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
@@ -22,9 +23,6 @@ from .collected import CollectedFeatures
 from .encoder import Encoder
 from .stopwatch import Stopwatch
 from .windows import WINDOW_SECONDS, FixedWindows, Pace, Window, tokenized
-
-Progress = Callable[[int, int], None]
-"""Called with the texts encoded so far and those to encode in all."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class BuildSummary:
     version: int
 
 
+@hears_progress
 def build_features(
     source: Source,
     store: Store | str | Path,
@@ -111,7 +110,6 @@ def build_features(
             encoder,
             tokens_per_batch=tokens_per_batch,
             commit_seconds=commit_seconds,
-            progress=progress,
             clock=clock,
         )
         rejects = stage.write_rejects(rejects_path(store, name))
@@ -179,7 +177,6 @@ def encode_missing(
     *,
     tokens_per_batch: int | None = None,
     commit_seconds: float | None = None,
-    progress: Progress | None = None,
     clock: Stopwatch | None = None,
     fixed: FixedWindows | None = None,
 ) -> None:
@@ -193,7 +190,8 @@ def encode_missing(
     if not stage.has_texts:
         raise ValueError(f"stage {stage.name} was made without texts; there is nothing to encode")
     pace = Pace(encoder.spec.row_bytes)
-    made = tokenized(stage, work.found, work.widest, encoder, pace, clock, fixed)
+    told = listener()  # which other threads tell, too
+    made = tokenized(stage, work.found, work.widest, encoder, pace, clock, fixed, told)
     # The thread that reads ahead must end, whatever happens here, before its connection is closed.
     reading = closing(prefetched(made, "enc-tokenize"))
     # A window is written while the next one is encoded, and all before the writer commits.
@@ -211,8 +209,8 @@ def encode_missing(
                 encoder.prepare(tokens, work.missing)
             if fixed and not work.encoded:
                 fixed.begun()
-            if progress and not work.encoded:
-                progress(0, work.missing)
+            if not work.encoded:
+                told("encoding", 0, work.missing)
             features = CollectedFeatures(tokens, encoder.spec)
             started = written_at = time.perf_counter()
             try:
@@ -226,8 +224,8 @@ def encode_missing(
                     work.slots += len(batch) * max(
                         int(tokens.lengths[batch[0]]), tokens.padding.to
                     )  # the longest comes first
-                    if progress:
-                        progress(work.encoded + int((features.done & window.wanted).sum()), work.missing)
+                    done = work.encoded + int((features.done & window.wanted).sum())
+                    told("encoding", done, work.missing)
                     if fixed and time.perf_counter() - written_at >= WINDOW_SECONDS:
                         written.add(window, features)
                         written_at = time.perf_counter()
@@ -245,6 +243,8 @@ class _Written:
     def __init__(self, writer: TableWriter, thread: ThreadPoolExecutor, work: Work, clock: Stopwatch):
         self._writer, self._thread, self._work, self._clock = writer, thread, work, clock
         self._last: Future[None] | None = None
+        self._tell = listener()
+        self._tell("writing", 0, work.missing)
 
     def add(self, window: Window, features: CollectedFeatures) -> None:
         """Write what is done and wanted of a window, which then is wanted no more."""
@@ -268,3 +268,4 @@ class _Written:
         if self._last:
             with self._clock("write"):
                 self._last.result()
+            self._tell("writing", self._work.encoded, self._work.missing)

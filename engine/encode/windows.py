@@ -16,6 +16,7 @@ from pyarrow import compute
 
 from ...store import FeatureSpec
 from ...store.lookup import Lookup
+from ...store.progress import Progress
 from ...store.stage import Stage
 from .encoder import Encoder
 from .stopwatch import Stopwatch
@@ -112,17 +113,23 @@ def tokenized(
     pace: Pace,
     clock: Stopwatch,
     fixed: FixedWindows | None,
+    told: Progress,
 ) -> Iterator[Window]:
     """The missing texts that were ``found``, tokenized; in fixed windows, with others that are stored.
 
-    ``widest`` is the size in bytes of the longest of them.
+    ``widest`` is the size in bytes of the longest of them. ``told`` hears how many are tokenized.
     """
+    done, of = 0, int(found.is_first_missing.sum()) if fixed is None else int(fixed.texts.sum())
     read_rows = max(1, min(READ_ROWS, pace.window_rows, READ_BYTES // max(widest, 1)))
 
     def tokens_of(batch: pa.RecordBatch) -> Tokens:
+        nonlocal done
         with clock("tokenize"):
             pairs = batch.column("pair").to_pylist() if stage.pair_column else None
-            return encoder.tokenize(batch.column("text").to_pylist(), pairs)
+            tokens = encoder.tokenize(batch.column("text").to_pylist(), pairs)
+        done += batch.num_rows
+        told("tokenizing", min(done, of), of)
+        return tokens
 
     with stage.con.cursor() as cursor:  # a result that is still being read would block the connection
         if fixed:

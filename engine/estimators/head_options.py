@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...store import SourceError
+from ...store.nearest import unknown
 from ..train.config import TrainConfig
 from ..train.ranges import SHARE
 from ..train.solve_config import SolveConfig
@@ -68,7 +69,7 @@ def needs_held_out_rows(config: TrainConfig | SolveConfig) -> bool:
 
 def _solver(params: Mapping[str, Any]) -> str:
     if params["solver"] not in SOLVERS:
-        raise SourceError(f"unknown solver '{params['solver']}'; there are {', '.join(SOLVERS)}")
+        raise SourceError(unknown("solver", params["solver"], SOLVERS))
     if params["solver"] != "auto":
         return params["solver"]
     return "lbfgs" if params["head"] == "linear" else "gradient"

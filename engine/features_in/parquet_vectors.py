@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean
 
 pc: Any = compute  # its functions are made when it is imported, and type checkers know only some of them
 _DTYPES = {pa.float16(): np.float16, pa.float32(): np.float32, pa.float64(): np.float64}
@@ -97,6 +98,7 @@ def _column_of(schema: pa.Schema, name: str | None, file: str) -> str:
     if name is not None and name not in schema.names:
         raise SourceError(
             f"column '{name}' is not in {file} (it has: {', '.join(schema.names)}); pass --vector-column"
+            f"{did_you_mean(name, schema.names)}"
         )
     if name is not None and schema.names.count(name) == 1 and not _is_vector(schema.field(name).type):
         raise SourceError(

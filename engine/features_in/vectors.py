@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean_path
 from ...store.reading import fingerprint_of_file
 from .parquet_vectors import ParquetVectors
 
@@ -88,7 +89,7 @@ def require_known_form(given: Any, column: str | None) -> None:
     if ending not in (".npy", ".parquet", ".pq"):
         raise SourceError(f"'{given}' is no .npy or .parquet file; vectors come in one of these")
     if not Path(given).is_file():
-        raise SourceError(f"no file '{given}'")
+        raise SourceError(f"no file '{given}'{did_you_mean_path(given)}")
     if ending == ".npy" and column is not None:
         raise SourceError(f"--vector-column is for Parquet files, and {given} is an array; leave it out")
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...store import FeatureSpec, SourceError, SpecError
 from ...store.lookup import NOWHERE
 from ...store.mapped import MappedFeatures
+from ...store.nearest import unknown
 from ...store.parts import select_parts
 from ...store.setting import DTYPES
 
@@ -52,9 +53,9 @@ class Form:
             stored.slices(use)  # which raises for what is no part
         spec = select_parts(stored, use) if isinstance(use, str) else use or stored
         if layout not in LAYOUTS:
-            raise SpecError(f"unknown layout '{layout}'; there are {', '.join(LAYOUTS)}")
+            raise SpecError(unknown("layout", layout, LAYOUTS))
         if dtype not in (None, *DTYPES):
-            raise SpecError(f"unknown dtype '{dtype}'; there are {', '.join(DTYPES)}")
+            raise SpecError(unknown("dtype", dtype, DTYPES))
         width = math.prod(spec.shape)
         if layout == "columns" and width > MAX_COLUMNS:
             raise SpecError(

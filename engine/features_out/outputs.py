@@ -11,6 +11,7 @@ from ...store.files import replaced_file
 from ...store.lookup import NOWHERE
 from ...store.mapped import MappedFeatures
 from ...store.prefetch import prefetched
+from ...store.progress import listener
 from ...store.stage import Stage
 from ..scoring.jobs import Job
 from ..scoring.output import RowGroupWriter
@@ -40,6 +41,7 @@ class Outputs:
         self._kept = stage.kept_ids() if stage.source.where else None
         self._batch_rows = max(1, min(BATCH_ROWS, BATCH_BYTES // plan.form.row_bytes))
         self.rows = self.with_features = 0
+        self._tell = listener()
 
     def write(self, job: Job) -> None:
         """Write the output of a job."""
@@ -78,6 +80,7 @@ class Outputs:
             for batch in made:
                 writer.write(batch)
                 self.rows += batch.num_rows
+                self._tell("gathering", self.rows, self._stage.rows)
             if self._read is not None:
                 self._read.require_unchanged(job)
 
@@ -122,6 +125,7 @@ class Outputs:
         for ids in self._ids(job):
             locations = self._locations[ids]
             self.rows += len(ids)
+            self._tell("gathering", self.rows, self._stage.rows)
             yield self._plan.form.values(self._features, locations[locations != NOWHERE])
 
     def _numbers(self, job: Job) -> Iterator[np.ndarray]:

@@ -9,9 +9,10 @@ from ...store import FeatureSpec, FeatureTable, Source
 from ...store.duck import workspace
 from ...store.located import Located
 from ...store.mapped_tokens import mapped_features
+from ...store.progress import Progress, hears_progress
 from ...store.required import require_features
 from ...store.scratch import scratch_folder
-from ..encode.build import Progress, Stopwatch, encode_missing, find_missing
+from ..encode.build import Stopwatch, encode_missing, find_missing
 from ..encode.encoder import Encoder
 from ..scoring.jobs import QUERY, rejects_file_of
 from ..scoring.parquet_input import Facts, ParquetInput, changed, facts_of
@@ -50,6 +51,7 @@ class FeaturesSummary:
     """Of a .npy file: the file with the number of the row of each of its rows."""
 
 
+@hears_progress
 def write_features(
     source: Source | str | Path | Sequence[str | Path],
     output: str | Path,
@@ -109,7 +111,7 @@ def write_features(
             if load is None or table.spec.imported:
                 require_features(table, [(replace(stage, source=asked), found)])
             else:
-                encoded = _encode(located, group, load, progress, clock)
+                encoded = _encode(located, group, load, clock)
                 _require_unchanged(facts)  # they were read once more
         rows = None
         if plan.reads_rows:
@@ -152,7 +154,6 @@ def _encode(
     located: Located,
     group: Group,
     load: Callable[[FeatureSpec], Encoder],
-    progress: Progress | None,
     clock: Stopwatch,
 ) -> int:
     """Add to a table what it lacks of the located texts; returns how many these are."""
@@ -161,7 +162,7 @@ def _encode(
         work = find_missing(texts, group.shards)
     with clock("load"):
         encoder = load(group.spec)
-    encode_missing(texts, work, group.tables[0], encoder, progress=progress, clock=clock)
+    encode_missing(texts, work, group.tables[0], encoder, clock=clock)
     with clock("stage"):
         first_shard = len(group.shards)
         located.find_missing_in(0, group.read_new_shards(), first_shard)

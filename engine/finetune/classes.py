@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...store import LabelError, plan
+from ...store.nearest import did_you_mean
 from ...store.stage import Stage
 from ..heads.labels import Labels, distinct_labels, first_place, listing
 from ..heads.metrics import Predicted
@@ -125,7 +126,10 @@ def targets_of(stage: Stage, labels: Any, classes: Classes) -> np.ndarray:
     for raw, number in numbers.items():
         if number is None:
             where = first_place(stage, f"label = {plan.literal(raw)}")
-            raise LabelError(f"unknown label '{raw}' in {where}; the classes are: {listing(classes.names)}")
+            raise LabelError(
+                f"unknown label '{raw}' in {where}; the classes are: {listing(classes.names)}"
+                f"{did_you_mean(raw, classes.names)}"
+            )
     encoded = labels.combine_chunks().dictionary_encode()
     table = np.array([numbers[raw] for raw in encoded.dictionary.to_pylist()], np.int64)
     return table[encoded.indices.to_numpy()]

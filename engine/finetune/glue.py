@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean
 
 _BINARY = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
@@ -139,5 +140,6 @@ def glue_task(name: str) -> GlueTask:
     if known not in GLUE:
         raise SourceError(
             f"unknown task '{name}'; there are {', '.join(GLUE)}. For data of your own leave out --task_name"
+            f"{did_you_mean(name, GLUE)}"
         )
     return GLUE[known]

@@ -7,7 +7,6 @@ name (:mod:`engine.finetune.command_line`). Parsing changes nothing outside the 
 
 import contextlib
 import io
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from transformers.training_args import ParallelMode
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean
 from ..encode.devices import cpu_has_bf16
 from .command_line import flag_names, option_values, read_words, without_secrets
 from .option_fields import DataOptions, ModelOptions
@@ -72,7 +72,10 @@ def _parsed(parser: HfArgumentParser, words: list[str]) -> Any:
             namespace, left = parser.parse_known_args(words)
             if left:
                 unknown = [word for word in left if word.startswith("-")] or left
-                raise SourceError(f"there is no option {', '.join(unknown)}")
+                near = did_you_mean(
+                    unknown[0], (name for one in parser._actions for name in one.option_strings)
+                )
+                raise SourceError(f"there is no option {', '.join(unknown)}{near}")
             cuda = torch.cuda.is_available() and not namespace.use_cpu
             if not {"bf16", "fp16"} & given:
                 namespace.bf16 = _has_bf16(cuda)
@@ -81,7 +84,7 @@ def _parsed(parser: HfArgumentParser, words: list[str]) -> Any:
             if "dataloader_pin_memory" not in given:
                 namespace.dataloader_pin_memory = cuda
             if "disable_tqdm" not in given:
-                namespace.disable_tqdm = not sys.stderr.isatty()
+                namespace.disable_tqdm = True  # progress is told, and shown by who listens
             return parser.parse_dict(vars(namespace))
     except SystemExit as error:
         lines = said.getvalue().strip().splitlines() or ["options"]

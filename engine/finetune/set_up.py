@@ -9,7 +9,7 @@ from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
 
 from .glue_metrics import LEGACY
 from .options import FineTuneOptions, is_main_process
-from .progress import ProgressLines
+from .progress import ProgressTold
 from .text_sets import FineTuneData
 from .trainer import FineTuneTrainer
 
@@ -19,7 +19,7 @@ def trainer_of(
 ) -> FineTuneTrainer:
     """The trainer of a model on the sets of a run; ``options.training`` is completed for it.
 
-    Where transformers shows no bar, lines of progress are said.
+    Where transformers shows no bar, progress is told.
     """
     training, patience = options.training, options.data.early_stopping_patience
     best = (training.metric_for_best_model or "").removeprefix("eval_")
@@ -52,7 +52,7 @@ def trainer_of(
         layer_decay=options.model.layerwise_lr_decay,
     )
     if training.disable_tqdm and is_main_process(training):
-        trainer.add_callback(ProgressLines(say, lambda: trainer.last_loss))
+        trainer.add_callback(ProgressTold(lambda: trainer.last_loss))
     return trainer
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from ...store import Source, SourceError
+from ...store.nearest import did_you_mean
 from ...store.stage import source_columns
 from .glue import GlueTask, glue_task
 from .option_fields import DataOptions
@@ -160,7 +161,10 @@ def _source_in(
 
 def _require_column(name: str, columns: dict[str, str], title: str, flag: str) -> None:
     if name not in columns:
-        raise SourceError(f"{title} has no column '{name}' (it has: {', '.join(columns)}); pass {flag}")
+        raise SourceError(
+            f"{title} has no column '{name}' (it has: {', '.join(columns)}); pass {flag}"
+            f"{did_you_mean(name, columns)}"
+        )
 
 
 def _text_columns(

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ...store import LabelError, SourceError, plan
 from ...store.duck import count
+from ...store.nearest import did_you_mean
 from ...store.stage import Stage
 
 MAX_CLASSES = 10_000
@@ -155,7 +156,7 @@ class Labels:
             text = texts[numbers.index(None)]
             raise LabelError(
                 f"unknown label '{text}' in {first_place(stage, holding(text))}; "
-                f"the head's labels are: {listing(self.values)}"
+                f"the head's labels are: {listing(self.values)}{did_you_mean(text, map(str, self.values))}"
             )
         return np.array(numbers, np.int64)
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...store import HeadError
+from ...store.nearest import did_you_mean
 from .custom import class_hashes, load_class
 from .dense import scaling_of
 from .ensemble import Ensemble
@@ -46,7 +47,10 @@ def head_class(
     unknown = [name for name in arguments if name not in names]
     if unknown and not any(p.kind is p.VAR_KEYWORD for p in known):
         takes = f"it takes: {', '.join(names)}" if names else "it takes none"
-        raise HeadError(f"head '{kind}' has no argument '{unknown[0]}' ({takes}); mend --head-args")
+        raise HeadError(
+            f"head '{kind}' has no argument '{unknown[0]}' ({takes}); mend --head-args"
+            f"{did_you_mean(unknown[0], names)}"
+        )
     return network
 
 

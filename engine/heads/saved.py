@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from ...store import FeatureSpec, HeadError, LabelError
 from ...store.files import replaced_folder, require_replaceable
+from ...store.nearest import did_you_mean_path
 from ..pairs.saved import combination_from, split_tables, tables_of
 from ..words.files import load_words, require_no_words, save_words
 from .labels import Labels
@@ -75,7 +76,10 @@ def read_fields(folder: Path, *, allow_code: bool) -> dict[str, Any]:
     try:
         text = (folder / "head.json").read_text(encoding="utf-8")
     except OSError as error:
-        raise HeadError(f"no head in '{folder}'; `enc train-head … --output {folder}` makes one") from error
+        near = did_you_mean_path(folder)
+        raise HeadError(
+            f"no head in '{folder}'; `enc train-head … --output {folder}` makes one{near}"
+        ) from error
     saved = json.loads(text)
     if saved["format"] not in range(1, FORMAT + 1):
         raise HeadError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...store import SourceError
+from ...store.nearest import unknown
 
 if TYPE_CHECKING:
     from .losses import TorchTask
@@ -90,5 +91,5 @@ TASKS = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, REGRESSION)}
 def task_of(name: str) -> Task:
     """The task of a name. Raises SourceError that lists those there are."""
     if name not in TASKS:
-        raise SourceError(f"unknown task '{name}'; there are {', '.join(TASKS)}")
+        raise SourceError(unknown("task", name, TASKS))
     return TASKS[name]

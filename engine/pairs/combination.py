@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...store import FeatureSpec, SourceError
+from ...store.nearest import did_you_mean, unknown
 from .alignment import alignment, alignment_width, token_directions
 from .fourier import fourier_features
 from .token_block import TokenBlock
@@ -47,16 +48,17 @@ class Combination:
     def __post_init__(self) -> None:
         for name in self.names:
             if name not in NAMES:
-                raise SourceError(f"unknown --combine '{name}'; there are {', '.join(NAMES)}")
+                raise SourceError(unknown("--combine", name, NAMES))
         if not self.names or len(set(self.names)) < len(self.names):
             raise SourceError(f"--combine names each combination once, not '{','.join(self.names)}'")
         if self.names == ("rbf",):
             raise SourceError(
                 "--combine rbf is of the numbers named beside it; add some, such as cosines,rbf"
             )
-        unknown = [name for name in self.arguments if name not in _ARGUMENTS]
-        if unknown:
-            raise SourceError(f"--combine has no argument '{unknown[0]}'; there are {', '.join(_ARGUMENTS)}")
+        wrong = [name for name in self.arguments if name not in _ARGUMENTS]
+        if wrong:
+            there = f"there are {', '.join(_ARGUMENTS)}{did_you_mean(wrong[0], _ARGUMENTS)}"
+            raise SourceError(f"--combine has no argument '{wrong[0]}'; {there}")
         if self.arguments and not self.bends:
             raise SourceError("--combine-args are of rbf; add it to --combine, or leave out --combine-args")
         for name, value in self.arguments.items():

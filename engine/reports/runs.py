@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import ReportError
+from ...store.nearest import did_you_mean_path
 from ..finetune.tuned_files import RECORD
 from ..heads.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .number_rows import NumberRows
@@ -52,7 +53,7 @@ def read_run(path: str | Path, label_column: str = "label") -> Run:
         return _scored(path, label_column)
     raise ReportError(
         f"'{path}' is no run: expected the folder of a head (with head.json) or of a fine-tuned model "
-        f"(with {RECORD}), or a Parquet file that `enc score` wrote"
+        f"(with {RECORD}), or a Parquet file that `enc score` wrote{did_you_mean_path(path)}"
     )
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ...store import FeatureSpec, Source, Store, WorkerError, default_name
+from ...store.progress import Progress
 from ...store.share import Share
 from ..backends.load import load_encoder_of
-from ..encode.build import BuildSummary, Progress, build_features
+from ..encode.build import BuildSummary, build_features
 from ..encode.encoder import Encoder
 
 

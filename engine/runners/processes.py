@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import IO, Any
 
 from ...store import WorkerError
+from ...store.progress import Progress, hears_progress, tell
 from ...store.share import WHOLE, Share
-from ..encode.build import BuildSummary, Progress
+from ..encode.build import BuildSummary
 from ..encode.devices import cpu_threads, cuda_is_available
 from .job import BuildJob
 from .total import total_of
@@ -35,6 +36,7 @@ def suitable_workers(device: str | None) -> int:
     return max(1, cpu_threads() // CORES_PER_WORKER)
 
 
+@hears_progress
 def build_in_processes(
     job: BuildJob,
     workers: int,
@@ -64,9 +66,10 @@ def build_in_processes(
         while not all(worker.has_ended for worker in team):
             worker, message = messages.get()
             if "progress" in message:
-                worker.done, worker.total = message["progress"]
-                if progress:
-                    progress(sum(one.done for one in team), sum(one.total for one in team))
+                stage, *counts = message["progress"]
+                worker.stages[stage] = counts
+                done = [one.stages.get(stage, (0, 0)) for one in team]
+                tell(stage, sum(one for one, _ in done), sum(of for _, of in done))
             elif "note" in message:
                 if say and worker.number == 1:
                     say(message["note"])
@@ -87,8 +90,8 @@ class _Worker:
     job: BuildJob
     share: Share
     cores: Sequence[int]
-    done: int = 0
-    total: int = 0
+    stages: dict[str, list[int]] = field(default_factory=dict)
+    """Of each stage, what is done, and how much there is."""
     summary: BuildSummary | None = None
     has_ended: bool = False
     deaths: int = 0
@@ -157,7 +160,7 @@ def _again(
             "workers where memory is short"
         )
     worker.deaths += 1
-    worker.done = worker.total = 0
+    worker.stages.clear()
     if say:
         say(f"worker {worker.share} {end}; it starts again")
     worker.start(messages)

@@ -5,10 +5,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ...store import EncError, WorkerError
+from ...store.progress import Progress, hears_progress, tell
 from ...store.share import WHOLE, Share
 from ..encode.build import BuildSummary
 from .job import BuildJob
@@ -19,6 +19,7 @@ WAIT_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
 
 
+@hears_progress
 def build_with_ray(
     job: BuildJob,
     workers: int | None,
@@ -26,12 +27,12 @@ def build_with_ray(
     cpus_per_worker: float = 1,
     gpus_per_worker: float = 0,
     share: Share = WHOLE,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> BuildSummary:
     """Build a share of the job by Ray tasks: on the cluster that RAY_ADDRESS names, or on this machine.
 
-    ``workers`` is as many as the cluster can run at once unless given. ``progress`` is called with the
-    finished tasks and all of them. All machines must see the source, the store and the model under the same
+    ``workers`` is as many as the cluster can run at once unless given. ``progress`` hears of
+    finished tasks. All machines must see the source, the store and the model under the same
     names, and have the same enc. Raises WorkerError where Ray is missing, where no node has what one task
     needs, and for the first error of any task.
     """
@@ -58,8 +59,7 @@ def build_with_ray(
         summaries: list[BuildSummary | None] = [None] * workers
         try:
             while waiting:
-                if progress:
-                    progress(workers - len(waiting), workers)
+                tell("working", workers - len(waiting), workers)
                 ready, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
                 for reference in ready:
                     summaries[order[reference]] = _summary(ray, reference)
@@ -67,8 +67,7 @@ def build_with_ray(
             for reference in waiting:
                 ray.cancel(reference)  # it commits what it has
             raise
-        if progress:
-            progress(workers, workers)
+        tell("working", workers, workers)
     finally:
         if not was_running:
             ray.shutdown()

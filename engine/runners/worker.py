@@ -29,17 +29,16 @@ def main() -> None:
     order = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _take_cores(order["cores"])
-    told = 0.0
+    told: dict[str, float] = {}
 
     def tell(**message: Any) -> None:
         print(json.dumps(message, ensure_ascii=False), file=out)
 
-    def progress(done: int, total: int) -> None:
-        nonlocal told
+    def progress(stage: str, done: int, total: int, _: str = "", /) -> None:
         now = time.monotonic()
-        if done in (0, total) or now - told >= PROGRESS_SECONDS:
-            told = now
-            tell(progress=[done, total])
+        if done in (0, total) or now - told.get(stage, 0.0) >= PROGRESS_SECONDS:
+            told[stage] = now
+            tell(progress=[stage, done, total])
 
     try:
         job = BuildJob.from_json(order["job"])

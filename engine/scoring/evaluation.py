@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from ...store import FeatureSpec, Source, SourceError, Store
 from ...store.duck import workspace
 from ...store.files import replaced_file
+from ...store.progress import Progress, hears_progress
 from ...store.scratch import scratch_folder
 from ...store.stage import Stage
 from ..backends.load import load_encoder_of
-from ..encode.build import Progress, Stopwatch
+from ..encode.build import Stopwatch
 from ..encode.encoder import Encoder
 from ..heads.head import Head
 from ..heads.metrics import Predicted, compute, confusion_matrix, metric_names
@@ -136,6 +137,7 @@ class EvaluationSummary:
         return piece("Evaluation", {**self.figures.metrics, **counts})
 
 
+@hears_progress
 def evaluate_head(
     source: Source | str | Path | Sequence[str | Path],
     head: Head,
@@ -170,7 +172,6 @@ def evaluate_head(
             cache,
             Path(scratch),
             load or load_encoder_of,
-            progress,
         )
         stage, (group,), counts = features.located(con, source, columns, clock)
         with clock("score"):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean_path
 from ...store.page_sizes import UNREADABLE
 
 Facts = tuple[int, int, int, int]
@@ -28,7 +29,7 @@ class ParquetInput:
         """
         self.path, self._number = path, number
         if not Path(path).is_file():
-            raise SourceError(f"no file '{path}'")
+            raise SourceError(f"no file '{path}'{did_you_mean_path(path)}")
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             self._parquet = pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES)

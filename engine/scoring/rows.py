@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ...store import SourceError
 from ...store.copying import write_rows
+from ...store.nearest import did_you_mean
 from ...store.stage import Stage
 from .jobs import Job
 from .parquet_input import Facts, ParquetInput, changed, facts_of
@@ -115,6 +116,7 @@ def output_names(
         if name not in names:
             raise SourceError(
                 f"column '{name}' is not in {title} (it has: {', '.join(names)}); mend --columns"
+                f"{did_you_mean(name, names)}"
             )
     for name in [*chosen, *(one.name for one in added)]:
         if [*chosen, *(one.name for one in added)].count(name) > 1:

@@ -12,10 +12,11 @@ from ...store import FeatureSpec, Source, Store
 from ...store.copying import query_as_file
 from ...store.duck import workspace
 from ...store.files import sync
+from ...store.progress import Progress, hears_progress, tell
 from ...store.scratch import scratch_folder
 from ...store.stage import source_columns
 from ..backends.load import load_encoder_of
-from ..encode.build import Progress, Stopwatch
+from ..encode.build import Stopwatch
 from ..encode.encoder import Encoder
 from ..heads.head import Head
 from .added import Added, Threshold
@@ -57,6 +58,7 @@ class ScoreSummary:
     """By the name of the column, where the label column was named."""
 
 
+@hears_progress
 def score_parquet(
     source: Source | str | Path | Sequence[str | Path],
     output: str | Path,
@@ -122,7 +124,6 @@ def score_parquet(
                 cache,
                 kept.folder,
                 load or load_encoder_of,
-                progress,
                 kept,
             )
             try:
@@ -188,9 +189,10 @@ class _Run:
                         one.added.column: Evaluation(stage, one.added, one.group).figures() for one in scorers
                     }
             with clock("score"):
+                counted = _counter(stage.rows)
                 total = Tally.sum(
                     [
-                        Writing(number, job, schema, rows, scorers, kept).run()
+                        Writing(number, job, schema, rows, scorers, kept, counted).run()
                         for number, (job, schema) in enumerate(zip(jobs, schemas, strict=True))
                     ]
                 )
@@ -233,6 +235,19 @@ class _Run:
         sync(source.names[0])
         self.kept.note("query", source.names[0])
         return source
+
+
+def _counter(total: int) -> Callable[[int], None]:
+    """What tells of rows that are scored, in all files together."""
+    done = 0
+
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        tell("scoring", done, total)
+
+    count(0)
+    return count
 
 
 def _names(

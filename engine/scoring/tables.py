@@ -18,7 +18,7 @@ from ...store.mapped_tokens import mapped_features
 from ...store.required import first_missing
 from ...store.sides import locations_of_rows
 from ...store.stage import Stage
-from ..encode.build import Progress, Stopwatch, Work, encode_missing, find_missing
+from ..encode.build import Stopwatch, Work, encode_missing, find_missing
 from ..encode.encoder import Encoder
 from ..encode.windows import FixedWindows
 from ..heads.head import Head
@@ -85,7 +85,6 @@ class Features:
     scratch: Path
     """A folder for what is encoded and not added to the store."""
     load: Callable[[FeatureSpec], Encoder]
-    progress: Progress | None = None
     kept: Unfinished | None = None
     """What an interrupted run has found and encoded, and where this one keeps that."""
 
@@ -147,7 +146,6 @@ class Features:
             group.tables[-1],
             encoder,
             tokens_per_batch=fixed.tokens_per_batch if fixed else None,
-            progress=self.progress,
             clock=clock,
             fixed=fixed,
         )

@@ -1,7 +1,7 @@
 """Writing the output files, so that finished row groups outlive an interruption."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from itertools import islice
 
@@ -33,8 +33,10 @@ class Writing:
         rows: Rows,
         scorers: Sequence[Scorer],
         kept: Unfinished,
+        scored: Callable[[int], None],
     ):
-        """``number`` is that of the job in ``kept``."""
+        """``number`` is that of the job in ``kept``; ``scored`` is called with rows that are done."""
+        self._count = scored
         self._number, self._job, self._schema = number, job, schema
         self._rows, self._scorers, self._kept = rows, scorers, kept
         self._added = [one for scorer in scorers for one in scorer.added.fields()]
@@ -43,6 +45,7 @@ class Writing:
         """Score and write what is not there yet; returns the counts of the whole file."""
         done = self._kept.placed(self._number, self._job.output)
         if done is not None:
+            self._count(done.rows)
             return done
         try:
             file = self._opened(self._kept.finished(self._number))
@@ -75,6 +78,7 @@ class Writing:
                 self._kept.add(self._number, Finished(file.end_part(), *at))
 
         last = time.monotonic()
+        self._count(tally.rows)
         # One thread reads, others score, and this one writes.
         with closing(self._scored(batches, tally.rows)) as scored:
             is_writing = False
@@ -84,6 +88,7 @@ class Writing:
                     is_end = file.write(batch)
                     is_writing = False
                     batches, tally = batches + 1, tally + counts
+                    self._count(counts.rows)
                     if is_end:
                         ended = batches, tally
                         if time.monotonic() - last >= PART_SECONDS:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...store import FeatureSpec, SourceError
+from ...store.nearest import did_you_mean
 from ...store.parts import select_parts
 from ..train.config import TrainConfig
 from ..train.ranges import whole
@@ -82,8 +83,10 @@ def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
 
 def _require_name(name: str, given: str) -> None:
     if name not in (*_OF_DATA, *SWEPT) and not name.startswith(_ARGUMENT):
-        there = ", ".join((*SWEPT, *_OF_DATA, "head_args.NAME"))
-        raise SourceError(f"'{given}' cannot be swept; there are {there}")
+        known = (*SWEPT, *_OF_DATA, "head_args.NAME")
+        raise SourceError(
+            f"'{given}' cannot be swept; there are {', '.join(known)}{did_you_mean(given, known)}"
+        )
 
 
 def full_names(grid: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ...store import DivergedError
+from ...store.progress import counted, tell
 from ...store.token_rows import padded_to
 from ..heads.ensemble import Ensemble
 from ..heads.head import rows_per_block
@@ -74,6 +75,7 @@ def train_runs(
     for number, run in enumerate(runs):
         groups[repr(replace(run.config, seed=0, **_OWN))].append(number)
     results: dict[int, RunResult] = {}
+    tell("sweeping", 0, len(runs))
     for numbers in groups.values():
         chosen, config = [runs[number] for number in numbers], runs[numbers[0]].config
         require_metric(config.metric or data.task.metric, data.task, data.outputs)
@@ -84,7 +86,9 @@ def train_runs(
                 f"head '{config.head}' cannot be stacked ({problem}); "
                 f"its {len(chosen)} runs follow one after another"
             )
-            results |= zip(numbers, (_alone(data, run, seed, folds) for run in chosen), strict=True)
+            for number, run in zip(numbers, chosen, strict=True):
+                results[number] = _alone(data, run, seed, folds)
+                tell("sweeping", len(results), len(runs))
             continue
         each = stacked_bytes(data, config, network)
         passes = -(-len(chosen) * each // STACK_BYTES)
@@ -100,6 +104,7 @@ def train_runs(
             results |= zip(
                 part.tolist(), _Stack(data, together, networks, seed, folds).train(say), strict=True
             )
+            tell("sweeping", len(results), len(runs))
     return [results[number] for number in range(len(runs))]
 
 
@@ -173,7 +178,8 @@ class _Stack:
                 self._heads.train(True)
                 total = torch.zeros(runs)
                 with way.threads_set():
-                    for positions, features in examples.features.epoch(self._seed, epoch, config.batch_size):
+                    batches = examples.features.epoch(self._seed, epoch, config.batch_size)
+                    for positions, features in counted(batches, "training", step, steps):
                         self._heads.drop(seeds, step)
                         loss = self._losses(positions, features)
                         loss.sum().backward()
@@ -194,6 +200,7 @@ class _Stack:
                         going.discard(number)
                 if not going:
                     break
+        tell("training", steps, steps)
         say(f"{runs} heads trained in one pass of {epoch} epochs, {way_text(way, seconds)}")
         final, names = best_state if keep_best else state, metric_names(task, self._data.outputs)
         for number, metrics in enumerate(self._judged(final, names)):

@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from ...store import FeatureTable, Source, SourceError
+from ...store.progress import tell
 from ..heads.head import Head
 from ..heads.metrics import compute, metric_names, require_metric
 from ..train.examples import RowOptions, TrainData, load_examples
@@ -64,7 +65,9 @@ def search_path(
     folds = valid.count if isinstance(valid, Folds) else None
     fold_of = fold_of_rows(data.train.features.locations, folds, config.seed) if folds else None
     settings: dict[tuple[str | None, str | None, float], tuple[dict[str, Any], list[RunResult]]] = {}
-    for use, combine in itertools.product(parts, grid.get("combine", [None])):
+    ways = list(itertools.product(parts, grid.get("combine", [None])))
+    tell("judging", 0, len(ways) * (folds or 1))
+    for number, (use, combine) in enumerate(ways):
         served = data.using(parts[use], combine)
         named = "".join(f"{name}: " for name in (use, combine) if name is not None)
         for fold in range(folds) if folds else [None]:
@@ -73,6 +76,7 @@ def search_path(
                 chosen, title = holding_out(chosen, fold_of, fold), f"{title}fold {fold + 1}/{folds}: "
             started = time.perf_counter()
             walked = _walked(chosen, config, Trial(config, use, combine, fold))
+            tell("judging", number * (folds or 1) + (fold or 0) + 1, len(ways) * (folds or 1))
             say(f"{title}{len(walked)} solutions in {time.perf_counter() - started:.2f} s")
             for l2, result in walked:
                 swept = {"use": use, "combine": combine, "l2": l2}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...store import SourceError
+from ...store.nearest import did_you_mean, unknown
 from ..heads.kinds import ENCODER, HEADS
 from ..heads.metrics import METRICS
 from ..heads.own_code import OwnCode
@@ -69,13 +70,14 @@ class TrainConfig:
         if not isinstance(self.head, str) or (self.head not in HEADS and ":" not in self.head):
             raise SourceError(
                 f"unknown head '{self.head}'; there are {', '.join(HEADS)}, or module:Class for your own"
+                f"{did_you_mean(self.head, HEADS)}"
             )
         if self.head not in HEADS:
             OwnCode(self.allow_code is True).require_allowed(self.head)
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             value = getattr(self, name)
             if value not in known:
-                raise SourceError(f"unknown {name} '{value}'; there are {', '.join(known)}")
+                raise SourceError(unknown(name, value, known))
         checked = {name: numbers.checked(name, getattr(self, name)) for name, numbers in _RANGES.items()}
         if self.early_stopping is not None:
             checked["early_stopping"] = EPOCHS.checked("early_stopping", self.early_stopping)
@@ -113,7 +115,7 @@ class TrainConfig:
 def require_metric_name(metric: str | None) -> None:
     """Raise SourceError for a metric that no task has."""
     if metric is not None and metric not in METRICS:
-        raise SourceError(f"unknown metric '{metric}'; there are {', '.join(METRICS)}")
+        raise SourceError(unknown("metric", metric, METRICS))
 
 
 def checked_class_weights(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ...store import DivergedError, FeatureTable, HeadError, Source, SourceError
+from ...store.progress import counted, tell
 from ..heads.by_length import autocast_of
 from ..heads.head import Head
 from ..heads.kinds import ENCODER
@@ -131,7 +132,7 @@ def fit(
             started = time.perf_counter()
             network.train()
             loss_sum, predictions, rate = 0.0, np.zeros_like(examples.targets), 0.0
-            for positions, features, size in rows.epoch(order_seed, epoch):
+            for positions, features, size in counted(rows.epoch(order_seed, epoch), "training", step, steps):
                 with autocast_of(network):
                     logits = network(features)
                 losses = loss(logits, torch.from_numpy(examples.targets[positions]))
@@ -167,12 +168,12 @@ def fit(
                 best_state = copy.deepcopy(network.state_dict())
             if best.is_over(epoch):
                 break
-        kept = len(history)
+        tell("training", steps, steps)
         if keep_best:
             if not best.epoch:
                 raise undefined_metric(watched)
             network.load_state_dict(best_state)
-            kept = best.epoch
+        kept = best.epoch if keep_best else len(history)
         return finished_head(data, config, network.eval(), loss, history, epoch=kept)
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+from ...store.progress import tell
 from ..heads.head import Head
 from ..heads.metrics import METRICS, compute, require_metric
 from ..heads.networks import Standardized
@@ -103,9 +104,12 @@ def solutions(data: TrainData, config: SolveConfig) -> Generator[Solution, None,
     problem = LinearProblem(data, make_loss(data, config))
     weights = problem.start()
     with one_thread(problem.is_narrow):
-        for strength in sorted(set(config.l2), reverse=True):
+        strengths = sorted(set(config.l2), reverse=True)
+        tell("solving", 0, len(strengths))
+        for number, strength in enumerate(strengths, 1):
             started = time.perf_counter()
             weights, iterations, loss = problem.minimum(weights, strength)
+            tell("solving", number, len(strengths))
             yield Solution(
                 strength, problem.network(weights), iterations, loss, time.perf_counter() - started
             )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...store import SourceError
+from ...store.nearest import unknown
 
 KINDS = ("characters", "words", "both")
 DEFAULT_SIZE = 200_000
@@ -30,7 +31,7 @@ class WordSettings:
 
     def __post_init__(self) -> None:
         if self.kind not in (None, *KINDS):
-            raise SourceError(f"unknown kind of words '{self.kind}'; there are {', '.join(KINDS)}")
+            raise SourceError(unknown("kind of words", self.kind, KINDS))
         for name in ("ngrams", "word_ngrams"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _lengths(name, getattr(self, name)))

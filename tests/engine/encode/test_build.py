@@ -9,7 +9,7 @@ from enc.store import FeatureTable, Source, SpecError, Store
 from enc.store.mapped_tokens import mapped_features
 from enc.store.shard_writer import ShardWriter
 from enc.store.share import Share
-from fakes import FakeEncoder
+from fakes import FakeEncoder, Heard
 
 
 @pytest.fixture
@@ -152,17 +152,20 @@ def test_pairs_are_encoded_as_pairs(tmp_path, write):
     )  # the same words, differently divided
 
 
-def test_progress_ends_at_the_number_of_texts(tmp_path, reviews):
-    calls = []
-    build_features(
-        Source(reviews),
-        tmp_path / "store",
-        FakeEncoder(),
-        progress=lambda done, total: calls.append((done, total)),
-    )
-    assert calls[0] == (0, 200)
-    assert calls[-1] == (200, 200)
-    assert calls == sorted(calls)
+def test_progress_of_each_stage_ends_at_the_number_of_texts(tmp_path, reviews):
+    heard = Heard()
+    build_features(Source(reviews), tmp_path / "store", FakeEncoder(), progress=heard)
+    assert heard.of("reading")[0] == (0, 0)
+    assert heard.of("reading")[-1] == (200, 200)
+    assert heard.of("tokenizing")[-1] == (200, 200)
+    for stage in ("encoding", "writing"):
+        calls = heard.of(stage)
+        assert calls[0] == (0, 200)
+        assert calls[-1] == (200, 200)
+        assert calls == sorted(calls)
+    heard.told.clear()
+    build_features(Source(reviews), tmp_path / "store", FakeEncoder())
+    assert heard.told == []
 
 
 def test_another_setting_needs_another_name(tmp_path, reviews):

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from enc.engine.finetune import set_up
-from enc.engine.finetune.progress import ProgressLines
+from enc.store.progress import heard_by
+from fakes import Heard
 
 
 def test_early_stopping_keeps_the_best(tune):
@@ -31,11 +31,12 @@ def test_the_best_of_lora_is_kept(tune):
 
 
 @pytest.mark.parametrize("has_bar", [False, True])
-def test_progress_is_said_where_there_is_no_bar(tune, monkeypatch, has_bar):
-    monkeypatch.setattr(set_up, "ProgressLines", lambda say, loss: ProgressLines(say, loss, every_seconds=0))
-    _, _, said = tune(f"--max_steps 3 --disable_tqdm {not has_bar}")
-    lines = [line for line in said if line.startswith(("training: step", "evaluating: batch"))]
-    assert bool(lines) != has_bar
+def test_progress_is_told_where_there_is_no_bar(tune, has_bar):
+    heard = Heard()
+    with heard_by(heard):
+        tune(f"--max_steps 3 --disable_tqdm {not has_bar}")
+    assert bool(heard.of("training")) != has_bar
     if not has_bar:
-        assert lines[2].startswith("training: step 3 of 3, loss 0.")
-        assert lines[3] == "evaluating: batch 1 of 4"
+        assert heard.of("training") == [(0, 3), (1, 3), (2, 3), (3, 3), (3, 3)]
+        assert heard.of("evaluating") == [(batch, 4) for batch in (1, 2, 3, 4)]
+        assert any(remark.startswith("loss 0.") for *_, remark in heard.told)

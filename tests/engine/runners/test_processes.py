@@ -16,6 +16,7 @@ from enc.store import FeatureTable, Share, Source, WorkerError
 from enc.store.duck import workspace
 from enc.store.lookup import look_up
 from enc.store.stage import stage_source
+from fakes import Heard
 from safetensors.numpy import load_file, save_file
 
 
@@ -51,8 +52,8 @@ def worker_processes() -> list[int]:
 
 
 def test_workers_build_what_one_process_does(job, source, tiny_bert, backend, tmp_path):
-    seen, said = [], []
-    summary = build_in_processes(job, 2, progress=lambda *counts: seen.append(counts), say=said.append)
+    heard, said = Heard(), []
+    summary = build_in_processes(job, 2, progress=heard, say=said.append)
     one = build_features(
         source, tmp_path / "one", load_encoder(tiny_bert, backend=backend, max_length=16), name="set"
     )
@@ -60,7 +61,7 @@ def test_workers_build_what_one_process_does(job, source, tiny_bert, backend, tm
         assert getattr(summary, field) == getattr(one, field)
     assert summary.encoded == 3000
     assert summary.rejected == 1
-    assert seen[-1] == (3000, 3000)
+    assert {heard.of(stage)[-1] for stage in ("tokenizing", "encoding")} == {(3000, 3000)}
     assert any("loading" in line for line in said)
     assert worker_processes() == []
     with workspace() as con:
@@ -79,8 +80,8 @@ def test_a_share_is_divided_among_workers(job):
 def test_a_killed_worker_starts_again(job):
     killed, said = [], []
 
-    def kill(done, total):
-        if total and not killed:
+    def kill(stage, done, total, remark):
+        if stage == "encoding" and total and not killed:
             killed.extend(worker_processes()[:1])
             os.kill(killed[0], signal.SIGKILL)
 
@@ -101,7 +102,7 @@ def test_half_a_message_of_a_killed_worker_is_left_out(job):
 def test_one_that_is_killed_again_and_again_is_told(job, monkeypatch):
     monkeypatch.setattr(processes, "RETRIES", 1)
 
-    def kill(done, total):
+    def kill(stage, done, total, remark):
         for pid in worker_processes()[:1]:
             os.kill(pid, signal.SIGKILL)
 
@@ -111,8 +112,8 @@ def test_one_that_is_killed_again_and_again_is_told(job, monkeypatch):
 
 
 def test_an_interruption_ends_the_workers_and_keeps_what_is_encoded(job):
-    def interrupt(done, total):
-        if done:
+    def interrupt(stage, done, total, remark):
+        if stage == "encoding" and done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -36,10 +36,10 @@ def test_an_address_where_nothing_is_is_told(job, monkeypatch):
 
 def test_tasks_build_shares(cluster, job):
     seen = []
-    summary = build_with_ray(job, 2, progress=lambda *counts: seen.append(counts))
+    summary = build_with_ray(job, 2, progress=lambda *told: seen.append(told))
     assert (summary.encoded, summary.rejected) == (500, 1)
-    assert seen[0] == (0, 2)
-    assert seen[-1] == (2, 2)
+    assert seen[0] == ("working", 0, 2, "")
+    assert seen[-1] == ("working", 2, 2, "")
     table: FeatureTable = Store(job.store).open()
     assert table.rows == 500
     assert len(table.shards) == 2
