@@ -21,6 +21,13 @@ training_options = options(
             metavar="ARGS",
             help="The head's arguments: hidden=256,dropout=0.2 or a JSON object.",
         ),
+        click.option(
+            "--head-init",
+            type=click.Path(file_okay=False),
+            metavar="HEAD",
+            help="Of encoder: a linear head on pooled features of the layer that it ends with, which its "
+            "classifier begins as.  [default: one is fitted first]",
+        ),
         code_option,
         heading="Head",
     ),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "head",
+    "head_init",
     "allow_code",
     "optimizer",
     "epochs",
@@ -35,6 +36,7 @@ _CONFIG = (
 _GRADIENT = {
     "recipe": "--recipe",
     "head_args": "--head-args",
+    "head_init": "--head-init",
     "optimizer": "--optimizer",
     "epochs": "--epochs",
     "batch_size": "--batch-size",

@@ -18,6 +18,7 @@ from ..encode.digests import digests
 from ..encode.facts import quiet
 from ..encode.model_files import model_folder
 from ..heads.by_length import computed_by_length
+from ..heads.head import Head
 from ..heads.kinds import ENCODER
 from ..heads.making import make_head
 from ..heads.networks import Standardized
@@ -25,25 +26,25 @@ from ..heads.upper import EncoderHead, cut
 from ..heads.upper_arguments import require_architecture
 from .config import TrainConfig
 from .examples import Examples, TrainData
+from .given_probe import begin_as_given, begin_nearly_linear
 from .judging import make_loss
 from .lbfgs import LinearProblem
 from .token_rows import rows_of
 
 _PROBE_L2 = 0.1
 """Of standardized features, and a row: strong, as suits a few thousand rows of some hundred features."""
-_NEARLY_LINEAR = 0.05
-"""Scale at which tanh of a standardized feature is the feature, to 0.1 % at one standard deviation."""
 _NEW = ("classifier", "pre_classifier", "pooler", "head", "score")
 
 
 def begun_encoder(data: TrainData, config: TrainConfig) -> Standardized:
     """A head `encoder` with the weights of the model that made the features.
 
-    Raises HeadError for features that its layers cannot go on from, and ModelError where the model is not
-    here, is another one now, or has no such layers.
+    Raises HeadError for features that its layers cannot go on from and for a linear head that its classifier
+    cannot begin as, and ModelError where the model is not here, is another one now, or has no such layers.
     """
     asked = dict(config.head_args)
     require_states(data.spec)
+    probe = Head.load(config.head_init) if config.head_init is not None else None
     folder = folder_of(data.spec, asked.pop("model", None))
     own = upper_configuration(folder, data.spec, asked.get("layers"))
     first, outputs = data.spec.layers[0], data.outputs
@@ -62,7 +63,9 @@ def begun_encoder(data: TrainData, config: TrainConfig) -> Standardized:
     if network.targets:
         network.target_mean.fill_(float(np.mean(data.train.targets, dtype=np.float64)))
         network.target_scale.fill_(float(np.std(data.train.targets, dtype=np.float64)))
-    if head.init == "probe":
+    if probe is not None:
+        begin_as_given(network, probe, data)
+    elif head.init == "probe":
         _begin_as_probe(network, data, config)
     return network.train()
 
@@ -187,11 +190,8 @@ def _begin_as_probe(network: Standardized, data: TrainData, config: TrainConfig)
     with torch.no_grad():
         weight, bias = linear.fc1.weight, linear.fc1.bias
         if dense is not None:
-            mean, deviation = inputs.mean(0), inputs.std(0).clamp(min=1e-6)
-            scale = _NEARLY_LINEAR / deviation
-            dense.weight.copy_(torch.diag(scale))
-            dense.bias.copy_(-scale * mean)
-            weight, bias = weight / scale, bias + weight @ mean
+            begin_nearly_linear(dense, final, weight, bias, inputs.mean(0), inputs.std(0).clamp(min=1e-6))
+            return
         final.weight.copy_(weight)
         final.bias.copy_(bias)
 

@@ -37,6 +37,8 @@ class TrainConfig:
     """Whether the class of a ``module:Class`` may be imported; its code runs."""
     head_args: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the head's class, after the shape and the number of outputs."""
+    head_init: str | None = None
+    """Folder of a linear head that the classifier of a head ``encoder`` begins as."""
     optimizer: str = "adamw"
     """One of OPTIMIZERS."""
     epochs: int = 10
@@ -89,6 +91,11 @@ class TrainConfig:
             raise SourceError(
                 f"head_args are saved with the head and must be plain values: {error}"
             ) from error
+        if self.head_init is not None and self.head != ENCODER:
+            raise SourceError(
+                f"a linear head to begin with is for head '{ENCODER}', not for '{self.head}'; "
+                "leave out --head-init"
+            )
         if self.head == ENCODER:
             self._check_encoder()
         require_metric_name(self.metric)
@@ -101,6 +108,8 @@ class TrainConfig:
             raise SourceError(
                 f"head '{ENCODER}' is trained by adamw; leave out the optimizer {self.optimizer}"
             )
+        if self.head_init is not None and "init" in self.head_args:
+            raise SourceError("--head-init and --head-args init both say what to begin with; leave out one")
         try:
             check_arguments(self.head_args)
         except ValueError as error:

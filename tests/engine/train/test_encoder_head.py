@@ -130,6 +130,53 @@ def test_it_begins_as_a_linear_probe_and_learns(source, bert, tmp_path):
         assert head.metrics["accuracy"] > 0.75
 
 
+@pytest.mark.parametrize("task", ["single-label", "multi-label", "regression"])
+def test_it_begins_as_a_linear_head_that_was_trained_before(task, source, bert, tmp_path):
+    table = states(source, tmp_path / "store", bert)
+    rows = dict(label_column={"multi-label": "tags", "regression": "stars"}.get(task, "label"), task=task)
+    for pooling, of_head in (("cls", "model"), ("cls", "cls"), ("mean", "mean")):
+        pooled = states(source, tmp_path / "store", bert, layers="3", pooling=pooling)
+        probe = train_head(source, pooled, valid=source, config=TrainConfig(epochs=3), **rows)
+        folder = tmp_path / f"probe-{pooling}-{of_head}"
+        probe.save(folder)
+        asked = config(head_args=dict(precision="fp32", pooling=of_head), head_init=str(folder))
+        data = load_examples(source, table, valid=source, **rows)
+        network = begun_encoder(data, asked).eval()
+        logits = computed_by_length(network, data.train.features.take, data.train.token_counts)
+        vectors = load_examples(source, pooled, valid=source, **rows).train.features.take(np.arange(48))
+        wanted = probe.network(torch.from_numpy(vectors).float()).detach()
+        torch.testing.assert_close(logits, wanted, atol=2e-2, rtol=2e-2)
+    trained = train_head(source, table, valid=source, config=asked, **rows)
+    assert trained.record["config"]["head_init"] == str(folder)
+
+
+def test_a_linear_head_that_does_not_fit_is_refused_by_name(source, bert, tiny_model, tmp_path):
+    table = states(source, tmp_path / "store", bert)
+
+    def refused(problem, probe_of=bert, rows=None, args=None, head="linear", **setting):
+        pooled = states(
+            source, tmp_path / probe_of.parent.name, probe_of, **dict(layers="3", pooling="cls") | setting
+        )
+        probe = train_head(
+            source, pooled, valid=source, config=TrainConfig(epochs=1, head=head), **rows or {}
+        )
+        probe.save(tmp_path / "probe")
+        with pytest.raises(HeadError, match=problem):
+            asked = config(head_args=args or {}, head_init=str(tmp_path / "probe"))
+            train_head(source, table, valid=source, config=asked)
+
+    refused(r"layers \(2,\), not \(3,\).*--pooling cls --layers 3", layers="2")
+    refused(r"pooling \('mean',\), not \('cls',\)", pooling="mean")
+    refused(r"layers \(3,\), not \(2,\)", args=dict(layers=1))
+    refused("not as 'mlp'", head="mlp")
+    refused("labels are .*, the rows' ", rows=dict(label_column="tags", task="multi-label"))
+    refused("weights ", probe_of=tiny_model("bert", num_hidden_layers=3, intermediate_size=24))
+    with pytest.raises(SourceError, match="for head 'encoder', not for 'mlp'"):
+        TrainConfig(head="mlp", head_init="x")
+    with pytest.raises(SourceError, match="both say what to begin with"):
+        config(head_args=dict(init="model"), head_init="x")
+
+
 @pytest.mark.parametrize("task", ["multi-label", "regression"])
 def test_other_tasks(task, source, bert, tmp_path):
     table = states(source, tmp_path / "store", bert)
