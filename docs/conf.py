@@ -21,6 +21,8 @@ python_maximum_signature_line_length = 90
 
 smartquotes = False  # `--strict` in a docstring is no dash
 
+highlight_language = "none"  # of blocks that name none
+
 html_theme = "furo"
 html_title = f"enc {release}"
 html_show_copyright = False

@@ -1,43 +1,47 @@
-"""The README's example runs as it stands, and its commands exist."""
+"""The README is short, and its example and that of the manual do what they say, with the real model.
 
-import doctest
+That all of their code runs is tested in tests/docs.
+"""
+
 import re
 import shutil
 from pathlib import Path
 
-from enc.cli.main import COMMANDS
+import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_example_runs(tmp_path, monkeypatch, capsys):
-    examples = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(examples) == 1
+def example_of(path: Path) -> str:
+    (example,) = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    return example
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+    assert len(example_of(ROOT / "README.md").replace("\n\n", "\n").splitlines()) <= 10
+
+
+@pytest.mark.parametrize(
+    ("page", "printed_too"),
+    [
+        ("README.md", ["640 texts encoded, 0 found in the store"]),
+        (
+            "docs/python.md",
+            [
+                "640 texts encoded, 0 found in the store",
+                "(640, 384)",
+                "fixed_size_list<element: halffloat not null>[384]",
+            ],
+        ),
+    ],
+)
+def test_python_example_learns(page, printed_too, tmp_path, monkeypatch, capsys):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
-    exec(compile(examples[0], "README.md", "exec"), {})
+    exec(compile(example_of(ROOT / page), page, "exec"), {})
     printed = capsys.readouterr().out
-    assert "640 texts encoded, 0 found in the store" in printed
-    assert "(640, 384)" in printed
-    assert "fixed_size_list<element: halffloat not null>[384]" in printed
+    assert all(said in printed for said in printed_too)
     accuracy, majority = map(float, re.search(r"accuracy ([\d.]+) majority ([\d.]+)", printed).groups())
     assert accuracy > majority + 0.15
-
-
-def test_scikit_learn_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    example = re.search(r"```pycon\n(.*?)```", README, re.DOTALL)
-    test = doctest.DocTestParser().get_doctest(example[1], {}, "README.md", None, 0)
-    assert doctest.DocTestRunner().run(test).failed == 0
-    assert (tmp_path / "reviews-head" / "head.json").is_file()
-
-
-def test_commands_of_the_readme_exist():
-    mentioned = set(
-        re.findall(
-            r"\benc ([a-z]+(?:-[a-z]+)?)\b", "\n".join(re.findall(r"^    (enc .*)", README, re.MULTILINE))
-        )
-    )
-    assert mentioned
-    assert mentioned <= set(COMMANDS)

