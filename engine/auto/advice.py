@@ -28,6 +28,8 @@ class Facts:
     rows: int
     texts_per_second: float | None
     minutes: float
+    tuned: Sequence[Judged] = ()
+    """Heads of more and more upper layers, as far as they were tried."""
 
 
 def reason(facts: Facts) -> str:
@@ -75,14 +77,27 @@ def next_steps(facts: Facts) -> list[str]:
                 f"more rows will probably bring little: the last doubling of them brought {_points(gain)} ± "
                 f"{_points(error)} ({told})"
             )
-    tune = f"a full fine-tune (`enc fine-tune`), which changes the encoder, too{_tune_time(facts)}"
-    found.insert(len(found) if is_rising or not facts.curve else len(found) - 1, tune)
+    tune = f"a full fine-tune (`enc fine-tune`), which changes the whole encoder{_tune_time(facts)}"
+    if facts.tuned:
+        reached = ", ".join(f"{one.name} {one.mean:.4f}" for one in facts.tuned)
+        tune += f" ({facts.curve_of.name} {facts.curve_of.mean:.4f}, {reached})"
+    place = len(found) if is_rising or not facts.curve else len(found) - 1
+    found.insert(0 if _pays_to_tune(facts) else place, tune)
     late = [one.name for one in facts.stopped if one.is_late]
     if late:
         found.append(
             f"more minutes (--minutes {2 * facts.minutes:g}): not tried to the end: {'; '.join(late)}"
         )
     return found
+
+
+def _pays_to_tune(facts: Facts) -> bool:
+    """Whether the most layers that were tuned are surely better than the fewer before them."""
+    before = [facts.curve_of, *facts.tuned]
+    if len(before) < 2:
+        return False
+    lead = gains(facts.watched, before[-1].values, before[-2].values)
+    return bool(lead.mean() > standard_error(lead))
 
 
 def _tune_time(facts: Facts) -> str:

@@ -92,6 +92,26 @@ def attention_over(spec: FeatureSpec, config: AutoConfig) -> Candidate:
     return Candidate(f"attention over the {title_of(spec)}", spec, attention)
 
 
+UPPER = (1, 2, 4)
+"""How many upper layers are tried as heads, in this order."""
+
+
+def upper_candidates(spec: FeatureSpec, layer_count: int, config: AutoConfig) -> list[Candidate]:
+    """The model's own upper layers as heads, on the states below them."""
+    found = []
+    for upper in UPPER:
+        if layer_count - upper in spec.layers:
+            tuned = TrainConfig.of(
+                "encoder",
+                head_args={"layers": upper},
+                class_weights=config.class_weights,
+                seed=config.seed,
+            )
+            name = "the last layer, tuned" if upper == 1 else f"the upper {upper} layers, tuned"
+            found.append(Candidate(name, spec.select(layers=(layer_count - upper,)), tuned))
+    return found
+
+
 def last_third(spec: FeatureSpec) -> tuple[int, ...]:
     """The last third of the layers that there are, rounded up."""
     return spec.layers[-max(1, -(-len(spec.layers) // 3)) :]

@@ -102,24 +102,28 @@ def encode_tokens(
     layers: tuple[int, ...],
     budget: Budget,
     say: Callable[[str], None],
+    *,
+    are_pairs_joined: bool = False,
 ) -> Encoded | str:
     """Encode the tokens of the same texts; or why that would take too much room or time.
 
-    ``pooled`` is what :func:`encode_rows` made.
+    ``pooled`` is what :func:`encode_rows` made; of each text of a pair by itself, where the pairs of
+    ``train`` are joined now.
     """
+    size, texts = (2, _distinct_texts(train, [])) if are_pairs_joined else (1, pooled.texts)
     spec = replace(pooled.spec, layers=layers, pooling=("tokens",))
     if spec.may_be_ragged:
         spec = replace(spec, token_layout="ragged")
-    plan = _fitting(train, store, [spec], pooled.texts, pooled.encoder.layer_count, _tokens_of(pooled))
+    plan = _fitting(train, store, [spec], texts, pooled.encoder.layer_count, size * _tokens_of(pooled))
     if plan is None:
         return "its features would take too much of the disk"
     if plan.missing and pooled.texts_per_second is not None:
-        seconds = plan.missing / pooled.texts_per_second
+        seconds = size * plan.missing / pooled.texts_per_second
         if seconds > budget.left * _OF_TIME_LEFT:
             return f"encoding would take {seconds / 60:.1f} of the {budget.left / 60:.1f} minutes left"
-    say(_plan_text(plan, store, pooled.texts))
+    say(_plan_text(plan, store, texts))
     try:
-        return _encoded(train, store, load, plan, pooled.texts, budget)
+        return _encoded(train, store, load, plan, texts, budget)
     except SourceError as error:
         return str(error).partition(";")[0]
 

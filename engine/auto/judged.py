@@ -9,11 +9,12 @@ import torch
 
 from ...store import DivergedError
 from ..heads.head import Head
+from ..heads.kinds import ENCODER
 from ..heads.metrics import METRICS, compute, is_better
 from ..sweep.folds import holding_out, out_of_fold
 from ..train.config import TrainConfig
 from ..train.examples import TrainData
-from ..train.fit import fit
+from ..train.fit import EpochResult, fit
 from ..train.judging import evaluate, make_loss
 from ..train.solve import solutions, solve
 from ..train.solve_config import SolveConfig
@@ -21,6 +22,7 @@ from .budget import Budget
 from .candidates import Candidate
 from .choice import is_hopeless, standard_error
 
+_OF_ALL_ROWS = 1.6  # folds, in which a head is trained on all rows and judged on them
 _PAST_BEST = 3  # strengths below the best of a path, after which it is left
 Path = dict[float, tuple[torch.nn.Module, float]]
 """Heads by strength of regularisation, each with its metric on the fold that it did not see."""
@@ -100,6 +102,15 @@ class _Trial:
         if self._best is not None and self._budget.left < 0:
             raise _LeftError("the time is over", is_late=True)
 
+    def require_seconds(self, seconds: float) -> None:
+        """Raise _LeftError where so many more seconds are not left."""
+        if self._budget.left < seconds:
+            left = max(0.0, self._budget.left) / 60
+            raise _LeftError(
+                f"its folds, and all rows, would take {seconds / 60:.1f} of the {left:.1f} minutes left",
+                is_late=True,
+            )
+
     def require_hope(self, values: Sequence[float]) -> None:
         """Raise _LeftError where the first folds lie behind those of the best."""
         if self._best is not None and is_hopeless(self.watched, values, self._best.values):
@@ -132,9 +143,16 @@ class _Trial:
         """Heads trained by gradient descent, by fold, and their metric."""
         networks: list[torch.nn.Module] = []
         values: list[float] = []
-        for part in parts:
+        for number, part in enumerate(parts):
+            rounds = (len(parts) - number + _OF_ALL_ROWS) * config.epochs
+
+            def on_epoch(epoch: EpochResult, rounds: float = rounds) -> None:
+                self.require_time()
+                if config.head == ENCODER:
+                    self.require_seconds(epoch.seconds * (rounds - epoch.epoch))
+
             try:
-                head = fit(part, config, on_epoch=self.require_time)
+                head = fit(part, config, on_epoch=on_epoch)
             except DivergedError:
                 raise _LeftError("its training diverged") from None
             value = head.metrics[self.watched]

@@ -1,7 +1,7 @@
-"""The search for a head, from rows to the best that can be had without touching the encoder's weights."""
+"""The search for a head, from rows to the best that can be had in the time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from .judged import Judged, Stopped, trained, with_figures
 from .rows import read_rows
 from .search import Say, Search
 from .speeds import Sizes, Speeds
+from .upper import encode_states, try_upper
 from .words import RowJudge
 
 _OF_TIME = 0.3  # of the time, for words
@@ -101,12 +102,13 @@ def auto_head(
     say: Say = lambda _: None,
     progress: Progress | None = None,
 ) -> AutoFound:
-    """The best head that can be had without touching the encoder's weights, within ``config.minutes``.
+    """The best head that can be had within ``config.minutes``.
 
     Candidates are tried cheapest first, and judged by folds of the rows: what words alone reach, linear heads
     on features of all layers (which are encoded in one pass, and kept in the store), an mlp as long as its
     folds justify it, and the best of them joined with words; for pairs whose texts are encoded apart, what is
-    combined of both texts. The simplest is kept whose folds are within a standard error of the best one's.
+    combined of both texts; and in the end heads of the encoder's own upper layers, as long as more of them
+    are better. The simplest is kept whose folds are within a standard error of the best one's.
 
     ``load`` makes the encoder of a setting, by default :func:`engine.backends.load.load_encoder` of
     ``minilm``; ``asked`` is what is fixed of the setting, such as ``max_length``. ``say`` is told a line for
@@ -134,15 +136,15 @@ def auto_head(
     encoded = encode_rows(train, rows.texts, store, load, asked or AskedSetting(), budget, say)
     encoding = budget.seconds - encoding
 
-    def data_of(features: Encoded, combine: str) -> TrainData:
+    def data_of(features: Encoded, combine: str | None, source: Source = train) -> TrainData:
         data = load_examples(
-            train,
+            source,
             features.table,
             use=None if features.spec == features.table.spec else features.spec,
             valid=Folds(config.folds),
             label_column=label_column,
             task=task,
-            combine=combine if train.is_separate else None,
+            combine=combine if source.is_separate else None,
             seed=config.seed,
         )
         rows.require_same(data)
@@ -157,15 +159,12 @@ def auto_head(
 
     layers = data.spec.layers if train.is_separate else data.spec.layers[-1:]
     tokens = encode_tokens(train, store, load, encoded, layers, budget, say)
-    if isinstance(tokens, Encoded):
-        data = data_of(tokens, ALIGNED_COMBINATION)
-        spec = data.spec
-        more = aligned_candidates(spec, config) if train.is_separate else [attention_over(spec, config)]
-        search.try_all(more, data)
-        _join_words(judge_of_rows, search, fitted, joined)
-    else:
-        search.leave(Stopped("heads over tokens", tokens, is_late=True))
-
+    _try_tokens(search, tokens, data_of, config)
+    _join_words(judge_of_rows, search, fitted, joined)
+    joint = replace(train, pairs="joint")
+    states = encode_states(joint, store, load, encoded, budget, say, of_pairs=train.is_separate)
+    tuned = try_upper(search, states, lambda one: data_of(one, None, joint), config)
+    _join_words(judge_of_rows, search, fitted, joined)
     kept, curve_of = search.kept, search.best_linear
     head = trained(kept.base or kept)
     if kept.base is not None and fitted is not None:
@@ -176,7 +175,7 @@ def auto_head(
         encoded.encoder if budget.left > 0 else None,
         encoded.texts_per_second,
         is_separate=train.is_separate,
-        token_bytes=tokens.text_bytes if isinstance(tokens, Encoded) else 0.0,
+        token_bytes={one.table.name: one.text_bytes for one in (tokens, states) if isinstance(one, Encoded)},
     )
     compared = [*(one for one in (constant, words) if one), *search.judged]
     tried = [_tried(one, kept, speeds.sizes(one, fitted)) for one in compared]
@@ -191,11 +190,25 @@ def auto_head(
         rows=len(rows.targets),
         texts_per_second=encoded.texts_per_second,
         minutes=config.minutes,
+        tuned=tuned,
     )
     why, steps = reason(facts), next_steps(facts)
     head = head.replace(record={**head.record, **_record(config, tried, search.stopped, why, steps)})
     predicted = out_of_fold_table(data, head, fold_of, kept.outputs)
     return AutoFound(head, watched, tried, search.stopped, why, steps, predicted, round(encoding, 2))
+
+
+def _try_tokens(
+    search: Search, tokens: Encoded | str, data_of: Callable[[Encoded, str], TrainData], config: AutoConfig
+) -> None:
+    """Judge heads over tokens, or leave them for the reason given."""
+    if isinstance(tokens, str):
+        search.leave(Stopped("heads over tokens", tokens, is_late=True))
+        return
+    data = data_of(tokens, ALIGNED_COMBINATION)
+    is_pair = data.combination is not None
+    tried = aligned_candidates(data.spec, config) if is_pair else [attention_over(data.spec, config)]
+    search.try_all(tried, data)
 
 
 def _words(judge_of_rows: RowJudge, search: Search) -> tuple[FittedWords | None, Judged | None]:

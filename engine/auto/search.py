@@ -38,6 +38,15 @@ class Search:
         if not self.judged:
             raise undefined_metric(self.watched)
 
+    def try_one(self, candidate: Candidate, data: TrainData, rival: Judged) -> Judged | None:
+        """Judge one that is left where it falls behind a rival; None where it was left."""
+        found = judge(candidate, data, self.fold_of, self.watched, self.budget, rival)
+        if isinstance(found, Stopped):
+            self.leave(found)
+            return None
+        self.add(found)
+        return found
+
     def add(self, judged: Judged) -> None:
         """Take in what was judged."""
         self.judged.append(judged)

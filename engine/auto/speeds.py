@@ -1,11 +1,13 @@
 """How fast heads score texts that are new, and how much room they take."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..encode.encoder import Encoder, encode_texts
+from ..heads.kinds import ENCODER
 from ..train.fit import make_network
 from ..train.solve_config import SolveConfig
 from ..words.model import FittedWords, WordModel
@@ -37,10 +39,10 @@ class Speeds:
         rate: float | None,
         *,
         is_separate: bool,
-        token_bytes: float = 0.0,
+        token_bytes: Mapping[str, float],
     ):
         """``rate`` is that of encoding in texts/s, where it is known already, and ``token_bytes`` what the
-        token features of a text take, on average.
+        token features of a text take, on average, by the name of their feature set.
         """
         self._token_bytes = token_bytes
         self._texts, self._encoder, self._separate = texts, encoder, is_separate
@@ -53,8 +55,9 @@ class Speeds:
         seconds, feature_bytes, head_bytes = 0.0, 0, 0
         if base.candidate is not None:
             use = base.candidate.use
-            of_text = self._token_bytes if len(use.shape) == 2 else use.row_bytes
-            feature_bytes = round(of_text * (2 if self._separate else 1))
+            is_tokens = len(use.shape) == 2
+            of_text = self._token_bytes[base.served.feature_set] if is_tokens else use.row_bytes
+            feature_bytes = round(of_text * (2 if base.candidate.combine else 1))
             head_bytes = _head_bytes(base)
             seconds = self._encoder_seconds() or np.nan
         if judged.has_words and fitted is not None:
@@ -96,7 +99,10 @@ def _head_bytes(judged: Judged) -> int:
     assert candidate is not None
     if isinstance(candidate.config, SolveConfig):
         return 4 * (served.shape[-1] + 1) * served.outputs
-    return 4 * make_network(served, candidate.config).parameters_count
+    config = candidate.config
+    if config.head == ENCODER:  # without fitting what its classifier begins as
+        config = replace(config, head_args={**config.head_args, "init": "model"})
+    return 4 * make_network(served, config).parameters_count
 
 
 def _word_bytes(model: WordModel) -> int:
