@@ -52,7 +52,7 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
                 started = time.perf_counter()
                 epoch = make()
                 measurement.remarks["opened in"] = f"{time.perf_counter() - started:.2f} s"
-                contenders[-1] = measurement, _timed(epoch, rows, measurement, stop=stop)
+                contenders[-1] = measurement, timed(epoch, rows, measurement, stop=stop)
             except Exception as error:  # a peer may fail in any way, and the others go on
                 measurement.fail(error)
                 say(f"{name}: {measurement.problem}")
@@ -62,10 +62,10 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
         copies = np.ones((2, rows, data.spec.row_bytes), np.uint8)
         contend(
             "the machine's own copy of the features, unshuffled",
-            lambda: lambda _: _copied(copies, batch_size),
+            lambda: lambda _: copied(copies, batch_size),
         )
         for mode in MODES:
-            contend(f"enc {mode}", lambda mode=mode: _enc(data, mode, batch_size), order=_ORDERS[mode])
+            contend(f"enc {mode}", lambda mode=mode: _enc(data, mode, batch_size), order=ORDERS[mode])
         files = folder / "peers"
         files.mkdir()
         contend(BASELINE, lambda: _duckdb_lists(data, files, batch_size), stop=False, order="all rows")
@@ -110,14 +110,15 @@ def run(*, tokens: bool, rows: int, batch_size: int, repetitions: int, say: Call
     )
 
 
-_ORDERS = {
+ORDERS = {
     "ram": "all rows",
     "mapped": "all rows",
     "streamed": f"blocks, then {BUFFER_BYTES >> 21} MB at a time",
 }
 
 
-def _timed(epoch: Epoch, rows: int, measurement: Measurement, *, stop: bool) -> Callable[[], float]:
+def timed(epoch: Epoch, rows: int, measurement: Measurement, *, stop: bool) -> Callable[[], float]:
+    """Warm a contender up; gives a function that measures the rows a second of one epoch."""
     numbers = iter(range(1, 1_000_000))
     for _ in zip(range(3), epoch(0), strict=False):  # warm up
         pass
@@ -136,7 +137,8 @@ def _timed(epoch: Epoch, rows: int, measurement: Measurement, *, stop: bool) -> 
     return measure
 
 
-def _copied(copies: np.ndarray, batch_size: int) -> Batches:
+def copied(copies: np.ndarray, batch_size: int) -> Batches:
+    """Copies of the rows of ``copies[0]``, made in ``copies[1]``."""
     for start in range(0, copies.shape[1], batch_size):
         target = copies[1, start : start + batch_size]
         np.copyto(target, copies[0, start : start + batch_size])
@@ -159,7 +161,7 @@ def _duckdb_lists(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
         rows = pa.array(np.arange(len(block)) * SHARDS + number)
         table = pa.table({"row": rows, "features": features})
         pq.write_table(table, files / f"{number}.parquet", compression="none", use_dictionary=False)
-    return _duckdb(
+    return duckdb_epoch(
         f"SELECT features FROM read_parquet('{files}/*.parquet') ORDER BY hash(row + {{epoch}})",
         batch_size,
         _from_lists,
@@ -171,12 +173,13 @@ def _duckdb_binary(data: RandomFeatures, batch_size: int) -> Epoch:
         return np.stack([np.frombuffer(value, np.float16) for value in column.to_pylist()])
 
     shards = ", ".join(f"'{shard}'" for shard in data.shards)
-    return _duckdb(
+    return duckdb_epoch(
         f"SELECT features FROM read_parquet([{shards}]) ORDER BY hash(key, {{epoch}})", batch_size, convert
     )
 
 
-def _duckdb(query: str, batch_size: int, convert: Callable[[pa.Array], np.ndarray]) -> Epoch:
+def duckdb_epoch(query: str, batch_size: int, convert: Callable[[pa.Array], np.ndarray]) -> Epoch:
+    """Batches of what a query sorts, which has ``{epoch}`` in it."""
     import duckdb
 
     con = duckdb.connect()
@@ -238,9 +241,6 @@ def _datasets_iterable(data: RandomFeatures, files: Path, batch_size: int) -> Ep
 
 
 def _loader(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
-    import torch
-    from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
-
     shape = (len(data.locations), *data.spec.shape)
     writing = np.lib.format.open_memmap(files / "features.npy", "w+", np.float16, shape)
     start = 0
@@ -248,7 +248,13 @@ def _loader(data: RandomFeatures, files: Path, batch_size: int) -> Epoch:
         writing[start : start + len(block)] = block.reshape(-1, *shape[1:])
         start += len(block)
     del writing
-    features = np.load(files / "features.npy", mmap_mode="r")
+    return loader_of(np.load(files / "features.npy", mmap_mode="r"), batch_size)
+
+
+def loader_of(features: np.ndarray, batch_size: int) -> Epoch:
+    """Batches of a mapped array by torch's DataLoader."""
+    import torch
+    from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
     class Rows(Dataset[torch.Tensor]):
         def __len__(self) -> int:

@@ -32,21 +32,29 @@ command.add_command(encode)
     "--tokens", is_flag=True, help="Features of every token, 32 x 384 a row, instead of pooled ones of 384."
 )
 @click.option(
+    "--mean-tokens",
+    type=click.FloatRange(4, 100),
+    metavar="N",
+    help="Features of the tokens of texts that have N of them on average and 128 at the most, stored without "
+    "padding, and with it.",
+)
+@click.option(
     "--rows",
     type=click.IntRange(100),
     metavar="N",
-    help="Rows in the store.  [default: 1000000, or 40000 with --tokens]",
+    help="Rows in the store.  [default: 1000000, or 40000 with --tokens, 10000 with --mean-tokens]",
 )
 @click.option(
     "--batch-size",
     type=click.IntRange(1),
     metavar="N",
-    help="Rows in a batch.  [default: 4096, or 256 with --tokens]",
+    help="Rows in a batch.  [default: 4096, or 256 with tokens]",
 )
 @repetitions_option(3)
 @report_options
 def batches(
     tokens: bool,
+    mean_tokens: float | None,
     rows: int | None,
     batch_size: int | None,
     repetitions: int,
@@ -58,8 +66,23 @@ def batches(
 
     The others are DuckDB, datasets, Lance and a torch DataLoader.
     """
+    from ..benchmarks import bench_token_rows
     from ..benchmarks.bench_batches import run
 
+    if mean_tokens is not None:
+        write(
+            bench_token_rows.run(
+                mean_tokens=mean_tokens,
+                rows=rows or 10_000,
+                batch_size=batch_size or 256,
+                repetitions=repetitions,
+                say=note,
+            ),
+            output,
+            compare,
+            as_json,
+        )
+        return
     default_rows, default_batch = (40_000, 256) if tokens else (1_000_000, 4096)
     results = run(
         tokens=tokens,

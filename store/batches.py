@@ -29,8 +29,8 @@ from .spec import FeatureSpec
 MODES = ("ram", "mapped", "streamed")
 BUFFER_BYTES = 256 << 20  # of features held when streaming, half of them served and half of them being read
 BLOCK_BYTES = 1 << 20  # read as one; a buffer mixes as many blocks as go into its half
-_GATHER_BYTES = 4 << 20  # gathered by a thread at a time: what a thread costs is little beside it
-_GATHER_THREADS = 4
+GATHER_BYTES = 4 << 20  # gathered by a thread at a time: what a thread costs is little beside it
+GATHER_THREADS = 4
 _RAM_SHARE = 0.5  # of the available memory, for features held in it
 _CACHE_SHARE = 0.8  # of the available memory, for the page cache to hold features
 
@@ -149,22 +149,23 @@ class PlannedFeatures:
             raise ValueError(f"cannot start at row {start}: rank {rank} of {world_size} has {stop - first}")
         if self.mode == "streamed":
             return self._streamed(seed, epoch, batch_size, start, rank, world_size)
-        return self._epoch(seed, epoch, batch_size, first + start, stop)
+        return self._gathered(self.epoch_order(seed, epoch, batch_size, rank, world_size)[start:], batch_size)
 
-    def _epoch(
-        self, seed: int, epoch: int, batch_size: int, first: int, stop: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The batches of the rows ``first`` to ``stop`` of an epoch's order."""
-        return self._gathered(epoch_order(self.rows, seed, epoch)[first:stop], batch_size)
+    def epoch_order(
+        self, seed: int, epoch: int, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> np.ndarray:
+        """Positions [n] of a rank's share, in the order of an epoch that is not streamed."""
+        first, stop = rank_share(self.rows, rank, world_size)
+        return epoch_order(self.rows, seed, epoch)[first:stop]
 
     def _gathered(self, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches of positions in this order; several are gathered at a time, before they are asked for.
 
         One thread waits for memory, row after row; several threads wait at the same time.
         """
-        chunk = batch_size * max(1, _GATHER_BYTES // (batch_size * self.spec.row_bytes))
+        chunk = batch_size * max(1, GATHER_BYTES // (batch_size * self.spec.row_bytes))
         chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
-        threads = min(_GATHER_THREADS, os.cpu_count() or 1, len(chunks) - 1)
+        threads = min(GATHER_THREADS, os.cpu_count() or 1, len(chunks) - 1)
         with closing(
             computed_ahead(self._gather, self._rooms(chunks), "enc-gather", threads=threads)
         ) as taken:

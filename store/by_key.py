@@ -21,8 +21,8 @@ from . import plan, writer
 from .errors import StoreError, WorkspaceError
 from .key_bounds import depth_of
 from .key_ranges import key_words
+from .pieces import READ_BYTES
 from .rewrite import kept_rows
-from .shard import READ_BYTES
 from .stored_keys import keys_of
 from .table import FeatureTable, LoggedShard
 

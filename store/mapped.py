@@ -156,14 +156,15 @@ class MappedFeatures:
 
     def _read(self, locations: np.ndarray, pieces: np.ndarray, stops: np.ndarray) -> None:
         """Read rows into pieces; those of row n are ``pieces[stops[n] : stops[n + 1]]``."""
+        for shard, rows, place in self._verified_runs(locations):
+            shard.read(rows, pieces[stops[place.start] : stops[place.stop]])
+
+    def _verified_runs(self, locations: np.ndarray) -> list[tuple[Shard, np.ndarray, slice]]:
+        """Shards, rows in them, and which of the locations these are; the row groups are verified now."""
         numbers = locations >> ROW_BITS
         bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
         runs = [
-            (
-                self._shard(int(numbers[begin])),
-                locations[begin:end] & ROW_MASK,
-                pieces[stops[begin] : stops[end]],
-            )
+            (self._shard(int(numbers[begin])), locations[begin:end] & ROW_MASK, slice(begin, end))
             for begin, end in pairwise(bounds)
             if begin < end
         ]
@@ -171,8 +172,7 @@ class MappedFeatures:
             (shard, np.unique(shard.groups_of(rows))) for shard, rows, _ in runs if not shard.sound.all()
         )
         verify_groups(unsound, Shard.is_here)
-        for shard, rows, target in runs:
-            shard.read(rows, target)
+        return runs
 
     def verify(self, locations: np.ndarray) -> None:
         """Verify the row groups of all locations now, several at a time."""

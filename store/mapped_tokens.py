@@ -9,8 +9,9 @@ from .locations import ROW_BITS, ROW_MASK
 from .mapped import MappedFeatures, is_in_order, parts_of
 from .pieces import rows_beyond
 from .places import CacheFull
+from .ragged_pages import PREFIX_BYTES
 from .spec import FeatureSpec
-from .token_rows import TokenRows, padded_mask, padded_to
+from .token_rows import TokenRows, at_longest, padded_places, padded_to
 
 
 class MappedTokens(MappedFeatures):
@@ -30,7 +31,10 @@ class MappedTokens(MappedFeatures):
     def take_padded(self, locations: np.ndarray) -> np.ndarray:
         """Features [n, tokens of the longest, width] in the stored dtype, of locations int64 [n]."""
         try:
-            return self.gather_padded(self.offsets(locations), self.lengths(locations))
+            offsets, lengths = self.offsets(locations), self.lengths(locations)
+            return self._gather_slots(offsets, lengths, at_longest(lengths)).reshape(
+                self._padded_shape(lengths)
+            )
         except CacheFull:
             order = np.argsort(locations, kind="stable")
             rows = self.read_in_order(locations[order]).padded()
@@ -40,15 +44,20 @@ class MappedTokens(MappedFeatures):
 
     def take_prepared(self, locations: np.ndarray) -> np.ndarray:
         """See :meth:`MappedFeatures.take_prepared`."""
-        return padded_to(self.take_prepared_padded(locations, self.lengths(locations)), self.spec.shape[0])
+        lengths = self.lengths(locations)
+        slots = self.prepared_slots(locations, lengths, at_longest(lengths))
+        return padded_to(slots.reshape(self._padded_shape(lengths)), self.spec.shape[0])
 
-    def take_prepared_padded(self, locations: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Features as of :meth:`take_padded`, of locations among those prepared last, and of their lengths;
-        by any number of threads.
+    def prepared_slots(self, locations: np.ndarray, lengths: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        """Features [sum of widths, width] in the stored dtype, of rows with so many tokens, each padded to
+        its own one of ``widths``; of locations among those prepared last, by any number of threads.
         """
         if not len(locations):
-            return self.room(0)[None][:0]
-        return self.gather_padded(self._offsets_in(self._groups_of(locations), locations), lengths)
+            return self.room(0)
+        return self._gather_slots(self._offsets_in(self._groups_of(locations), locations), lengths, widths)
+
+    def _padded_shape(self, lengths: np.ndarray) -> tuple[int, int, int]:
+        return len(lengths), int(lengths.max(initial=0)), self.spec.shape[1]
 
     def lengths(self, locations: np.ndarray) -> np.ndarray:
         """Tokens of each row, int32 [n]; to be trusted of rows that were served or verified."""
@@ -71,20 +80,17 @@ class MappedTokens(MappedFeatures):
         place = np.searchsorted(self._numbers, locations >> ROW_BITS)
         return self._row_starts[self._first_of_shard[place] + (locations & ROW_MASK)]
 
-    def gather_padded(self, offsets: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Features [n, longest, width] in the stored dtype, of :meth:`offsets` and of the rows' lengths."""
-        is_token = padded_mask(lengths)
-        if not is_token.any():
-            return np.zeros((*is_token.shape, self.spec.shape[1]), self.spec.numpy_dtype)
-        steps = np.arange(is_token.shape[1]) * self._stored.vector_bytes
-        places = np.where(
-            is_token, offsets[:, None] + steps, 0
-        )  # padding is read from anywhere, then cleared
-        pieces = self._view[places[..., None] + self._pieces]
-        features = pieces.reshape(len(offsets), -1).view(self.spec.numpy_dtype)
-        features = features.reshape(*is_token.shape, self.spec.shape[1])
-        features[~is_token] = 0
-        return features
+    def _gather_slots(self, offsets: np.ndarray, lengths: np.ndarray, widths: np.ndarray) -> np.ndarray:
+        if not lengths.any():
+            return np.zeros((int(widths.sum()), self.spec.shape[1]), self.spec.numpy_dtype)
+        places, padding = padded_places(offsets, lengths, widths, self._stored.vector_bytes)
+        places[padding] = 0  # which is read, and then cleared
+        pieces = self._view[
+            places[:, None] + self._pieces if len(self._pieces) > 1 else places + self._pieces
+        ]
+        slots = pieces.reshape(len(places), -1).view(self.spec.numpy_dtype)
+        slots[padding] = 0
+        return slots
 
     def read_in_order(self, locations: np.ndarray) -> TokenRows:
         """Rows of locations that ascend, without maps."""
@@ -98,6 +104,38 @@ class MappedTokens(MappedFeatures):
         if len(vectors):
             self._read(locations, self._as_pieces(vectors), stops)
         return TokenRows(vectors, lengths)
+
+    def read_bytes(self, locations: np.ndarray, lengths: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Read rows whose locations ascend into ``out`` uint8, whose size :meth:`bytes_of` tells; returns the
+        byte in it where each row's vectors begin, int64 [n].
+
+        Neighbours are read as they lie in the file, which is quicker than to leave out what is between them.
+        """
+        starts, done = np.empty(len(locations), np.int64), 0
+        for shard, rows, place in self._verified_runs(locations):
+            sizes = lengths[place].astype(np.int64) * self.spec.vector_bytes
+            if self.spec.vector_bytes != self._stored.vector_bytes or shard.are_away(rows):
+                stop = done + int(sizes.sum())
+                if stop > done:
+                    shard.read(rows, out[done:stop].view(self._piece_type).reshape(-1, len(self._pieces)))
+                starts[place] = done + np.cumsum(sizes) - sizes
+                done = stop
+                continue
+            firsts = shard.starts_of(rows)
+            begins = np.flatnonzero(np.append(True, firsts[1:] > firsts[:-1] + sizes[:-1] + PREFIX_BYTES))
+            ends = np.append(begins[1:], len(rows)) - 1
+            stops = firsts[ends] + sizes[ends]
+            shard.read_bytes(firsts[begins], stops, out[done:])
+            read = np.cumsum(stops - firsts[begins])
+            moved = done + read - (stops - firsts[begins]) - firsts[begins]
+            starts[place] = firsts + np.repeat(moved, np.diff(np.append(begins, len(rows))))
+            done += int(read[-1])
+        return starts
+
+    def bytes_of(self, lengths: np.ndarray) -> int:
+        """Bytes that :meth:`read_bytes` needs for rows of so many tokens, at the most."""
+        tokens = int(lengths.sum(dtype=np.int64))
+        return tokens * self.spec.vector_bytes + len(lengths) * PREFIX_BYTES
 
     def room(self, tokens: int) -> np.ndarray:
         """Room for the vectors of so many tokens."""

@@ -1,12 +1,16 @@
-"""Where in a row, and in memory, the numbers are that are wanted of it."""
+"""Where in a row, in memory and in a file, the numbers are that are wanted of it."""
 
 import math
+from io import FileIO
 from typing import Any
 
 import numpy as np
 
 from .errors import StoreError
 from .spec import FeatureSpec
+
+READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
+GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
 
 
 def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtype[Any]]:
@@ -28,6 +32,29 @@ def row_pieces(spec: FeatureSpec, use: FeatureSpec) -> tuple[np.ndarray, np.dtyp
 def at_every_byte(data: Any, size: int, type: np.dtype[Any]) -> np.ndarray:
     """Overlapping values, one at every byte offset: one gather serves rows anywhere in a buffer."""
     return np.ndarray((max(0, size - type.itemsize + 1),), type, buffer=data, strides=(1,))
+
+
+def read_pieces(file: FileIO, offsets: np.ndarray, out: np.ndarray) -> bool:
+    """Read what lies at byte offsets int64 [n] of a file into ``out`` [n], whose type tells the size of each.
+
+    What ascends is read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow. Returns
+    whether the file had it all.
+    """
+    width, steps = out.dtype.itemsize, np.diff(offsets)
+    breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
+    begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+    ends = np.append(begins[1:], len(offsets))
+    low, high = np.minimum.reduceat(offsets, begins), np.maximum.reduceat(offsets, begins) + width
+    skips = np.concatenate([[0], np.cumsum(steps != width)])
+    gapless = skips[begins] == skips[ends - 1]
+    for begin, end, start, stop, whole in np.stack([begins, ends, low, high, gapless], axis=1).tolist():
+        target = out[begin:end] if whole else np.empty(stop - start, np.uint8)
+        file.seek(start)
+        if file.readinto(target.view(np.uint8).data) < stop - start:
+            return False
+        if not whole:
+            out[begin:end] = at_every_byte(target, stop - start, out.dtype)[offsets[begin:end] - start]
+    return True
 
 
 def rows_beyond() -> StoreError:

@@ -22,15 +22,13 @@ import pyarrow as pa
 from .decoded import decoded
 from .errors import DamagedShard, StoreError
 from .pages import Page, checksum_of, is_finite, only_page
-from .pieces import at_every_byte, row_pieces, rows_beyond
+from .pieces import at_every_byte, read_pieces, row_pieces, rows_beyond
 from .places import CacheFull, fetched, hold, keep, root, shown
 from .ragged_pages import RaggedRows
 from .shard_file import identity, is_finished_name, opened, read_footer, reason
 from .spec import FeatureSpec
 from .token_rows import spans
 
-READ_BYTES = 1 << 20  # at a time: large enough for any disk, small enough for the processor's cache
-GAP_BYTES = 64 << 10  # a disk reads this much in less time than it takes to begin anew somewhere else
 _SOUND: dict[tuple[str | int, ...], np.ndarray] = {}
 """Which row groups of a file this process has verified, by the file's name and identity."""
 
@@ -213,6 +211,10 @@ class Shard:
                 offsets = self._starts_in_file(rows[chosen]) - start
                 out[places] = at_every_byte(data, len(data), self._piece_type)[offsets[:, None] + self.pieces]
 
+    def are_away(self, rows: np.ndarray) -> bool:
+        """Whether the cache has no room for some of the rows, so that they are fetched for each use."""
+        return bool(self._away) and not self._away.isdisjoint(self.groups_of(rows).tolist())
+
     def _starts_in_file(self, rows: np.ndarray) -> np.ndarray:
         """Where rows begin, and of ragged rows each of their vectors, in bytes, int64."""
         starts = self.starts_of(rows)
@@ -231,18 +233,16 @@ class Shard:
         [tokens, pieces].
 
         Unlike a map's, the pages of such reads are not counted as the process's memory. Rows in
-        ascending order are read in as few and as large reads as ``READ_BYTES`` and ``GAP_BYTES`` allow.
-        Raises StoreError for rows that the shard has not.
+        ascending order are read in few and large reads (:func:`enc.store.pieces.read_pieces`). Raises
+        StoreError for rows that the shard has not.
         """
         if not len(rows):
             return
         if int(rows.max()) >= self.rows:
             raise rows_beyond()
-        if self._away:  # else the groups need not be known here
-            group = self.groups_of(rows)
-            if not self._away.isdisjoint(group.tolist()):
-                self._read_away(group, rows, out)
-                return
+        if self.are_away(rows):
+            self._read_away(self.groups_of(rows), rows, out)
+            return
         width = self._piece_type.itemsize
         is_whole = self._ragged is None and width == self._spec.row_bytes
         if is_whole and rows[-1] - rows[0] == len(rows) - 1 and (np.diff(rows) == 1).all():
@@ -252,44 +252,36 @@ class Shard:
         out = out.reshape(-1)
         if not len(offsets):
             return
-        steps = np.diff(offsets)
-        breaks = (np.abs(steps) > GAP_BYTES + width) | (np.diff(offsets // READ_BYTES) != 0)
-        begins = np.concatenate([[0], np.flatnonzero(breaks) + 1])
-        ends = np.append(begins[1:], len(offsets))
-        low, high = np.minimum.reduceat(offsets, begins), np.maximum.reduceat(offsets, begins) + width
-        skips = np.concatenate([[0], np.cumsum(steps != width)])
-        gapless = skips[begins] == skips[ends - 1]
         try:
             self._require_same()
             # Reads are large: a buffer would only copy them once more.
             with open(self._data, "rb", buffering=0) as file:
-                for begin, end, start, stop, whole in np.stack(
-                    [begins, ends, low, high, gapless], axis=1
-                ).tolist():
-                    target = out[begin:end] if whole else np.empty(stop - start, np.uint8)
-                    file.seek(start)
-                    if file.readinto(target.view(np.uint8).data) < stop - start:
-                        raise DamagedShard(self.path, "ends before its rows do")
-                    if not whole:
-                        out[begin:end] = at_every_byte(target, stop - start, self._piece_type)[
-                            offsets[begin:end] - start
-                        ]
+                if not read_pieces(file, offsets, out):
+                    raise DamagedShard(self.path, "ends before its rows do")
         except OSError as error:
             raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error
 
     def _read_range(self, first: int, out: np.ndarray) -> None:
-        """Whole rows from ``first`` on into ``out`` [n], a row group at a time."""
-        ends = [*self.first_rows[1:].tolist(), self.rows]
-        done, group = 0, int(self.groups_of(np.array([first]))[0])
+        """Whole rows from ``first`` on into ``out`` [n]."""
+        stop = first + len(out)
+        group, last = self.groups_of(np.array([first, stop - 1])).tolist()
+        groups = np.arange(group, last + 1)
+        begins = np.maximum(self.first_rows[groups], first)
+        ends = np.minimum(np.append(self.first_rows[1:], self.rows)[groups], stop)
+        starts = self.starts_of(begins)
+        self.read_bytes(starts, starts + (ends - begins) * self._spec.row_bytes, out.view(np.uint8))
+
+    def read_bytes(self, starts: np.ndarray, stops: np.ndarray, out: np.ndarray) -> None:
+        """Bytes of the file from each start to its stop, one range after the other, into ``out`` uint8."""
+        done = 0
         try:
             self._require_same()
             with open(self._data, "rb", buffering=0) as file:
-                while done < len(out):
-                    row = first + done
-                    target = out[done : done + ends[group] - row]
-                    file.seek(int(self.starts_of(np.array([row]))[0]))
-                    if file.readinto(target.view(np.uint8).data) < target.nbytes:
+                for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
+                    file.seek(start)
+                    target = out[done : done + stop - start]
+                    if file.readinto(target.data) < stop - start:
                         raise DamagedShard(self.path, "ends before its rows do")
-                    done, group = done + len(target), group + 1
+                    done += stop - start
         except OSError as error:
             raise DamagedShard(self.path, f"cannot be read: {reason(error)}") from error

@@ -45,6 +45,29 @@ def padded_mask(lengths: np.ndarray, longest: int | None = None) -> np.ndarray:
     return np.arange(longest) < lengths[:, None]
 
 
+def padded_places(
+    starts: np.ndarray, lengths: np.ndarray, widths: np.ndarray, step: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the vectors of rows are that begin at ``starts``, ``step`` from one to the next, int64 [sum of
+    widths]; each row is padded to its own width.
+
+    Returns which of them are padding, too, int64 [padding]: places that mean nothing.
+    """
+    stops = np.cumsum(widths, dtype=np.int64)
+    firsts = stops - widths
+    places = np.arange(int(stops[-1]) if len(stops) else 0)
+    if step != 1:
+        places *= step
+    places += np.repeat(starts - firsts * step, widths)
+    is_short = lengths < widths
+    return places, spans((firsts + lengths)[is_short], (widths - lengths)[is_short])
+
+
+def at_longest(lengths: np.ndarray) -> np.ndarray:
+    """The widths of rows that are padded to the longest of them, int64 [rows]."""
+    return np.full(len(lengths), lengths.max(initial=0), np.int64)
+
+
 def padded_to(features: np.ndarray, length: int) -> np.ndarray:
     """Features [rows, length, width] of padded tokens [rows, at most length, width]."""
     if features.shape[1] == length:

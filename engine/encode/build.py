@@ -92,8 +92,8 @@ def build_features(
     with clock("total"), workspace() as con:
         with clock("stage"):
             is_new = not has_log(Store(store).path / name)
-            if not is_new:
-                encoder.lay_out_as(Store(store).open(name).spec)
+            if not is_new and encoder.spec.may_be_ragged:
+                encoder.lay_out_as(FeatureTable(Store(store).path / name).spec)
             stage = stage_source(con, source, keep_text=is_new, share=share)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import SourceError, SpecError, StoreError, batches, mapped, shard, shard_writer
+from enc.store import SourceError, SpecError, StoreError, batches, mapped, pieces, shard, shard_writer
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
 from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
@@ -175,7 +175,7 @@ def test_memory_chooses_the_mode(small, monkeypatch, available, mode):
 
 def test_a_plan_of_few_rows_reads_little(tmp_path, monkeypatch):
     spec = fake_spec()
-    monkeypatch.setattr(shard, "GAP_BYTES", 2 * spec.row_bytes)
+    monkeypatch.setattr(pieces, "GAP_BYTES", 2 * spec.row_bytes)
     paths, features, locations = store(tmp_path, spec, 1000, 1)
     read = []
 

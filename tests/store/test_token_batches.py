@@ -80,15 +80,21 @@ def test_an_epoch_has_every_row_once_padded_to_the_longest_of_its_batch(table, m
     assert_rows(np.concatenate(list(features.blocks(7, 2, 40))), numbers[2:40])
 
 
-def test_rows_of_like_length_are_together_from_memory_and_from_maps_alike(table):
+def test_rows_of_like_length_are_together_from_memory_maps_and_files_alike(table):
     orders = []
-    for mode in ("ram", "mapped"):
+    for mode in MODES:
         features, numbers = planned(table, mode)
         found = list(features.epoch(0, 0, 8))
         orders.append([positions.tolist() for positions, _ in found])
         slots = sum(batch.shape[0] * batch.shape[1] for _, batch in found)
         assert slots < 1.15 * LENGTHS[numbers].sum()
         assert "lengths" in features.order
+        for rank in range(2):
+            slots += sum(
+                batch.shape[0] * batch.shape[1]
+                for _, batch in features.epoch(0, 0, 8, rank=rank, world_size=2)
+            )
+        assert slots < 2.4 * LENGTHS[numbers].sum()
     assert orders[0] == orders[1]
 
 
