@@ -1,17 +1,14 @@
 """What `enc audit` prints: counts, and rows in lines that are aligned whatever script their texts are in."""
 
 import dataclasses
-import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .text import cells_of, count_text, fitted, table_text
+from .text import count_text, fitted, table_in_terminal, table_text
 
 if TYPE_CHECKING:
     from ..engine import Audit
 
-_LEAST_CELLS, _MOST_CELLS = 60, 200
-_PLAIN_CELLS = 140  # where there is no terminal
 _LABEL_CELLS = 24
 _Row = dict[str, Any]
 
@@ -82,18 +79,7 @@ def _list_text(reason: str, rows: Sequence[_Row]) -> str:
             other = {name.removeprefix("like_"): row[name] for name in row if name.startswith("like_")}
             lines.append([_place(row, several), _label(row["label"]), cosine, _text(row)])
             lines.append([f"  {_place(other, several)}", _label(other["label"]), "", _text(other)])
-    return _table_in_terminal(titles, lines)
-
-
-def _table_in_terminal(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table whose last column is cut to what the terminal has left."""
-    width = shutil.get_terminal_size((_PLAIN_CELLS, 24)).columns
-    others = zip(*[line[:-1] for line in [titles, *lines]], strict=True)
-    taken = sum(max(map(cells_of, column)) + 2 for column in others)
-    left = max(20, min(_MOST_CELLS, max(_LEAST_CELLS, width)) - taken - 2)
-    shown = [[*line[:-1], fitted(line[-1], left)] for line in lines]
-    table = table_text(titles, shown, right=["score of label", "cosine"])
-    return "\n".join(f"  {line}" for line in table.splitlines())
+    return table_in_terminal(titles, lines, right=["score of label", "cosine"])
 
 
 def _place(row: _Row, several: bool) -> str:

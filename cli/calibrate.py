@@ -8,6 +8,7 @@ import click
 
 from .command import EncCommand
 from .options import device_option, json_option, setting_options, source_options, verify_option
+from .text import table_text
 from .values import setting_values, source_of
 from .voice import note
 
@@ -105,17 +106,20 @@ def _judge(model: str, source: "Source", values: dict[str, Any]) -> "Judged":
 
 def _table(results: "list[Candidate]", baseline: float | None = None) -> str:
     baseline = baseline or results[0].texts_per_second or 1.0
-    lines = []
-    for c in results:
-        figures = (
-            f"{c.texts_per_second:>9,.0f} texts/s  {c.texts_per_second / baseline:>5.2f}x  "
-            f"{c.tokens_per_batch:>6,} tokens a batch"
+    titles = ("", "texts/s", "ratio", "tokens a batch", "cosine")
+    measured = [
+        (
+            c.name,
+            f"{c.texts_per_second:,.0f}",
+            f"{c.texts_per_second / baseline:.2f}x",
+            f"{c.tokens_per_batch:,}",
+            f"{c.cosine:.5f}",
         )
-        lines.append(
-            f"{c.name:<14}{figures if c.texts_per_second else '':<56}  "
-            f"{c.problem or f'cosine {c.cosine:.5f}'}"
-        )
-    return "\n".join(lines)
+        for c in results
+        if c.texts_per_second and not c.problem
+    ]
+    lines = [table_text(titles, measured, right=titles[1:])] if measured else []
+    return "\n".join([*lines, *(f"{c.name}: {c.problem}" for c in results if c.problem)])
 
 
 def _judged_text(judged: "Judged", output: str) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from .completing import completed
+from .config_file import config_option
 from .errors import INTERRUPTED, TERMINATED, Terminated, error_line, sigterm_as_interrupt
 from .grouped_help import write_groups
 from .progress import progress_shown
@@ -57,7 +59,9 @@ class EncCommand(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.params += shared_options()
+        self.params += [config_option(), *shared_options()]
+        for parameter in self.params:
+            parameter.type = completed(parameter) or parameter.type
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options below the headings of their groups."""

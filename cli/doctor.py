@@ -8,7 +8,7 @@ import click
 
 from .command import EncCommand
 from .options import json_option
-from .text import size_text
+from .text import cells_of, size_text
 
 if TYPE_CHECKING:
     from ..engine.doctor import AutoState, BackendState, Diagnosis
@@ -71,16 +71,23 @@ def diagnosis_text(found: "Diagnosis") -> str:
         ),
         ("Hub", [(found.hub.address, found.hub.remark)]),
     ]
-    width = max(len(name) for _, rows in sections for name, _ in rows)
+    width = max(cells_of(name) for _, rows in sections for name, _ in rows)
     blocks = [
         "\n".join(
-            [click.style(title, bold=True), *(f"  {name:<{width}}  {value}".rstrip() for name, value in rows)]
+            [
+                click.style(title, bold=True),
+                *(f"  {name}{' ' * (width - cells_of(name))}  {value}".rstrip() for name, value in rows),
+            ]
         )
         for title, rows in sections
     ]
     slow = {name: taken for name, taken in found.seconds.items() if taken >= _SLOW_SECONDS}
     shown = "".join(f", {name} {taken:.2f}" for name, taken in sorted(slow.items(), key=lambda one: -one[1]))
     return "\n\n".join([*blocks, f"looked for {sum(found.seconds.values()):.2f} s{shown}"])
+
+
+def _line_text(name: str, value: str, width: int) -> str:
+    return f"  {name}{' ' * (width - cells_of(name))}  {value}".rstrip()
 
 
 def _memory_text(total: int | None, available: int) -> str:

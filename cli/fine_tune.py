@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .command import EncCommand, set_debug
+from .config_file import values_of, without_config
 from .options import json_option
 from .painting import command_painter, tuned_report
 from .text import rows_of
@@ -25,11 +26,29 @@ class _PassingCommand(EncCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take --debug out, unless a value follows: then it is the option that transformers has."""
         kept = []
+        args, file = without_config(args)
+        if file is not None:
+            args = [*args, *_words_of_config(file, args, ctx)]
         for word, after in zip(args, [*args[1:], "--"], strict=True):
             if word != "--debug" or not after.startswith("--"):
                 kept.append(word)
         set_debug(ctx, len(kept) < len(args))
         return super().parse_args(ctx, kept)
+
+
+def _words_of_config(file: str, args: list[str], ctx: click.Context) -> list[str]:
+    """The options in a file, but for those on the command line, as words of it."""
+    given = {word.partition("=")[0].lstrip("-").replace("_", "-") for word in args if word.startswith("--")}
+    words: list[str] = []
+    for name, value in values_of(file, ctx).items():
+        if name in given:
+            continue
+        if name == "json":
+            words += ["--json"] if value else []
+            continue
+        parts = value if isinstance(value, list) else [value]
+        words += [f"--{name}", *map(str, parts)]
+    return words
 
 
 @click.command(

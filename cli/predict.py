@@ -7,11 +7,17 @@ import click
 
 from .command import EncCommand
 from .options import backend_options, classifier_options, json_option
+from .text import cells_of, fitted, table_in_terminal
 from .values import backend_values, load_classifier
 from .voice import note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..engine.scoring.predict import Prediction
+
+_SHOWN_LABELS = 10
+_LABEL_CELLS, _TEXT_CELLS = 24, 60
 
 
 @click.command("predict", cls=EncCommand, short_help="Try a head on texts.")
@@ -76,37 +82,53 @@ def command(
             ]
         else:
             read = checkpoint.token_texts(checkpoint.tokenize(firsts, seconds))
-    for number, prediction in enumerate(predictions):
-        tokens, segment_ids = read[number] if read else ([], [])
-        if as_json:
+    if as_json:
+        for number, prediction in enumerate(predictions):
+            tokens, segment_ids = read[number] if read else ([], [])
             shown_tokens = {"tokens": tokens, "segment_ids": segment_ids} if tokens else {}
             click.echo(json.dumps(_as_json(prediction) | shown_tokens, ensure_ascii=False))
-        else:
-            value = prediction.value
-            answer = (
-                f"{value:.4g}"
-                if isinstance(value, float)
-                else ", ".join(map(str, value))
-                if isinstance(value, list)
-                else value
-            )
-            shown = "  ".join(f"{name} {share:.3f}" for name, share in list(prediction.proba.items())[:10])
-            text = texts[number] if texts else " | ".join(pairs[number])
-            click.echo("\t".join([str(answer), *([shown] if shown else []), text]))
-            if tokens:
-                click.echo(_tokens_text(tokens, segment_ids))
+        return
+    shown = texts or [" | ".join(pair) for pair in pairs]
+    click.echo(_predictions_text(predictions, shown, list(head.labels.values)))
+    for text, (tokens, segment_ids) in zip(shown, read, strict=False):
+        click.echo(f"\n{fitted(text, _TEXT_CELLS)}\n{_tokens_text(tokens, segment_ids)}")
+
+
+def _predictions_text(
+    predictions: "Sequence[Prediction]", texts: "Sequence[str]", labels: "Sequence[Any]"
+) -> str:
+    """A line for each text: the label, the probability of each label, or of the likeliest, and the text."""
+    if predictions[0].proba:
+        likeliest = sorted(labels, key=lambda label: -max(one.proba[label] for one in predictions))
+        labels = [label for label in labels if label in likeliest[:_SHOWN_LABELS]]
+    titles = ["prediction", *(fitted(str(label), _LABEL_CELLS) for label in labels), "text"]
+    rows = [
+        [
+            fitted(_value_text(one.value), _TEXT_CELLS),
+            *(f"{one.proba[label]:.3f}" for label in labels),
+            text,
+        ]
+        for one, text in zip(predictions, texts, strict=True)
+    ]
+    return table_in_terminal(titles, rows, right=titles[1:-1])
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def _tokens_text(tokens: list[str], segment_ids: list[int]) -> str:
     """Tokens with the segment of each below it."""
-    from rich.cells import cell_len
-
-    widths = [
-        max(cell_len(token), len(str(segment))) for token, segment in zip(tokens, segment_ids, strict=True)
+    columns = [["tokens", *tokens], ["segments", *map(str, segment_ids)]]
+    widths = [max(map(cells_of, pair)) for pair in zip(*columns, strict=True)]
+    widths[0] += 1
+    lines = [
+        " ".join(cell + " " * (width - cells_of(cell)) for cell, width in zip(line, widths, strict=True))
+        for line in columns
     ]
-    padded = [token + " " * (width - cell_len(token)) for token, width in zip(tokens, widths, strict=True)]
-    below = [str(segment).ljust(width) for segment, width in zip(segment_ids, widths, strict=True)]
-    return f"  tokens    {' '.join(padded)}".rstrip() + f"\n  segments  {' '.join(below)}".rstrip()
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
 def _as_json(prediction: "Prediction") -> dict[str, Any]:

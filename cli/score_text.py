@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .text import figures_text, matrix_text, rejects_line, rows_of, seconds_line
+from .text import figures_table, matrix_text, rejects_line, rows_of, seconds_line
 
 if TYPE_CHECKING:
     from ..engine import EvaluationSummary, ScoreSummary
@@ -33,7 +33,7 @@ def summary_text(summary: "ScoreSummary") -> str:
     if summary.rejects_file:
         parts.append(f"rejected rows are in '{summary.rejects_file}'")
     for column, found in summary.metrics.items():
-        parts.append(f"{column} on {found.rows:,} rows with a label: {figures_text(found.metrics)}")
+        parts.append(figures_table({f"{column} of {found.rows:,} rows with a label": found.metrics}))
     return "\n".join(parts)
 
 
@@ -51,7 +51,7 @@ def evaluation_text(summary: "EvaluationSummary", labels: list[str]) -> str:
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
     ]
-    parts = [rows_of(lines), figures_text(found.metrics)]
+    parts = [rows_of(lines), figures_table({"": found.metrics})]
     matrix = found.confusion_matrix
     if matrix and len(labels) <= _MATRIX_CLASSES and isinstance(matrix[0][0], int):
         parts.append(matrix_text(labels, matrix))

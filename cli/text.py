@@ -1,16 +1,17 @@
 """Figures as people read them."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from textwrap import indent
+
+_LEAST_CELLS, _MOST_CELLS = 60, 200
+_PLAIN_CELLS = 140  # where there is no terminal
+_LAST_CELLS = 20  # that the last column has at least
 
 
 def rows_of(pairs: Sequence[tuple[str, str, str]]) -> str:
     """Lines of name, right-aligned figure and remark."""
-    names = max(len(name) for name, _, _ in pairs)
-    figures = max(len(figure) for _, figure, _ in pairs)
-    return "\n".join(
-        f"  {name:<{names}}  {figure:>{figures}}  {remark}".rstrip() for name, figure, remark in pairs
-    )
+    return indent(_aligned(pairs, (False, True, False)), "  ")
 
 
 def seconds_line(seconds: dict[str, float]) -> str:
@@ -62,22 +63,51 @@ def fitted(text: str, cells: int) -> str:
 
 def table_text(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
     """A table below its titles; the columns of the titles in ``right`` are aligned on the right."""
-    columns = [[title, *cells] for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
-    aligned = []
-    for title, cells in zip(titles, columns, strict=True):
-        width = max(map(cells_of, cells))
-        gaps = [" " * (width - cells_of(cell)) for cell in cells]
-        aligned.append(
-            [gap + cell if title in right else cell + gap for cell, gap in zip(cells, gaps, strict=True)]
-        )
-    return "\n".join("  ".join(cells).rstrip() for cells in zip(*aligned, strict=True))
+    return _aligned([titles, *rows], [title in right for title in titles])
+
+
+def _aligned(rows: Sequence[Sequence[str]], are_right: Sequence[bool]) -> str:
+    """Rows of cells as lines; the columns that ``are_right`` are aligned on the right."""
+    widths = [max(map(cells_of, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        gaps = [" " * (width - cells_of(cell)) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            gap + cell if is_right else cell + gap
+            for cell, gap, is_right in zip(row, gaps, are_right, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def table_in_terminal(titles: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> str:
+    """An indented table whose last column is cut to what the terminal has left."""
+    width = shutil.get_terminal_size((_PLAIN_CELLS, 24)).columns
+    others = zip(*[row[:-1] for row in [titles, *rows]], strict=True)
+    taken = sum(max(map(cells_of, column)) + 2 for column in others)
+    left = max(_LAST_CELLS, min(_MOST_CELLS, max(_LEAST_CELLS, width)) - taken - 2)
+    shown = [[*row[:-1], fitted(row[-1], left)] for row in rows]
+    return indent(table_text(titles, shown, right=right), "  ")
+
+
+def figures_table(columns: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Figures by name, a line each, of one or several sets of rows side by side."""
+    names = dict.fromkeys(name for figures in columns.values() for name in figures)
+    rows = [
+        [name, *(figure_text(figures[name]) if name in figures else "" for figures in columns.values())]
+        for name in names
+    ]
+    return indent(table_text(["", *columns], rows, right=list(columns)), "  ")
+
+
+def figure_text(value: float | None) -> str:
+    """A figure with four digits after the point."""
+    return "undefined" if value is None else f"{value:.4f}"
 
 
 def figures_text(values: Mapping[str, float | None]) -> str:
     """Figures by name, in one line."""
-    return " ".join(
-        f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in values.items()
-    )
+    return " ".join(f"{name} {figure_text(value)}" for name, value in values.items())
 
 
 def matrix_text(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> str:

@@ -1,14 +1,13 @@
 """`enc train-head`"""
 
 import json
-import shlex
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .command import EncCommand
+from .config_file import typed_command
 from .grouped_help import options
 from .options import (
     backend_options,
@@ -25,7 +24,7 @@ from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_options import training_options
 from .train_head_ranks import join_ranks, say_nothing
 from .train_head_text import counts_text, epoch_text, path_text, result_text
-from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json, words_text
+from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
 from .values import allows_code, backend_values
 from .voice import note
@@ -155,9 +154,9 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         head = with_baseline(
             head, train_source, table, values["seed"], options, wanted=values["baseline"], started=started
         )
-    head = head.replace(record={**head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
+    head = head.replace(record={**head.record, "command": typed_command()})
     head.save(output, found.tables if found else None)
-    say("\n".join(text for text in (result_text(head), words_text(head)) if text))
+    say(result_text(head))
     say(f"head saved in '{output}'")
     if paint:
         say(head_report(output, head, paint, table, train_source, valid, found, config.seed))

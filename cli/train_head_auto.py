@@ -1,16 +1,15 @@
 """`enc train-head --auto`: a head chosen without an expert."""
 
 import json
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .config_file import typed_command
 from .grouped_help import options
-from .text import figures_text, size_text, table_text
+from .text import figures_table, size_text, table_text
 from .values import backend_values, key_values, source_of
 from .voice import note
 
@@ -106,7 +105,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
         asked=asked,
         say=say,
     )
-    head = found.head.replace(record={**found.head.record, "command": shlex.join(["enc", *sys.argv[1:]])})
+    head = found.head.replace(record={**found.head.record, "command": typed_command()})
     head.save(output, found.tables)
     say(found_text(found))
     say(f"head saved in '{output}'")
@@ -121,7 +120,7 @@ def found_text(found: "AutoFound") -> str:
     table = table_text(titles, [_cells(one) for one in found.tried], right=titles[1:])
     figures = {name: value for name, value in found.head.metrics.items() if name in _shown(found)}
     encoding = f"encoding, once for all of them: {found.encoding_seconds:.1f} s"
-    lines = [table, encoding, found.reason, f"of its folds: {figures_text(figures)}"]
+    lines = [table, encoding, found.reason, figures_table({"held out": figures})]
     lines += [f"left: {one.name}, {one.reason}" for one in found.stopped]
     lines += ["next, the most promising first:", *(f"  {one}" for one in found.next_steps)]
     return "\n".join(lines)
@@ -178,9 +177,10 @@ def _require_options_of_auto() -> None:
 def _given() -> dict[str, str]:
     """The options of the command that were given, with their flags."""
     context = click.get_current_context()
-    given = click.core.ParameterSource.COMMANDLINE
+    sources = click.core.ParameterSource
+    given = (sources.COMMANDLINE, sources.DEFAULT_MAP)  # typed, or from --config
     return {
         option.name: option.opts[0]
         for option in context.command.params
-        if option.name and context.get_parameter_source(option.name) is given
+        if option.name and context.get_parameter_source(option.name) in given
     }

@@ -1,8 +1,8 @@
 """What `enc train-head` prints: the rows, each epoch, and the figures of the head."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .text import figures_text, matrix_text, rows_of
+from .text import count_text, figures_table, figures_text, matrix_text, rows_of
 
 if TYPE_CHECKING:
     from ..engine import Head
@@ -59,26 +59,43 @@ def result_text(head: "Head") -> str:
         for name, value in metrics.items()
         if name not in (*counts, "majority_rate", "confusion_matrix", "test")
     }
-    majority = f" (majority class {metrics['majority_rate']:.4f})" if "majority_rate" in metrics else ""
+    if "majority_rate" in metrics:
+        figures["majority class"] = metrics["majority_rate"]
     kept = f"l2 {head.record['l2']:g}" if "l2" in head.record else f"epoch {metrics['epoch']}"
-    of = f" of {head.record['figures_of']}" if "figures_of" in head.record else ""
-    lines = [f"kept {kept}:{of} {figures_text(figures)}{majority}"]
+    of = f"; figures of {head.record['figures_of']}" if "figures_of" in head.record else ""
+    columns = {"held out" if of else "valid": figures, **_compared(head)}
+    lines = [f"kept {kept}{of}", figures_table(columns)]
     if (
         head.task.name == "single-label"
         and len(head.labels) <= _MATRIX_CLASSES
         and "confusion_matrix" in metrics
     ):
         lines.append(matrix_text([str(label) for label in head.labels.values], metrics["confusion_matrix"]))
-    if "test" in metrics:
-        lines.append(_test_text(metrics["test"]))
+    lines += _words_text(head)
     if head.kind == "encoder":  # its layers were pre-trained: the rule of thumb is not about them
         return "\n".join([*lines, f"{metrics['parameters']:,} parameters, most of them pre-trained"])
     return "\n".join([*lines, _size_text(head)])
 
 
-def _test_text(figures: dict[str, Any]) -> str:
-    shown = {name: value for name, value in figures.items() if name not in ("rows", "confusion_matrix")}
-    return f"test, {figures['rows']:,} rows: {figures_text(shown)}"
+def _compared(head: "Head") -> dict[str, dict[str, float | None]]:
+    """Figures that stand beside those of the validation rows: of test rows, and of words."""
+    found: dict[str, dict[str, float | None]] = {}
+    if "test" in head.metrics:
+        test = head.metrics["test"]
+        shown = {name: value for name, value in test.items() if name not in ("rows", "confusion_matrix")}
+        found[f"test, {count_text(test['rows'], 'row')}"] = shown
+    words, metric = head.record.get("words"), head.task.metric
+    if words:
+        found["without words"] = {metric: words["without"][metric]}
+    alone = words or head.record.get("baseline")
+    if alone is not None:
+        found["words alone"] = {metric: alone["alone"][metric]}
+    return found
+
+
+def _words_text(head: "Head") -> list[str]:
+    alone = head.record.get("words") or head.record.get("baseline")
+    return [] if alone is None else [f"words alone are {alone['features']}"]
 
 
 def _size_text(head: "Head") -> str:

@@ -101,21 +101,7 @@ def with_baseline(
     return head if baseline is None else head.replace(record={**head.record, "baseline": baseline})
 
 
-def words_text(head: "Head") -> str | None:
-    """A line on words alone, and one on the head without them; None where nothing is known of words."""
-    from .text import figures_text
-
-    words, metric = head.record.get("words"), head.task.metric
-    alone = words or head.record.get("baseline")
-    if alone is None:
-        return None
-    lines = [f"words alone ({alone['features']}): {figures_text({metric: alone['alone'][metric]})}"]
-    if words:
-        lines.append(f"the head without words: {figures_text({metric: words['without'][metric]})}")
-    return "\n".join(lines)
-
-
 def words_json(head: "Head") -> dict[str, Any]:
-    """The same as values."""
+    """What is known of words, as values."""
     names = ("words", "baseline")
     return {name: head.record[name] for name in names if name in head.record}

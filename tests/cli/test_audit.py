@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from audited import stored, two_classes, written
-from enc.cli.audit_text import _table_in_terminal
+from enc.cli.text import table_in_terminal
 from rich.cells import cell_len
 
 ROWS = 120
@@ -48,7 +48,7 @@ def test_validation_rows_are_looked_at_too(enc, data):
 
 def test_columns_are_aligned_in_any_script():
     lines = [["train 1", "好评", "房间" * 200], ["train 200", "bad", "a short one"]]
-    table = _table_in_terminal(["row", "label", "text"], lines).splitlines()
+    table = table_in_terminal(["row", "label", "text"], lines).splitlines()
     starts = {
         cell_len(line[: line.index(word)]) for line, word in zip(table, ("text", "房", "a sh"), strict=True)
     }

@@ -136,7 +136,7 @@ def test_train_prints_counts_epochs_and_the_result(enc, built, reviews, tmp_path
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["train", "80", "rows", "(0:", "40,", "1:", "40)"]
     assert [line.split()[1] for line in lines if line.startswith("epoch")] == ["1/3", "2/3", "3/3"]
-    assert "majority class 0.5000" in result.stdout
+    assert ["majority", "class", "0.5000"] in [line.split() for line in lines]
     record = json.loads((tmp_path / "h" / "head.json").read_text())["record"]
     assert record["command"].startswith("enc ")
     assert record["versions"].keys() == {"enc-features", "torch", "transformers"}
@@ -201,7 +201,9 @@ def test_score_and_predict(enc, head, built, parquet, tmp_path):
     texts = ("bad dirty loud room 3", "good clean calm room 3")
     lines = enc("predict", "--head", head, *texts).stdout.splitlines()
     by_text = dict(zip(out["sentence"].to_pylist(), out["prediction"].to_pylist(), strict=True))
-    assert [line.split("\t")[0] for line in lines] == [str(by_text[text]) for text in texts]
+    assert lines[0].split() == ["prediction", "0", "1", "text"]
+    assert [line.split()[0] for line in lines[1:]] == [str(by_text[text]) for text in texts]
+    assert [line.split(maxsplit=3)[3] for line in lines[1:]] == list(texts)
     answer = json.loads(enc("predict", "--head", head, texts[0], "--json").stdout)
     assert answer["score"] == max(answer["proba"].values())
     assert sum(answer["proba"].values()) == pytest.approx(1, abs=1e-4)
@@ -226,8 +228,11 @@ def test_pairs(enc, write, tiny_bert, tmp_path):
         "--epochs",
         2,
     )
-    line = enc("predict", "--head", head, "--pair", "a b 3", "b a 3").stdout
-    assert line.split("\t")[0] in ("same", "other")
+    lines = enc("predict", "--head", head, "--pair", "a b 3", "b a 3").stdout.splitlines()
+    assert lines[1].split()[0] in ("same", "other")
+    assert lines[1].endswith("a b 3 | b a 3")
+    assert lines[3] == "a b 3 | b a 3"
+    assert lines[4].startswith("  tokens    [CLS] a b ")
     assert "trained on pairs" in enc("predict", "--head", head, "a b", code=2).stderr
 
 

@@ -97,7 +97,8 @@ def test_its_model_is_scored_like_a_head(enc, tuned, tmp_path):
     assert values["tokens"] == ["[CLS]", "a", "[SEP]", "b", "[SEP]"]
     assert values["segment_ids"] == [0, 0, 0, 1, 1]
     text = enc("predict", "--model", folder, "--pair", "a", "b", "--backend", "torch").stdout.splitlines()
-    assert text[1:] == ["  tokens    [CLS] a [SEP] b [SEP]", "  segments  0     0 0     1 1"]
+    assert text[0].split()[0] == "prediction"
+    assert text[3:] == ["a | b", "  tokens    [CLS] a [SEP] b [SEP]", "  segments  0     0 0     1 1"]
 
 
 def test_its_model_is_exported_as_one_graph(enc, tuned, tmp_path):

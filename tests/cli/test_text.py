@@ -1,4 +1,14 @@
-from enc.cli.text import count_text, rejects_line, rows_of, seconds_line, size_text, table_text
+from enc.cli.text import (
+    cells_of,
+    count_text,
+    figures_table,
+    rejects_line,
+    rows_of,
+    seconds_line,
+    size_text,
+    table_in_terminal,
+    table_text,
+)
 
 
 def test_tables_are_aligned():
@@ -9,6 +19,33 @@ def test_tables_are_aligned():
         "long      2",
     ]
     assert rows_of([("rows", "10", "all"), ("seconds", "2", "")]) == "  rows     10  all\n  seconds   2"
+
+
+def test_tables_are_aligned_where_characters_take_two_columns():
+    rows = [("好评", "12"), ("bad", "3")]
+    assert table_text(("标签", "rows"), rows, right=("rows",)).splitlines() == [
+        "标签  rows",
+        "好评    12",
+        "bad      3",
+    ]
+    assert rows_of([("标签", "10", "all"), ("rows", "2", "")]) == "  标签  10  all\n  rows   2"
+
+
+def test_figures_of_several_sets_stand_side_by_side():
+    columns = {"valid": {"loss": 0.25, "f1": None}, "test, 12 rows": {"loss": 12.5}}
+    assert figures_table(columns).splitlines() == [
+        "            valid  test, 12 rows",
+        "  loss     0.2500        12.5000",
+        "  f1    undefined",
+    ]
+
+
+def test_the_last_column_is_cut_to_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = table_in_terminal(("label", "text"), [("1", "很" * 40), ("0", "short\ttext")]).splitlines()
+    assert lines[1].endswith("很…")
+    assert cells_of(lines[1]) <= 60
+    assert lines[2] == "  0      short text"
 
 
 def test_figures():

@@ -15,8 +15,9 @@ def test_a_head_with_words_scores_evaluates_and_predicts(enc, build, reviews, tm
     )  # fmt: skip
     words = json.loads(told.stdout)["words"]
     assert words["features"] == "TF-IDF of words 1-2"
-    assert "words alone (TF-IDF of words 1-2): accuracy" in told.stderr
-    assert "the head without words: accuracy" in told.stderr
+    assert "words alone are TF-IDF of words 1-2" in told.stderr
+    titles = next(line for line in told.stderr.splitlines() if "without words" in line)
+    assert titles.split("  ")[-3:] == ["held out", "without words", "words alone"]
     assert set(Head.load(head).record["words"]) >= {"alone", "without", "strength"}
     enc("score", reviews, tmp_path / "out.parquet", "--head", head, *store)
     scored = pq.read_table(tmp_path / "out.parquet")
@@ -40,7 +41,7 @@ def test_words_alone_are_told(enc, build, reviews, tmp_path, option, is_told):
         "train-head", reviews, "--valid-fraction", 0.3, *store, "--epochs", 1, option, "--output",
         tmp_path / "head", "--json",
     )  # fmt: skip
-    assert ("words alone (TF-IDF of words 1-2 and characters 3-4): accuracy" in told.stderr) == is_told
+    assert ("words alone are TF-IDF of words 1-2 and characters 3-4" in told.stderr) == is_told
     assert ("baseline" in json.loads(told.stdout)) == is_told
 
 
