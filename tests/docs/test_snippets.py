@@ -19,6 +19,9 @@ from manual import PAGES, ROOT, Block, blocks
 
 ALL = [(path, blocks(path)) for path in PAGES]
 WITH_CODE = [(path.relative_to(ROOT).as_posix(), found) for path, found in ALL if found]
+QUICK = [
+    (page, code) for page, code in WITH_CODE if any(not block.slow and not block.not_run for block in code)
+]
 NOT_RUN = [block for _, found in ALL for block in found if block.not_run]
 MRPC = (
     'label AS Quality, 1 AS "#1 ID", 2 AS "#2 ID", sentence AS "#1 String", reverse(sentence) AS "#2 String"'
@@ -146,7 +149,7 @@ def _of_shell(block: Block) -> str:
 
 
 @pytest.mark.usefixtures("small_models")
-@pytest.mark.parametrize(("page", "code"), WITH_CODE, ids=[page for page, _ in WITH_CODE])
+@pytest.mark.parametrize(("page", "code"), QUICK, ids=[page for page, _ in QUICK])
 def test_code_of_a_page_runs(reader, page, code):
     for block in code:
         if not block.not_run and not block.slow:
