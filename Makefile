@@ -14,7 +14,7 @@ demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 test: lint types  ## everything that must hold: lint, types and all tests
 	$(BIN)/python -m pytest -q
 
-slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored
+slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored; all code of the manual runs
 	$(BIN)/python -m pytest -q -m slow
 
 faults: $(INSTALLED)  ## kill commands, flip bits and spoil sources for an hour: 660 kills, 3,000 flips, 20,000 files, see docs/reliability.md
