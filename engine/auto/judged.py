@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from ...store import DivergedError
+from ...store.progress import heard_by, listener, tell
 from ..heads.head import Head
 from ..heads.kinds import ENCODER
 from ..heads.metrics import METRICS, compute, is_better
 from ..sweep.folds import holding_out, out_of_fold
 from ..train.config import TrainConfig
 from ..train.examples import TrainData
-from ..train.fit import EpochResult, fit
+from ..train.fit import fit
 from ..train.judging import evaluate, make_loss
 from ..train.solve import solutions, solve
 from ..train.solve_config import SolveConfig
@@ -23,6 +24,7 @@ from .candidates import Candidate
 from .choice import is_hopeless, standard_error
 
 _OF_ALL_ROWS = 1.6  # folds, in which a head is trained on all rows and judged on them
+_STEPS = 10  # of a training, before they tell how long it takes
 _PAST_BEST = 3  # strengths below the best of a path, after which it is left
 Path = dict[float, tuple[torch.nn.Module, float]]
 """Heads by strength of regularisation, each with its metric on the fold that it did not see."""
@@ -144,15 +146,11 @@ class _Trial:
         networks: list[torch.nn.Module] = []
         values: list[float] = []
         for number, part in enumerate(parts):
-            rounds = (len(parts) - number + _OF_ALL_ROWS) * config.epochs
-
-            def on_epoch(epoch: EpochResult, rounds: float = rounds) -> None:
-                self.require_time()
-                if config.head == ENCODER:
-                    self.require_seconds(epoch.seconds * (rounds - epoch.epoch))
-
+            is_long = config.head == ENCODER
+            after = len(parts) - number - 1 + _OF_ALL_ROWS
             try:
-                head = fit(part, config, on_epoch=on_epoch)
+                with heard_by(_Paced(self, after) if is_long else None):
+                    head = fit(part, config, on_epoch=self.require_time)
             except DivergedError:
                 raise _LeftError("its training diverged") from None
             value = head.metrics[self.watched]
@@ -162,6 +160,29 @@ class _Trial:
             values.append(value)
             self.require_hope(values)
         return networks, values
+
+
+class _Paced:
+    """Hears of the steps of a long training, and ends it where it cannot come to its end in time."""
+
+    def __init__(self, trial: _Trial, after: float):
+        """``after`` is how many more such trainings have to follow."""
+        self._trial, self._after, self._told, self._begun = trial, after, listener(), 0.0
+
+    def __call__(self, stage: str, done: int, total: int, remark: str = "", /) -> None:
+        self._told(stage, done, total, remark)
+        if stage != "training":
+            return
+        if not done:
+            self._begun = time.perf_counter()
+        try:
+            self._trial.require_time()
+            if total > done >= max(_STEPS, total // 20):
+                a_step = (time.perf_counter() - self._begun) / done
+                self._trial.require_seconds(a_step * (total - done + self._after * total))
+        except _LeftError:
+            self._told(stage, total, total, remark)  # else it seems to go on
+            raise
 
 
 def judge(
@@ -218,20 +239,24 @@ def path_of(part: TrainData, config: SolveConfig, watched: str, trial: _Trial | 
     """
     loss, found = make_loss(part, config), {}
     best, past = None, 0
-    for solved in solutions(part, config):
-        network = solved.network.eval()
-        judged = evaluate(network, part.valid, part.task, loss, outputs=METRICS[watched].of_probabilities)
-        value = compute([watched], judged)[watched]
-        if value is None:
-            continue
-        found[solved.l2] = network, value
-        past += 1
-        if is_better(watched, value, best):
-            best, past = value, 0
-        if past >= _PAST_BEST:
-            break
-        if trial:
-            trial.require_time()
+    try:
+        for solved in solutions(part, config):
+            network = solved.network.eval()
+            judged = evaluate(network, part.valid, part.task, loss, outputs=METRICS[watched].of_probabilities)
+            value = compute([watched], judged)[watched]
+            if value is None:
+                continue
+            found[solved.l2] = network, value
+            past += 1
+            if is_better(watched, value, best):
+                best, past = value, 0
+            if past >= _PAST_BEST:
+                break
+            if trial:
+                trial.require_time()
+    finally:
+        strengths = len(set(config.l2))
+        tell("solving", strengths, strengths)  # a path that is left seems to go on
     return found
 
 

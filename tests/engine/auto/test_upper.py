@@ -13,6 +13,7 @@ from enc.engine.auto.judged import Judged, _LeftError, _Trial
 from enc.engine.auto.run import auto_head
 from enc.engine.auto.search import Search
 from enc.store import Source, Store
+from enc.store.progress import heard_by
 from fakes import fake_spec
 from upper_layers import write_rows
 
@@ -91,6 +92,21 @@ def test_what_would_take_longer_than_there_is_is_left():
     with pytest.raises(_LeftError, match=r"would take 3\.0 of the 2\.0 minutes left") as caught:
         trial.require_seconds(180)
     assert caught.value.is_late
+
+
+def test_a_training_is_left_within_its_first_epoch_and_told_to_be_over(bert, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("enc.engine.auto.judged._STEPS", 2)
+    monkeypatch.setattr(_Trial, "require_seconds", lambda *_: (_ for _ in ()).throw(_LeftError("slow")))
+    source = write_rows(tmp_path / "rows.tsv", 96)
+    with heard_by(lambda *told: said.append(told)):
+        found, _ = search(source, tmp_path / "store", bert)
+    assert named(found.stopped, "the last layer, tuned").reason == "slow"
+    steps = [(done, total) for stage, done, total, *_ in said if stage == "training"]
+    assert (2, 9) in steps
+    assert steps[steps.index((2, 9)) + 1] == (9, 9)
+    ends = [done == total for stage, done, total, *_ in said if stage == "solving"]
+    assert ends[-1]
 
 
 @pytest.mark.parametrize(
