@@ -12,6 +12,7 @@ COMMANDS = {
     "fine-tune": "fine_tune",
     "score": "score",
     "evaluate": "evaluate",
+    "rerun": "rerun",
     "report": "report",
     "predict": "predict",
     "audit": "audit",

@@ -9,12 +9,12 @@ import click
 
 from .command import EncCommand, EncGroup
 from .options import json_option
-from .text import count_text, size_text, table_text
-from .voice import note
+from .store_text import compared_text, deleted_text, list_text, vacuumed_text, verified_text
+from .text import count_text, size_text
+from .voice import warn
 
 if TYPE_CHECKING:
     from ..store import FeatureTable
-    from ..store.delete import DeleteSummary
 
 store_argument = click.argument("store", type=click.Path())
 name_argument = click.argument("name", required=False)
@@ -47,28 +47,11 @@ def list_sets(store: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_summary(table) for table in tables]))
     elif tables:
-        _print_table(tables)
+        click.echo(list_text(tables))
     for problem in problems[:-1]:
-        note(f"error: {problem}")
+        warn(f"error: {problem}")
     if problems:
         raise problems[-1]
-
-
-def _print_table(tables: "list[FeatureTable]") -> None:
-    titles = ("name", "rows", "size", "version", "shape", "dtype", "model")
-    rows = [
-        (
-            table.name,
-            f"{table.rows:,}",
-            size_text(table.bytes),
-            str(table.version),
-            " x ".join(map(str, table.spec.shape)),
-            table.spec.dtype,
-            table.spec.model,
-        )
-        for table in tables
-    ]
-    click.echo(table_text(titles, rows, right=("rows", "size", "version")))
 
 
 @command.command("show", cls=EncCommand)
@@ -134,16 +117,8 @@ def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
             click.echo(json.dumps(asdict(found)))
             continue
         for line in [*found.damaged, *found.unreadable]:
-            note(line)
-        state = "damaged" if found.damaged else "not all of it can be read" if found.unreadable else "sound"
-        if found.saved is not None:
-            state = f"repaired: {found.saved:,} rows of damaged shards kept, {found.lost or 0:,} dropped"
-        if found.doubles:
-            state += f"; {found.doubles:,} doubles, which `enc store compact` removes"
-        if found.unchecked:
-            state += f"; {found.unchecked} shards have no checksums, and `enc store compact` adds them"
-        shards = count_text(found.shards, "shard")
-        click.echo(f"{one}: {found.rows:,} rows in {shards}, version {found.version}: {state}")
+            warn(line)
+        click.echo(verified_text(found))
     if not is_sound:
         raise StoreError(f"'{store}' is damaged; run `enc store verify '{store}' --repair`")
 
@@ -207,13 +182,7 @@ def vacuum(store: str, name: str | None, retain: float, dry_run: bool, as_json: 
         if as_json:
             click.echo(json.dumps(asdict(done)))
             continue
-        verb = "would be removed" if dry_run else "removed"
-        line = f"{done.feature_set}: {len(done.removed)} files, {size_text(done.bytes)}, {verb}"
-        if done.retained:
-            line += f"; {done.retained} of old versions kept"
-        if done.held:
-            line += f", because running processes read version {', '.join(map(str, done.held))}"
-        click.echo(line)
+        click.echo(vacuumed_text(done, dry_run=dry_run))
 
 
 @command.command("delete", cls=EncCommand)
@@ -254,23 +223,7 @@ def delete(
         texts = Source(keys_from, text_column=text_column, pair_column=pair_column, where=where)
     for table in _tables(store, name):
         done = delete_from(table, texts=texts, where=None if texts else where)
-        click.echo(json.dumps(asdict(done)) if as_json else _deleted_text(store, done))
-
-
-def _deleted_text(store: str, done: "DeleteSummary") -> str:
-    line = (
-        f"{done.feature_set}: {done.deleted:,} rows deleted for {done.asked:,} distinct texts, "
-        f"{done.unknown:,} of them unknown, version {done.version}"
-    )
-    if not done.files:
-        return f"{line}; no older version has them"
-    runs = [str(first) if first == last else f"{first} to {last}" for first, last in done.still_in]
-    where = f"version {', '.join(runs)}" if runs else "no version"
-    files = count_text(len(done.files), "file")
-    return (
-        f"{line}\n  they still stand on the disk, in {files} of {where}; "
-        f"`enc store vacuum '{store}' --retain 0` removes them"
-    )
+        click.echo(json.dumps(asdict(done)) if as_json else deleted_text(store, done))
 
 
 @command.command("diff", cls=EncCommand)
@@ -290,14 +243,7 @@ def diff(store: str, first: str, second: str, other: str | None, as_json: bool) 
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
-    click.echo(
-        f"{found.rows:,} texts in both; {found.only_first:,} only in {found.first}, "
-        f"{found.only_second:,} only in {found.second}"
-    )
-    click.echo(f"  cosine: mean {found.mean:.6f}")
-    for percent, cosine in found.percentiles.items():
-        click.echo(f"  {percent:>3}% of the texts at most {cosine:.6f}")
-    click.echo(f"  largest difference of two values: {found.max_difference:.6g}")
+    click.echo(compared_text(found))
 
 
 def _tables(store: str, name: str | None) -> "Iterator[FeatureTable]":

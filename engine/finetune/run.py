@@ -141,6 +141,15 @@ def _save(trainer: FineTuneTrainer, options: FineTuneOptions) -> None:
         torch.save(model.state_dict(), Path(options.training.output_dir or ".") / "pytorch_model.bin")
 
 
+def _public_name(name: str | None) -> str | None:
+    """A model or data set as others may read of it: of a path on this disk, the last part."""
+    return (
+        Path(name).name
+        if name and ("\\" in name or Path(name).exists() or Path(name).is_absolute())
+        else name
+    )
+
+
 def _complete(
     trainer: FineTuneTrainer,
     options: FineTuneOptions,
@@ -152,7 +161,9 @@ def _complete(
     output = Path(options.training.output_dir or ".")
     write_record(output, options, sets, length, metrics)
     trainer.create_model_card(
-        finetuned_from=options.model.model_name_or_path, tasks="text-classification", dataset=sets.title
+        finetuned_from=_public_name(options.model.model_name_or_path),
+        tasks="text-classification",
+        dataset=_public_name(sets.title),
     )
     if options.model.also_features is None:
         return None

@@ -33,6 +33,10 @@ def test_what_is_written(tune, tiny_bert):
         "trainer_state.json", "training_args.bin", "enc-run.json",
     }  # fmt: skip
     assert len(list(folder.glob("checkpoint-*"))) == 1
+    card = (folder / "README.md").read_text()
+    assert tiny_bert.name in card
+    assert str(tiny_bert.parent) not in card
+    assert str(folder.parent) not in card
     results = json.loads((folder / "all_results.json").read_text())
     assert results["eval_accuracy"] == result.metrics["eval_accuracy"]
     assert results["train_samples"] == 120
