@@ -1,6 +1,5 @@
 """The commands of `enc`: what all of them have in common."""
 
-import difflib
 import signal
 import traceback
 from collections.abc import Iterable, Sequence
@@ -108,6 +107,8 @@ class EncGroup(click.Group):
 
 def nearest_words(name: str, names: Iterable[str]) -> str:
     """The names that one is most like, as words; empty where none is near."""
+    import difflib
+
     near: Sequence[str] = difflib.get_close_matches(name, list(names), n=3)
     return " or ".join(f"'{one}'" for one in near)
 

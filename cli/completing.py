@@ -5,9 +5,12 @@ Nothing is imported that reads data, and no object store is asked.
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class FilePath(click.ParamType):
@@ -17,8 +20,10 @@ class FilePath(click.ParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> "list[CompletionItem]":
         """Leave it to the shell."""
+        from click.shell_completion import CompletionItem
+
         return [CompletionItem(incomplete, type="file")]
 
 
@@ -32,8 +37,10 @@ class FolderPath(click.ParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> "list[CompletionItem]":
         """The folders that have the file, or all."""
+        from click.shell_completion import CompletionItem
+
         before, _, begun = incomplete.rpartition("/")
         place = Path(before or ("/" if incomplete.startswith("/") else "."))
         found = [
@@ -51,8 +58,10 @@ class FeatureSetName(click.ParamType):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
+    ) -> "list[CompletionItem]":
         """Its names."""
+        from click.shell_completion import CompletionItem
+
         store = ctx.params.get("store")
         if not isinstance(store, str) or "://" in store:
             return []

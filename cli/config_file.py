@@ -2,14 +2,11 @@
 
 import shlex
 import sys
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-
-from ..store.nearest import did_you_mean, did_you_mean_path
 
 _META = "enc.config"
 _FLAG = "--config"
@@ -35,6 +32,8 @@ def _read(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     for key, given in values_of(value, ctx).items():
         option = names.get(key)
         if option is None:
+            from ..store.nearest import did_you_mean
+
             raise wrong(
                 f"'{value}' has '{key}', which is no option of {ctx.command_path}{did_you_mean(key, names)}"
             )
@@ -51,6 +50,10 @@ def values_of(path: str, ctx: click.Context) -> dict[str, Any]:
     Tables are those of commands, such as [train-head] or [store-verify]; what stands above them is for any
     command. Raises BadParameter for a file that cannot be read, and a table of no command.
     """
+    import tomllib
+
+    from ..store.nearest import did_you_mean, did_you_mean_path
+
     try:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -70,6 +69,8 @@ def command(head_folder: str, output: str | None, dry_run: bool, allow_code: boo
 
 def _run(words: list[str], *, to_stderr: bool) -> int:
     """Run a command of enc in a process of its own; its exit code. An interruption is handed on to it."""
+    import subprocess
+
     code = "from enc.cli.main import main; main(prog_name='enc')"
     process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=2 if to_stderr else None)
     try:
