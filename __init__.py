@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .engine.scoring.evaluation import evaluate_head
     from .engine.scoring.predict import predict_texts as predict
     from .engine.scoring.run import score_parquet as score
+    from .engine.standalone import export_folder
     from .engine.sweep.search import search as sweep
     from .engine.sweep.search_path import search_path
     from .engine.train.config import TrainConfig
@@ -71,6 +72,7 @@ __all__ = [
     "build_with_ray",
     "encode_texts",
     "evaluate_head",
+    "export_folder",
     "export_onnx",
     "fine_tune",
     "fine_tune_options",
@@ -138,6 +140,7 @@ _HOMES = {
     "import_features": "engine.features_in.run:import_features",
     "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",
+    "export_folder": "engine.standalone:export_folder",
     "EncError": "store.errors:EncError",
 }
 

@@ -13,8 +13,8 @@ from .values import allows_code, setting_values
 from .voice import note
 
 
-@click.command("export-onnx", cls=EncCommand, short_help="Write an encoder as one ONNX file.")
-@click.argument("names", nargs=-1, metavar="[MODEL] OUTPUT.onnx")
+@click.command("export-onnx", cls=EncCommand, short_help="Write an encoder, or a head with it, as ONNX.")
+@click.argument("names", nargs=-1, metavar="[MODEL] OUTPUT")
 @click.option(
     "--head",
     "head_folder",
@@ -58,6 +58,9 @@ def command(
     With --head, probabilities come out, in the order of the labels in the file's metadata, or a
     regression's predictions. The file runs in plain onnxruntime; for
     --target cuda, texts of a batch must be padded on the right.
+
+    With --head and an OUTPUT that does not end in .onnx, a folder is written that stands alone: model.onnx,
+    tokenizer.json, config.json with id2label, and example.py, which needs onnxruntime, tokenizers and numpy.
     """
     from ..store import ModelError
 
@@ -83,12 +86,22 @@ def command(
     else:
         checkpoint = checkpoint_of(model, verify_model=verify_model, say=note, **setting_values(values))
     target = target or ("cuda" if precision == "fp16" else "any")
-    export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
-    size = Path(output).stat().st_size
+    if head is not None and not output.endswith(".onnx"):
+        from ..engine.standalone import export_folder
+
+        export = export_folder(checkpoint, output, head, precision=precision, target=target)
+        size = sum(file.stat().st_size for file in Path(output).iterdir())
+    else:
+        export = export_onnx(checkpoint, output, head=head, precision=precision, target=target)
+        size = Path(output).stat().st_size
     if as_json:
         click.echo(json.dumps({"output": output, "bytes": size} | dataclasses.asdict(export)))
         return
     click.echo(f"written: {output}, {size / 1e6:.1f} MB, {precision}")
+    if Path(output).is_dir():
+        click.echo(
+            f"try it: python {Path(output) / 'example.py'}, with onnxruntime, tokenizers and numpy alone"
+        )
     click.echo(
         f"differs from torch by {export.difference:.1e} at the most (fp32 there); mean cosine "
         f"{export.cosine:.5f}"

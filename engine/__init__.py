@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .scoring.evaluation import EvaluationSummary, evaluate_head
     from .scoring.predict import Prediction, predict_texts
     from .scoring.run import ScoreSummary, score_parquet
+    from .standalone import export_folder
     from .sweep.search import search
     from .sweep.search_path import search_path
     from .train.config import TrainConfig
@@ -51,6 +52,7 @@ __all__ = [
     "build_features",
     "encode_texts",
     "evaluate_head",
+    "export_folder",
     "export_onnx",
     "fine_tune",
     "load_classifier",
@@ -88,6 +90,7 @@ _HOMES = {
     "build_features": "encode.build:build_features",
     "encode_texts": "encode.encoder:encode_texts",
     "evaluate_head": "scoring.evaluation:evaluate_head",
+    "export_folder": "standalone:export_folder",
     "export_onnx": "export:export_onnx",
     "fine_tune": "finetune.run:fine_tune",
     "load_classifier": "classifier:load_classifier",

@@ -20,6 +20,7 @@ class _Outputs(torch.nn.Module):
 
     def __init__(self, head: Head):
         super().__init__()
+        self.is_half = head.spec.dtype == "float16"
         self.head, self.task, self.shape = head.network, head.task, head.spec.shape
         self.pads = len(self.shape) == 2 and not goes_by_length(self.head)
         for one in self.head.modules():
@@ -27,6 +28,8 @@ class _Outputs(torch.nn.Module):
                 one.set_attn_implementation("eager")  # plain operators, which graph optimizers know
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.is_half:  # the head was trained on, and is given elsewhere, features as they are stored
+            features = features.half().float()
         if self.pads:  # the head takes tokens padded to max_length, as they are stored
             padding = features.new_zeros(features.shape[0], *self.shape)
             features = torch.cat([features, padding], 1)[:, : self.shape[0]]

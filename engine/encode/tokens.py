@@ -104,7 +104,7 @@ class Tokenizer:
     """
 
     def __init__(self, backend: "tokenizers.Tokenizer", spec: FeatureSpec, *, pad_id: int = 0):
-        self._backend, self._spec = backend, spec
+        self.backend, self._spec = backend, spec
         backend.no_truncation()
         backend.no_padding()
         if spec.lowercase:
@@ -113,7 +113,7 @@ class Tokenizer:
         # Positions count from the left, and padding that is attended to is input like any other: both
         # must not depend on the rest of a batch.
         fixed = left or not spec.attention_mask
-        self._padding = Padding(
+        self.padding = Padding(
             pad_id if spec.attention_mask else 0,
             left,
             to=spec.max_length if fixed else 0,
@@ -139,19 +139,19 @@ class Tokenizer:
         if spec.long_text == "windows":
             cuts = [_windows(segments[0], room, room - spec.stride)]
         else:
-            cuts = _truncated(segments, room, from_left=self._padding.left)
+            cuts = _truncated(segments, room, from_left=self.padding.left)
         ids, type_ids, lengths = template.join(segments, cuts)
         n_tokens = np.sum([segment.lengths for segment in segments], axis=0) + template.size
         cut = n_tokens > lengths if spec.long_text == "truncate" else np.zeros(len(n_tokens), bool)
         if spec.first_characters:
             cut |= np.fromiter((len(text) > spec.first_characters for text in texts), bool, len(texts))
-        return Tokens(ids, type_ids, lengths, n_tokens.astype(np.int32), cut, cuts[0].owners, self._padding)
+        return Tokens(ids, type_ids, lengths, n_tokens.astype(np.int32), cut, cuts[0].owners, self.padding)
 
     def _ragged(self, texts: Sequence[str], prefix: str) -> "_Ragged":
         kept = self._spec.first_characters or None
         texts = [prefix + text[:kept] for text in texts] if prefix or kept else list(texts)
         # The library hands out a list per text; from here on they are one array.
-        ids = [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
+        ids = [encoding.ids for encoding in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
         lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         return _Ragged(np.fromiter(chain.from_iterable(ids), np.int32, int(lengths.sum())), lengths)
 

@@ -16,7 +16,9 @@ onnx = pytest.importorskip("onnx", reason="onnx is an extra and not installed")
 TEXTS = ["a good hotel", "x", "no. no. no. " * 5]
 
 
-@pytest.mark.parametrize(("precision", "target"), [("fp32", "any"), ("fp16", "cuda"), ("int8", "cpu")])
+@pytest.mark.parametrize(
+    ("precision", "target"), [("fp32", "any"), ("fp16", "cuda"), ("int8", "cpu"), ("int8", "any")]
+)
 def test_a_head_with_its_encoder(tiny_bert, tmp_path, write, precision, target):
     path = write(
         "t.tsv", "text\tlabel\n" + "\n".join(f"{'good' if i % 2 else 'bad'} {i}\t{i % 2}" for i in range(20))
