@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .engine.finetune.options import parse_options as fine_tune_options
     from .engine.finetune.run import fine_tune
     from .engine.heads.head import Head
+    from .engine.push import push_head
     from .engine.runners.job import BuildJob
     from .engine.runners.processes import build_in_processes
     from .engine.runners.ray_tasks import build_with_ray
@@ -82,6 +83,7 @@ __all__ = [
     "load_examples",
     "next_to_label",
     "predict",
+    "push_head",
     "save_head",
     "score",
     "search_path",
@@ -141,6 +143,7 @@ _HOMES = {
     "write_features": "engine.features_out.run:write_features",
     "export_onnx": "engine.export:export_onnx",
     "export_folder": "engine.standalone:export_folder",
+    "push_head": "engine.push:push_head",
     "EncError": "store.errors:EncError",
 }
 

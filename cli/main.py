@@ -25,6 +25,7 @@ COMMANDS = {
     "export-head": "export_head",
     "import-head": "import_head",
     "merge-head": "merge_head",
+    "push": "push",
     "bench": "bench",
     "doctor": "doctor",
 }

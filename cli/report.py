@@ -29,11 +29,13 @@ def command(runs: tuple[str, ...], output: str | None, label_column: str) -> Non
     precision and recall, the worst classified rows, and the table of a sweep. Several RUNs stand side by
     side.
     """
+    from ..engine.encode.hub_names import HubName
     from ..engine.reports.report import write_report
     from ..store import ReportError
 
     if output is None:
-        if len(runs) > 1:
+        if len(runs) != 1:
             raise ReportError("several runs make one report: pass its folder with --output DIR")
-        output = "".join(f"{Path(run).resolve()}.report" for run in runs)
+        hub = HubName.of(runs[0])
+        output = f"{hub.name if hub else Path(runs[0]).resolve()}.report"
     click.echo(f"report written: {write_report(runs, output, label_column)}")

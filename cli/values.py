@@ -58,7 +58,10 @@ def _named_folder(item: str) -> tuple[str, str]:
     name, equals, folder = item.partition("=")
     if equals and not os.path.exists(item):
         return name, folder
-    return os.path.basename(os.path.abspath(item)), item
+    from ..engine.encode.hub_names import HubName
+
+    hub = HubName.of(item)
+    return hub.name if hub else os.path.basename(os.path.abspath(item)), item
 
 
 def encoder_loader(values: dict[str, Any], model: str | None) -> "Callable[[FeatureSpec], Encoder]":

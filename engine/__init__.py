@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .finetune.run import fine_tune
     from .heads.head import Head
     from .heads.labels import Labels
+    from .push import push_head
     from .scoring.evaluation import EvaluationSummary, evaluate_head
     from .scoring.predict import Prediction, predict_texts
     from .scoring.run import ScoreSummary, score_parquet
@@ -61,6 +62,7 @@ __all__ = [
     "load_examples",
     "next_to_label",
     "predict_texts",
+    "push_head",
     "score_parquet",
     "search",
     "search_path",
@@ -99,6 +101,7 @@ _HOMES = {
     "load_examples": "train.examples:load_examples",
     "next_to_label": "audit.to_label:next_to_label",
     "predict_texts": "scoring.predict:predict_texts",
+    "push_head": "push:push_head",
     "score_parquet": "scoring.run:score_parquet",
     "search": "sweep.search:search",
     "search_path": "sweep.search_path:search_path",

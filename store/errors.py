@@ -9,6 +9,7 @@
     │   ├── SpecError        a feature setting that makes no sense, or differs from the one at hand
     │   └── MissingFeatures  rows whose texts were never encoded
     ├── WorkspaceError       the memory or the temporary files of a run do not fit where they should
+    ├── HubError             a repository of the hub that cannot be read or written
     ├── ModelError           an encoder that cannot be loaded or gave unusable numbers
     ├── ReportError          a report that cannot be made of what is there
     └── HeadError            a head that cannot be trained, read or applied
@@ -88,6 +89,10 @@ class WorkerError(EncError):
 
 class ModelError(EncError):
     """An encoder that cannot be loaded, or whose output cannot be used."""
+
+
+class HubError(EncError):
+    """A repository of the hub that cannot be read or written, or holds something else."""
 
 
 class ReportError(EncError):

@@ -33,6 +33,7 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
         "store",
     },
+    "engine.publish": {"engine.encode", "engine.finetune", "engine.heads", "store"},
     "engine.features_in": {"store"},
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.reports": {
@@ -47,7 +48,8 @@ ARROWS = {
         "engine.auto", "engine.encode", "engine.backends", "engine.heads", "engine.pairs", "engine.train",
         "engine.sweep",
         "engine.features_in",
-        "engine.finetune", "engine.reports", "engine.scoring", "engine.features_out", "engine.runners",
+        "engine.finetune", "engine.publish", "engine.reports", "engine.scoring", "engine.features_out",
+        "engine.runners",
         "engine.audit", "engine.estimators", "engine.words", "pages", "store",
     },
 }  # fmt: skip

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...store import ModelError
+from .hub_files import hub_folder
+from .hub_names import HubName
 from .recipe import MODULES, RECIPE_FILES, inner_files, module_paths
 
 EMBEDDED_MODEL = "minilm"
@@ -43,6 +45,8 @@ def model_folder(model: str, **hub: Any) -> Path:
         folder = Path(package.submodule_search_locations[0]) / "model"
     elif Path(model).is_dir():
         folder = Path(model)
+    elif name := HubName.of(model):
+        folder = hub_folder(name, [*WEIGHT_FILES, *TOKENIZER_FILES, *RECIPE_FILES])
     else:
         folder = _snapshot(model, hub)
     if not (folder / "config.json").is_file() and (folder / MODULES).is_file():

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, HeadError, SpecError
-from ...store.places import local_folder
 from ..pairs.combination import Combination
 from ..words.part import WordPart
 from ..words.texts import Texts
 from .dense import DenseHead, dense_members, mean_outputs, scaling_of
 from .float_values import block_rows
+from .folders import head_folder
 from .labels import Labels
 from .own_code import OwnCode
 from .saved import damage_told, read_fields, write_head
@@ -218,9 +218,10 @@ class Head:
         """Read a saved head. Raises HeadError if it is not one.
 
         The class of a ``module:Class`` head is imported only with ``allow_code``, from where Python finds it
-        (never from the folder), and only if its source file is the one of the training.
+        (never from the folder), and only if its source file is the one of the training. ``folder`` may be a
+        URL of an object store, or ``hf://OWNER/REPO@REVISION``.
         """
-        folder = local_folder(folder)
+        folder = head_folder(folder).folder
         with damage_told(folder):
             head = cls(**read_fields(folder, allow_code=allow_code))
             head._require_usable()

@@ -107,10 +107,17 @@ def read_fields(folder: Path, *, allow_code: bool) -> dict[str, Any]:
         "members": saved.get("members", 1),
         "words": words,
         "metrics": saved["metrics"],
-        "history": pq.ParquetFile(folder / "history.parquet").read().to_pylist(),
+        "history": read_history(folder, saved),
         "record": saved["record"],
         "code": OwnCode(allow_code, saved.get("code", {}), folder),
     }
+
+
+def read_history(folder: Path, saved: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row an epoch or step: from head.json where that has it, as on the hub, else from its own file."""
+    if "history" in saved:
+        return [dict(row) for row in saved["history"]]
+    return pq.ParquetFile(folder / "history.parquet").read().to_pylist()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a report is made of: the files of a head, and the rows of a scored file."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,9 @@ import pyarrow.parquet as pq
 
 from ...store import ReportError
 from ...store.nearest import did_you_mean_path
+from ..encode.hub_names import HubName
 from ..finetune.tuned_files import RECORD
+from ..heads.folders import head_folder
 from ..heads.tasks import MULTI_LABEL, REGRESSION, SINGLE_LABEL
 from .number_rows import NumberRows
 from .rows import Rows
@@ -41,7 +44,13 @@ class Run:
 
 
 def read_run(path: str | Path, label_column: str = "label") -> Run:
-    """The folder of a head or a fine-tuned model, or a scored Parquet file. Raises ReportError else."""
+    """The folder of a head or a fine-tuned model, also on the hub, or a scored Parquet file.
+
+    Raises ReportError for anything else, and HubError for what cannot be had from the hub.
+    """
+    if HubName.of(path):
+        found = head_folder(path)
+        return dataclasses.replace(read_run(found.folder, label_column), name=found.name)
     path = Path(path)
     if (path / "head.json").is_file():
         return _head(path)
@@ -73,7 +82,9 @@ def _head(folder: Path) -> Run:
             f"'{folder / 'head.json'}' is damaged ({error}); train the head again with `enc train-head`"
         ) from error
     missing: list[str] = []
-    history = _table(folder / "history.parquet", missing)
+    history: list[dict[str, Any]] = saved.get("history", [])
+    if kept := _table(folder / "history.parquet", missing):
+        history = kept.to_pylist()
     sweep = _table(folder / "sweep.parquet", missing)
     predicted = _table(folder / "out_of_fold.parquet", missing)
     rows = None
@@ -85,7 +96,7 @@ def _head(folder: Path) -> Run:
     else:
         rows = _out_of_fold(predicted, facts["task"], labels)
     return Run(
-        folder.name, facts, metrics, labels, history.to_pylist() if history is not None else [],
+        folder.name, facts, metrics, labels, history,
         sweep.to_pylist() if sweep is not None else [], rows, missing,
     )  # fmt: skip
 

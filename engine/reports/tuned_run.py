@@ -23,8 +23,9 @@ def tuned_run(folder: Path) -> Run:
         facts = {
             "task": str(record["task_name"] or "own labels"),
             "tokens kept": str(record["max_length"]),
-            "command": " ".join(["enc fine-tune", *map(str, record["arguments"])]),
         }
+        if "arguments" in record:  # not of merged models, and not of those on the hub
+            facts["command"] = " ".join(["enc fine-tune", *map(str, record["arguments"])])
         labels = [str(label) for label in record["labels"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReportError(f"'{folder / RECORD}' is damaged ({error}); fine-tune the model again") from error
