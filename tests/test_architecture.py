@@ -33,7 +33,7 @@ ARROWS = {
         "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
         "store",
     },
-    "engine.publish": {"engine.encode", "engine.finetune", "engine.heads", "store"},
+    "engine.publish": {"engine.encode", "engine.finetune", "engine.heads", "engine.words", "store"},
     "engine.features_in": {"store"},
     "engine.features_out": {"engine.encode", "engine.scoring", "store"},
     "engine.reports": {

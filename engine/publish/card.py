@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ...store.errors import one_line
 from ..encode.hub_names import HubName
 from ..heads.head import Head
 from ..heads.kinds import TUNED
@@ -69,7 +70,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 def _lines(name: HubName, head: Head, public: Public, figures: Mapping[str, float], rows: str) -> list[str]:
     base_model = public.base_model
-    spec, labels = head.spec, [f"`{value}`" for value in head.labels.values]
+    spec, labels = head.spec, [f"`{_shown(value)}`" for value in head.labels.values[:_SHOWN_LABELS]]
     kind = "fine-tuned model" if head.kind == TUNED else f"head of kind `{head.kind}`"
     encoder = (
         f"[`{base_model}`](https://huggingface.co/{base_model})" if base_model else "an encoder that it names"
@@ -85,8 +86,8 @@ def _lines(name: HubName, head: Head, public: Public, figures: Mapping[str, floa
         f"Its task is {head.task.name}.",
     ]
     if labels:
-        more = f", and {len(labels) - _SHOWN_LABELS} more" if len(labels) > _SHOWN_LABELS else ""
-        lines += ["", f"Labels: {', '.join(labels[:_SHOWN_LABELS])}{more}."]
+        more = len(head.labels) - len(labels)
+        lines += ["", f"Labels: {', '.join(labels)}{f', and {more} more' if more else ''}."]
     lines += [
         "", "## How to use it", "", "```sh", f"pip install {LIBRARY}",
         f"enc predict {option} {name} {texts}",
@@ -110,6 +111,11 @@ def _lines(name: HubName, head: Head, public: Public, figures: Mapping[str, floa
     lines += [f"| {told} | {value} |" for told, value in setting.items() if value != ""]
     lines += ["", "The encoder's files are compared with these weights when the head is used."]
     return lines
+
+
+def _shown(label: Any) -> str:
+    """A label as code of Markdown."""
+    return one_line(str(label)).replace("`", "'")[:80]
 
 
 def _list(values: tuple[Any, ...]) -> str:

@@ -15,6 +15,7 @@ from ..heads.folders import HEAD_JSON, HeadFolder
 from ..heads.head import Head
 from ..heads.kinds import TUNED
 from ..heads.saved import read_history
+from ..words.files import NUMBERS, VOCABULARY
 
 EMBEDDED_ID = "sentence-transformers/all-MiniLM-L6-v2"
 """What `minilm` is called on the hub."""
@@ -22,7 +23,7 @@ _HUB_ID = re.compile(r"(?!.*(\.\.|--))[A-Za-z0-9_][\w.-]{0,95}(/[\w.-]{1,96})?",
 _CACHED = re.compile(r"models--([\w.-]+?)(?:--([\w.-]+))?/snapshots/[0-9a-f]{40}$")
 _RECORDED = (
     "config", "solver", "l2", "sweep", "folds", "figures_of", "seeds", "words", "label_columns",
-    "feature_set_digest", "versions", "train", "valid", "test", "imported", "merged", "task_name", "format",
+    "feature_set_digest", "versions", "sources", "imported", "merged", "task_name", "format",
     "labels", "max_length", "text_column", "pair_column", "metrics",
 )  # fmt: skip
 """Of a record: what is published. The command and its arguments name files of whoever trained."""
@@ -51,7 +52,7 @@ def write_public(found: HeadFolder, head: Head, folder: Path, base_model: str | 
         raise HubError(f"'{base_model}' is no name of a model on the hub; write OWNER/NAME")
     try:
         if head.kind == TUNED:
-            return _write_model(found.folder, folder, base_model)
+            return _write_model(found.folder, head, folder, base_model)
         return _write_head(found.folder, head, folder, base_model)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise HeadError(f"'{found.folder}' is damaged: {type(error).__name__}: {error}") from error
@@ -84,12 +85,12 @@ def _write_head(source: Path, head: Head, folder: Path, base_model: str | None) 
     saved["record"] = public_record(saved["record"])
     _write_json(folder / HEAD_JSON, saved)
     _write_json(folder / "metrics.json", saved["metrics"])
-    for name in ("head.safetensors", *saved.get("words", ())):
+    for name in ("head.safetensors", *((VOCABULARY, NUMBERS) if head.words else ())):
         shutil.copyfile(source / name, folder / name)
     return Public(known, model, tuple(remarks))
 
 
-def _write_model(source: Path, folder: Path, base_model: str | None) -> Public:
+def _write_model(source: Path, head: Head, folder: Path, base_model: str | None) -> Public:
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     record = source / RECORD
     recorded: dict[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
@@ -103,8 +104,9 @@ def _write_model(source: Path, folder: Path, base_model: str | None) -> Public:
                 _write_json(folder / file.name, public)
                 continue
         shutil.copyfile(file, folder / file.name)
-    if recorded:
-        _write_json(folder / RECORD, public_record(recorded))
+    used = {"format": 1, "task_name": None, "labels": list(head.labels.values), "metrics": {}}
+    used |= {"max_length": head.spec.max_length, "text_column": None, "pair_column": head.pair_column}
+    _write_json(folder / RECORD, {**used, **public_record(recorded)})  # there by all means: it tells a push
     return Public(known, "", ())
 
 
@@ -132,9 +134,10 @@ def public_model(name: str) -> str | None:
 def public_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """How a head came about, without what names a place of this machine."""
     found = {name: record[name] for name in _RECORDED if name in record}
-    for name in ("train", "valid", "test"):  # files, as they were named
-        if name in found:
-            found[name] = " ".join(_last_part(word) for word in str(found[name]).split())
+    # Not by the names of the record, by which `enc next` would look for these files where it is run.
+    sources = {name: _last_part(str(record[name])) for name in ("train", "valid", "test") if name in record}
+    if sources:
+        found["sources"] = sources
     return {name: value if name in _AS_THEY_ARE else _without_places(value) for name, value in found.items()}
 
 

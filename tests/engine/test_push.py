@@ -12,6 +12,7 @@ from enc.engine.classifier import load_classifier
 from enc.engine.encode.hub_names import HubName
 from enc.engine.publish.public import public_model, public_record
 from enc.engine.push import push_head
+from enc.engine.reports.runs import read_run
 from enc.store import EncError, HubError, Store
 from fake_hub import READER, TOKEN, Repository, point_at, running_hub
 from upper_layers import write_rows
@@ -72,7 +73,8 @@ def test_nothing_names_a_place_or_a_row(hub, made, tiny_bert):
         for secret in (str(made.parent), str(tiny_bert.parent), "train-head", "text of a row", TOKEN, "tmp/"):
             assert secret.encode() not in data, (name, secret)
     saved = json.loads(sent(hub)["head.json"])
-    assert (saved["record"]["train"], "command" in saved["record"]) == ("secret-rows.tsv", False)
+    assert saved["record"]["sources"] == {"train": "secret-rows.tsv", "valid": "secret-rows.tsv"}
+    assert not {"train", "command"} & {*saved["record"]}
     assert saved["features"]["spec"]["model"] == "tiny-bert"
     assert "--base-model" in pushed.remarks[0]
 
@@ -224,6 +226,21 @@ def test_a_fine_tuned_model(hub, tiny_bert, tmp_path):
     assert (head.spec.weights, head.feature_set) == (original.spec.weights, "tuned-cls-12")
     encoder = load_encoder(head.spec.model, backend="torch", **head.spec.setting)
     assert encoder.spec.digest == head.spec.digest
+    (folder / "enc.json").unlink()  # a model that another program fine-tuned
+    for _ in range(2):
+        push_head(folder, "me/other")
+    assert load_classifier("hf://me/other").labels.values == load_classifier(folder).labels.values
+    assert read_run("hf://me/other").name == "other"
+
+
+def test_only_files_of_the_head_are_sent(hub, made, tmp_path):
+    shutil.copytree(made, tmp_path / "head")
+    (tmp_path / "key.json").write_text("secret")
+    path = tmp_path / "head" / "head.json"
+    saved = json.loads(path.read_text())
+    path.write_text(json.dumps(saved | {"labels": ["a`b\n", "c"], "files": ["../key.json"]}))
+    assert {*push_head(tmp_path / "head", "me/reviews").files} == FILES
+    assert "Labels: `a'b\\n`, `c`." in sent(hub)["README.md"].decode()
 
 
 @pytest.mark.parametrize("name", ["me", "me/a/b", "../x", "me/..", "me/a@", "me/a b", "me/a--b", ""])
@@ -244,6 +261,9 @@ def test_what_is_published_of_a_record():
     assert public_model(cache) == "owner/name"
     assert public_model("/home/me/bert") is None
     assert public_model("minilm") == "sentence-transformers/all-MiniLM-L6-v2"
-    record = {"train": "/data/a.tsv s3://bucket/b.tsv", "config": {"head_args": {"file": "C:\\me\\x.json"}},
+    record = {"train": "/home/jo smith/a.tsv", "config": {"head_args": {"file": "C:\\me\\x.json"}},
               "command": "enc train-head /data/a.tsv", "unknown": "/data"}  # fmt: skip
-    assert public_record(record) == {"train": "a.tsv b.tsv", "config": {"head_args": {"file": "x.json"}}}
+    assert public_record(record) == {
+        "sources": {"train": "a.tsv"},
+        "config": {"head_args": {"file": "x.json"}},
+    }
