@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .completing import completed
-from .config_file import config_option
+from .config_file import config_option, remember_words
 from .errors import INTERRUPTED, TERMINATED, Terminated, error_line, sigterm_as_interrupt
 from .grouped_help import write_groups
 from .progress import progress_shown
@@ -61,6 +61,11 @@ class EncCommand(click.Command):
         self.params += [config_option(), *shared_options()]
         for parameter in self.params:
             parameter.type = completed(parameter) or parameter.type
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line, and remember it for who records it."""
+        remember_words(ctx, args)
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options below the headings of their groups."""

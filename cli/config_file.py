@@ -1,7 +1,6 @@
 """`--config run.toml`: options of a command from a file."""
 
 import shlex
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 _META = "enc.config"
+_TYPED = "enc.typed"
 _FLAG = "--config"
 _NEVER = {"config_file", "quiet", "verbose", "debug"}
 
@@ -82,7 +82,13 @@ def _tables(command: click.Command, path: tuple[str, ...] = ()) -> list[str]:
 def typed_command() -> str:
     """The command line as it was typed, with what a file held in the file's place."""
     ctx = click.get_current_context()
-    return shlex.join(["enc", *without_config(sys.argv[1:])[0], *_words(ctx)])
+    path = ctx.command_path.split()[1:]
+    return shlex.join(["enc", *path, *without_config(ctx.meta[_TYPED])[0], *_words(ctx)])
+
+
+def remember_words(ctx: click.Context, words: list[str]) -> None:
+    """Remember what was typed after a command's name."""
+    ctx.meta[_TYPED] = list(words)
 
 
 def without_config(words: Iterable[str]) -> tuple[list[str], str | None]:

@@ -13,7 +13,8 @@ def trained(enc, build, reviews, tmp_path, monkeypatch):
     options = ("--valid-fraction", 0.25, *build(), "--epochs", 2, "--no-report", "--no-baseline")
     words = list(map(str, ("train-head", reviews.name, *options, "--json", "--output", "head")))
     enc(*words)
-    record(tmp_path / "head", words)
+    saved = json.loads((tmp_path / "head" / "head.json").read_text())
+    assert saved["record"]["command"] == shlex.join(["enc", *words])
     return tmp_path / "head"
 
 
