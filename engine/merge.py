@@ -18,6 +18,7 @@ from .heads.head import Head
 from .heads.kinds import ENCODER
 from .heads.layouts import LAYOUTS
 from .heads.upper import EncoderHead, layers_of
+from .heads.weight_files import share_weights
 from .train.begin_encoder import folder_of, upper_configuration
 
 _PROBLEMS = {
@@ -51,6 +52,7 @@ def merge_head(
     with replaced_folder(folder) as part:
         with quiet():
             merged.save_pretrained(part)
+        share_weights(part)
         for pattern in TOKENIZER_FILES:
             for file in source.glob(pattern):
                 if not (part / file.name).exists():

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import TrainingArguments, set_seed
 
+from ..heads.weight_files import share_weights
 from .cached_model import begin_at_states
 from .judged import JudgedRows, judged_rows
 from .options import FineTuneOptions, is_main_process
@@ -137,8 +138,12 @@ def _save(trainer: FineTuneTrainer, options: FineTuneOptions) -> None:
     if hasattr(model, "merge_and_unload"):
         trainer.model = trainer.model_wrapped = model = model.merge_and_unload()
     trainer.save_model()
-    if options.model.save_bin and is_main_process(options.training):
-        torch.save(model.state_dict(), Path(options.training.output_dir or ".") / "pytorch_model.bin")
+    if not is_main_process(options.training):
+        return
+    folder = Path(options.training.output_dir or ".")
+    share_weights(folder)
+    if options.model.save_bin:
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
 
 
 def _public_name(name: str | None) -> str | None:

@@ -7,11 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from ...store import FeatureSpec, HeadError, LabelError
 from ...store.files import replaced_folder, require_replaceable
@@ -21,7 +19,7 @@ from ..words.files import load_words, require_no_words, save_words
 from .labels import Labels
 from .own_code import OwnCode
 from .tasks import SINGLE_LABEL, TASKS
-from .weight_files import read_weights
+from .weight_files import read_weights, write_weights
 
 if TYPE_CHECKING:
     from .head import Head
@@ -57,8 +55,7 @@ def write_head(head: "Head", folder: Path, tables: Mapping[str, pa.Table]) -> Pa
         if head.words:
             description["words"] = save_words(head.words, part)
         arrays = {**head.weights, **tables_of(head.combination)}
-        contiguous = {name: np.asarray(one, order="C") for name, one in arrays.items()}
-        save_file(contiguous, part / "head.safetensors")
+        write_weights(part / "head.safetensors", arrays)
         (part / "head.json").write_text(
             json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )

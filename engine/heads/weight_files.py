@@ -1,10 +1,26 @@
 """Weights in safetensors files, as NumPy arrays."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
+from safetensors.numpy import save
+
+
+def write_weights(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Write tensors by name to a file that whoever may read its folder's other files can read.
+
+    safetensors' own ``save_file`` makes a file for its owner alone.
+    """
+    path.write_bytes(save({name: np.asarray(one, order="C") for name, one in weights.items()}))
+
+
+def share_weights(folder: Path) -> None:
+    """Give a saved model's weights the permissions of its config.json, see :func:`write_weights`."""
+    mode = (folder / "config.json").stat().st_mode
+    for path in folder.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def read_weights(path: Path, names: Collection[str] | None = None) -> dict[str, np.ndarray]:

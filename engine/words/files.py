@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from .features import ANALYZERS, Block, WordFeatures
 from .joining import Joining
@@ -33,7 +33,8 @@ def save_words(part: WordPart, folder: Path) -> dict[str, str]:
         "joining.weights": np.array([joining.head_weight, joining.words_weight]),
         "joining.bias": joining.bias,
     }
-    save_file({name: np.ascontiguousarray(one) for name, one in numbers.items()}, folder / NUMBERS)
+    content = save({name: np.ascontiguousarray(one) for name, one in numbers.items()})
+    (folder / NUMBERS).write_bytes(content)  # save_file makes files for their owner alone
     return {name: _digest(folder / name) for name in (VOCABULARY, NUMBERS)}
 
 

@@ -32,6 +32,7 @@ def test_what_is_written(tune, tiny_bert):
         "train_results.json",
         "trainer_state.json", "training_args.bin", "enc-run.json",
     }  # fmt: skip
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
     assert len(list(folder.glob("checkpoint-*"))) == 1
     card = (folder / "README.md").read_text()
     assert tiny_bert.name in card
