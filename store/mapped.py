@@ -45,6 +45,7 @@ class MappedFeatures:
         self._shards: dict[int, Shard] = {}
         self._maps: dict[int, pa.Buffer] = {}
         self._is_mapped = np.zeros(len(self._paths), bool)
+        self._group_rows = 0  # of all row groups, where they have equally many; else 0
         self._groups: list[tuple[Shard, int]] = []
         self._all_sound = False
         self._lock = threading.Lock()
@@ -125,6 +126,12 @@ class MappedFeatures:
 
     def _groups_of(self, locations: np.ndarray) -> np.ndarray:
         """Numbers of the row groups, over all mapped shards, int64 [n]."""
+        if self._group_rows:
+            rows = locations & ROW_MASK
+            group = self._first_groups[locations >> ROW_BITS] + rows // self._group_rows
+            if len(rows) and (rows >= self._shard_rows[locations >> ROW_BITS]).any():
+                raise rows_beyond()
+            return group
         group = np.searchsorted(self._starts, locations, side="right") - 1
         if (locations >= self._stops[group]).any():
             raise rows_beyond()
@@ -217,10 +224,26 @@ class MappedFeatures:
         self._stops = np.concatenate(
             [first + np.append(shard.first_rows[1:], shard.rows) for first, shard, _ in maps]
         )
+        self._number_groups([(number, self._shards[number]) for number in sorted(self._maps)])
         self._bytes = np.concatenate([data.address - base + shard.first_bytes for _, shard, data in maps])
         self._is_mapped[numbers] = True
         self._groups = [(shard, group) for _, shard, _ in maps for group in range(len(shard.first_rows))]
         self._all_sound = all(shard.sound.all() for _, shard, _ in maps)
+
+    def _number_groups(self, shards: Sequence[tuple[int, Shard]]) -> None:
+        """Prepare a division in place of a search, where row groups have equally many rows but for the last
+        of a shard: as enc writes them.
+        """
+        sizes = {int(rows) for _, shard in shards for rows in np.unique(np.diff(shard.first_rows)).tolist()}
+        largest = max(shard.rows - int(shard.first_rows[-1]) for _, shard in shards)
+        common = sizes.pop() if len(sizes) == 1 else largest if not sizes else 0
+        self._group_rows = common if largest <= common else 0
+        self._first_groups = np.zeros(len(self._paths), np.int64)
+        self._shard_rows = np.zeros(len(self._paths), np.int64)
+        first = 0
+        for number, shard in shards:
+            self._first_groups[number], self._shard_rows[number] = first, shard.rows
+            first += len(shard.first_rows)
 
     def _verify(self, groups: list[int]) -> None:
         """Verify row groups, numbered over all mapped shards."""

@@ -245,6 +245,26 @@ def test_locations_outside_the_shards_are_refused(small):
         MappedFeatures(paths, spec).take(np.array([0, 100]))  # the first shard has 100 rows
 
 
+@pytest.mark.parametrize("sizes", [(16, 16), (16, 5), (5, 16), (3,)])
+def test_row_groups_are_told_by_a_division_or_by_a_search(tmp_path, monkeypatch, sizes):
+    spec, shards = fake_spec(), []
+    for number, size in enumerate(sizes):
+        monkeypatch.setattr(shard_writer, "ROW_GROUP_BYTES", size * spec.row_bytes)
+        (tmp_path / str(number)).mkdir()
+        shards += store(tmp_path / str(number), spec, 40, 1)[0]
+    locations = np.concatenate([(number << 40) + np.arange(40) for number in range(len(shards))])
+    features = MappedFeatures(shards, spec)
+    features.prepare(locations)
+    assert bool(features._group_rows) == (len(set(sizes)) == 1)
+    by_division = features._groups_of(locations)
+    features._group_rows = 0
+    assert by_division.tolist() == features._groups_of(locations).tolist()
+    for group_rows in (0, sizes[0]):
+        features._group_rows = group_rows
+        with pytest.raises(StoreError, match="rows that the shards have not"):
+            features._groups_of(np.array([40]))
+
+
 def test_a_copy_in_another_process_has_the_same_order(small):
     paths, spec, locations, _ = small
     for mode, expected in (("ram", "mapped"), ("mapped", "mapped"), ("streamed", "streamed")):
