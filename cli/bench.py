@@ -9,6 +9,7 @@ import click
 from .bench_all import all_parts, roofline
 from .bench_encode import encode
 from .bench_options import model_option, repetitions_option, report_options, write
+from .bench_scale import scale
 from .command import EncCommand, EncGroup
 from .options import source_options
 from .values import source_of
@@ -23,6 +24,7 @@ def command() -> None:
 command.add_command(all_parts)
 command.add_command(roofline)
 command.add_command(encode)
+command.add_command(scale)
 
 
 @command.command(
@@ -231,27 +233,6 @@ def start(model: str, repetitions: int, output: str, compare: str | None, as_jso
     from ..benchmarks.bench_start import run
 
     write(run(model=model, repetitions=repetitions, say=note), output, compare, as_json)
-
-
-@command.command("scale", cls=EncCommand, short_help="Time and memory by number of rows.")
-@click.option(
-    "--rows",
-    type=click.IntRange(1000),
-    multiple=True,
-    metavar="NUMBER",
-    help="May be given several times.  [default: 100000 and 1000000]",
-)
-@repetitions_option(1)
-@report_options
-def scale(rows: tuple[int, ...], repetitions: int, output: str, compare: str | None, as_json: bool) -> None:
-    """Time and memory of building, planning, training and scoring, by number of rows.
-
-    The encoder costs nothing, so that the rest is measured. Ten million rows take about ten minutes and
-    10 GB of disk in the temporary folder.
-    """
-    from ..benchmarks.bench_scale import ROWS, run
-
-    write(run(rows=rows or ROWS, repetitions=repetitions, say=note), output, compare, as_json)
 
 
 @command.command("features", cls=EncCommand, short_help="Writing features of rows, against copies.")
