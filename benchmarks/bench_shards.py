@@ -1,7 +1,7 @@
 """What many shards cost a reader, and what several workers bring.
 
 The same rows are stored in few and in many shards. Each step is a process of its own: opening the feature
-set, finding all texts in it, finding a thousand of them; and the last one again when rows were sorted by key.
+set, finding all texts in it, finding ten of them; and the last one again when rows were sorted by key.
 Workers build one source with a model, on all cores of this machine together.
 """
 
@@ -31,7 +31,8 @@ from .results import Measurement, Results, machine
 
 SHARDS = (100, 10_000)
 SHARD_ROWS = 1_000_000
-FEW = 1000
+FEW = 10
+SORTED_SHARDS = 100
 STEPS = {"open": "opened", "all": "all texts found", "few": f"{FEW:,} texts found"}
 _SHARDS_PER_COMMIT = 100
 TEXTS = 3000
@@ -52,10 +53,10 @@ def run_shards(*, shards: Sequence[int], rows: int, repetitions: int, say: Calla
                 measurements.append(
                     _measure(f"{count:,} shards, {what}", step, folder, store, repetitions, say)
                 )
-            if count > 1:
+            if count > SORTED_SHARDS:
                 say("sorting by key")
                 started = time.perf_counter()
-                done = sort_store(store, rows, count)
+                done = sort_store(store)
                 measurement = Measurement(f"{count:,} shards, sorted by key", "s")
                 measurement.rates.append(time.perf_counter() - started)
                 measurement.remarks = {"shards after": done}
@@ -89,11 +90,11 @@ def write_store(rows_file: Path, rows: int, store: Path, shards: int) -> None:
         commit_shards(table, waiting)
 
 
-def sort_store(store: Path, rows: int, shards: int) -> int:
-    """Sort a store by key, into about a tenth as many shards; returns how many they are."""
+def sort_store(store: Path) -> int:
+    """Sort a store by key, into about SORTED_SHARDS; returns how many they are."""
     table = Store(store).open("free")
     usual = store_writer.SHARD_BYTES
-    store_writer.SHARD_BYTES = max(1, 10 * table.bytes // shards)
+    store_writer.SHARD_BYTES = max(1, table.bytes // SORTED_SHARDS)
     try:
         return compact(table, by_key=True).shards_after
     finally:

@@ -142,8 +142,8 @@ def _next_kill(plan: Plan, chance: random.Random, now: float) -> float:
 def report(plan: Plan, costs: Costs, workers: Sequence[int], hours: Sequence[float]) -> str:
     """A table of outcomes in Markdown, by number of workers and by hours between the kills of one."""
     titles = (
-        "workers", "hours between kills of one", "hours", "with a first pass", "kills", "texts lost", "commits",
-        "waited for the log", "shards", "temporary GB a worker", "busy",
+        "workers", "hours between kills of one", "hours", "with a first pass", "kills", "texts lost",
+        "commits", "waited for the log", "shards", "temporary GB a worker", "busy",
     )  # fmt: skip
     lines = [
         "# A build of many texts, simulated",
@@ -151,8 +151,8 @@ def report(plan: Plan, costs: Costs, workers: Sequence[int], hours: Sequence[flo
         f"{plan.texts:,} texts, {plan.row_bytes:,} bytes of features each; a commit after "
         f"{plan.commit_after:g} s or {FULL_SHARDS} full shards. Seed {plan.seed}.",
         "",
-        "Each worker reads the whole source and leaves out the other shares. *With a first pass*: the hours if "
-        "source and stored keys were put into ranges before, which enc does not do.",
+        "Each worker reads the whole source and leaves out the other shares. *With a first pass*: the hours "
+        "if source and stored keys were put into ranges before, which enc does not do.",
         "",
         f"| {' | '.join(titles)} |",
         f"|{' ---: |' * len(titles)}",

@@ -30,7 +30,7 @@ from .values import allows_code, backend_values
 from .voice import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ..engine import Encoder, Head
     from ..store import FeatureSpec, FeatureTable, Source
@@ -155,14 +155,30 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
             head, train_source, table, values["seed"], options, wanted=values["baseline"], started=started
         )
     head = head.replace(record={**head.record, "command": typed_command()})
-    head.save(output, found.tables if found else None)
+
+    def report(folder: str) -> str:
+        if not paint:
+            return ""
+        return head_report(folder, head, paint, table, train_source, valid, found, config.seed)
+
     say(result_text(head))
-    say(f"head saved in '{output}'")
-    if paint:
-        say(head_report(output, head, paint, table, train_source, valid, found, config.seed))
+    for line in _saved(head, output, found.tables if found else None, report):
+        say(line)
     if as_json:
         summary = {**head.metrics, "labels": list(head.labels.values), "output": output, **words_json(head)}
         click.echo(json.dumps(summary | (sweep_json(found) if found else {}), ensure_ascii=False))
+
+
+def _saved(
+    head: "Head", output: str, tables: "Mapping[str, Any] | None", report: "Callable[[str], str]"
+) -> list[str]:
+    """Save a head and its report, which go to a URL together; what became of them, in lines."""
+    from ..store.places import folder_to_write
+
+    with folder_to_write(output, "head.json") as folder:
+        head.save(folder, tables)
+        written = report(str(folder))
+    return [f"head saved in '{output}'", *([written.replace(str(folder), output)] if written else [])]
 
 
 def _train_one(

@@ -134,7 +134,7 @@ def _look_at(path: str, size: int, rows: int | None) -> None:
             raise DamagedShard(
                 path, f"is damaged: it has {metadata.num_rows:,} rows, and the log says {rows:,}"
             )
-        columns = metadata.schema.to_arrow_schema().names
+        columns = metadata.schema.names
         if "key" not in columns or "features" not in columns:
             raise DamagedShard(path, "is no shard of features: it has no column 'key', or no 'features'")
         for group in range(metadata.num_row_groups):

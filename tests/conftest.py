@@ -139,3 +139,21 @@ def golden():
         assert text + "\n" == path.read_text(encoding="utf-8")
 
     return compare
+
+
+@pytest.fixture
+def objects(tmp_path, monkeypatch):
+    """An object store on this machine, ``s3://bucket``, and the environment that leads there."""
+    from object_server import KEY, SECRET, object_server
+
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    with object_server() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+        monkeypatch.setenv("ENC_SHARD_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("ENC_SHARD_CACHE_GB", "1")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-home"))
+        yield server

@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 FAULTS = ("503", "dropped", "half", "lost")
+SECRET = "not-to-be-told"
 KEY = "enc-test-key"
 PAGE = 1000
 

@@ -207,11 +207,15 @@ class Head:
         """Write head.safetensors, head.json, metrics.json and history.parquet; an older head there is
         replaced whole.
 
-        ``tables`` are written beside them, as Parquet, by name.
+        ``folder`` may be a URL. ``tables`` are written beside them, as Parquet, by name.
 
         Raises HeadError where the folder holds anything else.
         """
-        return write_head(self, Path(folder), tables or {})
+        from ...store.places import folder_to_write
+
+        with folder_to_write(folder, "head.json") as written:
+            write_head(self, written, tables or {})
+        return Path(folder)
 
     @classmethod
     def load(cls, folder: str | Path, *, allow_code: bool = False) -> "Head":

@@ -29,6 +29,7 @@ from .settings import settings_of
 from .tables import Features, source_for
 from .tally import Tally
 from .unfinished import OtherRun, Unfinished, folder_of
+from .urls import local_output
 from .writing import Writing
 
 
@@ -94,7 +95,8 @@ def score_parquet(
 
     What an interrupted run finished lies beside the output (:mod:`engine.scoring.unfinished`), and the same
     call goes on with it: the outputs are, byte for byte, those of a run without interruption. Another call
-    for that output raises OtherRun, unless it may ``overwrite``. ``asked_of_encoder`` is what ``load`` was
+    for that output raises OtherRun, unless it may ``overwrite``. An ``output`` that is a URL is put there at
+    the end (:mod:`engine.scoring.urls`). ``asked_of_encoder`` is what ``load`` was
     asked for, and must be the same, too. ``say`` is told what is gone on with.
     """
     by_prefix = {column_prefix: heads} if isinstance(heads, Head) else dict(heads)
@@ -104,7 +106,8 @@ def score_parquet(
     ]
     source = with_files_of_folders(source_for(by_prefix, source, text_column, pair_column))
     clock, say = Stopwatch(), say or (lambda _: None)
-    with clock("total"):
+    with local_output(output, overwrite=overwrite) as local, clock("total"):
+        output, overwrite = local.path, overwrite or local.is_copied
         is_new = not folder_of(output).exists()
         jobs = jobs_of(source, output, overwrite=overwrite or not is_new)
         if is_new:
@@ -136,7 +139,8 @@ def score_parquet(
                 kept.begin(settings, overwrite=True, say=say)
                 summary = run.summary(features)
             kept.remove()
-    return replace(summary, seconds=clock.rounded())
+    named = local.named(summary.rejects_file, summary.outputs)
+    return replace(summary, seconds=clock.rounded(), rejects_file=named[0], outputs=named[1])
 
 
 @dataclass

@@ -20,7 +20,7 @@ from .cache import (
     withdraw,
 )
 from .client import retried
-from .copies import is_url, local_files, local_folder
+from .copies import folder_to_write, is_url, local_files, local_folder, put_folder, require_puts
 from .place import (
     Place,
     commit_options,
@@ -43,6 +43,7 @@ __all__ = [
     "descriptor",
     "fetched",
     "folder_of",
+    "folder_to_write",
     "forget",
     "has_locks",
     "hold",
@@ -54,8 +55,10 @@ __all__ = [
     "outgoing",
     "place_of",
     "publish",
+    "put_folder",
     "readable",
     "reading_threads",
+    "require_puts",
     "require_safe_commits",
     "retried",
     "root",

@@ -4,10 +4,13 @@ import atexit
 import hashlib
 import shutil
 import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 
-from ..errors import PlaceError
+from ..errors import EncError, PlaceError
 from .place import Place, place_of
 from .remote import RemotePath
 
@@ -48,10 +51,58 @@ def local_folder(path: "str | Place") -> Path:
     if isinstance(path, Path) or not is_url(path):
         return Path(str(path))
     place = place_of(path)
-    files = [_copied(str(file)) for file in place.files()] if isinstance(place, RemotePath) else []
+    before = place.marks() if isinstance(place, RemotePath) else {}
+    files = [_copied(str(place / name)) for name in before if "/" not in name]
     if not files:
         raise PlaceError(f"there is nothing in '{path}'")
+    if isinstance(place, RemotePath) and before != place.marks():
+        raise PlaceError(f"'{path}' was written while it was read; run this again")
     return Path(files[0]).parent
+
+
+@contextmanager
+def folder_to_write(path: "str | Place", last: str) -> Iterator[Path]:
+    """A folder of this machine to fill: a local one itself, or one that is put to a URL at the end.
+
+    What is there of a URL is replaced when the block ends without an error; the file ``last``, without which
+    nobody takes the folder for what it is, goes first and comes last.
+    """
+    if isinstance(path, Path) or not is_url(path):
+        yield Path(str(path))
+        return
+    place = RemotePath(str(path))
+    with tempfile.TemporaryDirectory(prefix="enc-") as scratch:
+        folder = Path(scratch, place.name)
+        yield folder
+        put_folder(folder, place, last)
+
+
+def put_folder(folder: Path, place: RemotePath, last: str | None = None) -> None:
+    """Put all files of a folder to a URL, ``last`` at the end; with it, other objects there go."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    if last is not None:
+        (place / last).unlink(missing_ok=True)
+        for name in place.marks():
+            if name not in files:
+                _place_in(place, name).unlink(missing_ok=True)
+    for name in sorted(files, key=lambda name: (name == last, name)):
+        _place_in(place, name).upload(files[name])
+
+
+def require_puts(path: str, error: type[EncError]) -> None:
+    """Raise ``error`` unless objects can be written to a URL, and PlaceError where it is none."""
+    probe = RemotePath(path) / f".enc-probe-{uuid.uuid4().hex}"
+    try:
+        probe.write_bytes(b"")
+        probe.unlink(missing_ok=True)
+    except OSError as problem:
+        raise error(f"'{path}' cannot be written ({problem.strerror or problem})") from problem
+
+
+def _place_in(place: RemotePath, name: str) -> RemotePath:
+    for part in name.split("/"):
+        place /= part
+    return place
 
 
 @cache

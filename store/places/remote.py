@@ -154,6 +154,14 @@ class RemotePath:
         depth = len(self.key) + 1 if self.parts else 0
         return {meta["path"][depth:]: meta["size"] for meta in self._metas()}
 
+    def marks(self) -> dict[str, tuple[object, ...]]:
+        """What changes when an object in it is replaced, by the object's path from here."""
+        depth = len(self.key) + 1 if self.parts else 0
+        return {
+            meta["path"][depth:]: (meta.get("e_tag"), meta["size"], meta["last_modified"])
+            for meta in self._metas()
+        }
+
     def read_bytes(self) -> bytes:
         """The whole object."""
         return bytes(self._get()[0])

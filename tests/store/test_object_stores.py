@@ -22,25 +22,10 @@ from enc.store.vacuum import vacuum
 from enc.store.verify import verify
 from fakes import fake_spec
 from feature_sets import RAGGED, add, filled, flip, key_of, page_start, served
-from object_server import KEY, object_server
+from object_server import SECRET
 
 STORE = "s3://bucket/store"
 SET = f"{STORE}/set"
-SECRET = "not-to-be-told"
-
-
-@pytest.fixture
-def objects(tmp_path, monkeypatch):
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    with object_server() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-        monkeypatch.setenv("ENC_SHARD_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setenv("ENC_SHARD_CACHE_GB", "1")
-        yield server
 
 
 @pytest.fixture
