@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...store import Source, SourceError
 from ...store.files import require_writable
+from ...store.places import is_url
 
 QUERY = "the query"
 """The name of a source that is no file."""
@@ -84,6 +85,10 @@ def rejects_file_of(output: str | Path) -> Path:
 
 def require_output(output: Path, inputs: Sequence[str] = (), *, overwrite: bool) -> None:
     """Raise SourceError unless a file can be written here without harm to another one."""
+    if is_url(output):
+        raise SourceError(
+            f"'{output}' is no file of this machine; write one, and copy it to the object store"
+        )
     try:
         mode = os.lstat(output).st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -67,10 +67,10 @@ def folder_to_write(path: "str | Place", last: str) -> Iterator[Path]:
     What is there of a URL is replaced when the block ends without an error; the file ``last``, without which
     nobody takes the folder for what it is, goes first and comes last.
     """
-    if isinstance(path, Path) or not is_url(path):
+    if not is_url(path):
         yield Path(str(path))
         return
-    place = RemotePath(str(path))
+    place = RemotePath(str(path))  # which refuses a URL that pathlib has spoiled
     with tempfile.TemporaryDirectory(prefix="enc-") as scratch:
         folder = Path(scratch, place.name)
         yield folder

@@ -329,7 +329,7 @@ def test_sources_and_heads_are_copied_and_outputs_refused(objects, tmp_path):
     from enc.engine.heads.head import Head
     from enc.engine.heads.output import require_output
     from enc.engine.scoring.jobs import require_output as require_file
-    from enc.store import HeadError, Source, SourceError
+    from enc.store import Source, SourceError
 
     for name, text in {"a.tsv": "text\none\n", "b.tsv": "text\ntwo\n", "c.csv": "x\n"}.items():
         objects.objects[f"data/{name}"] = (text.encode(), time.time())
@@ -348,8 +348,12 @@ def test_sources_and_heads_are_copied_and_outputs_refused(objects, tmp_path):
     assert Head.load("s3://bucket/head").labels == Head.load(saved).labels
     with pytest.raises(PlaceError, match="there is nothing in 's3://bucket/nohead'"):
         Head.load("s3://bucket/nohead")
-    for output in ("s3://bucket/new", Path("s3://bucket/new")):
-        with pytest.raises(HeadError, match="is no folder of this machine"):
-            require_output(output)
+    require_output("s3://bucket/new")
+    for action in (
+        lambda: require_output(Path("s3://bucket/new")),
+        lambda: Head.load(saved).save(Path("s3://bucket/new")),
+    ):
+        with pytest.raises(PlaceError, match="is no place"):
+            action()
     with pytest.raises(SourceError, match="is no file of this machine"):
         require_file(Path("s3://bucket/scored.parquet"), overwrite=False)
