@@ -10,13 +10,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..engine import build_features, encode_texts, load_encoder
-from ..engine.encode.devices import cpu_has_bf16
+from ..engine.encode.devices import cpu_has_bf16, pick_device
 from ..engine.encode.encoder import Encoder
 from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
@@ -30,6 +31,8 @@ from .results import Measurement, Results, in_turn, machine
 from .static_peer import HEAD, STATIC, head_accuracy, labels_of, static_encoder
 
 BASELINE = "sentence-transformers encode"
+HALF = "sentence-transformers encode, fp16"
+SAVED = "sentence-transformers encode and np.save"
 UNIT = "texts/s"
 _ONE_BY_ONE_TEXTS = 200  # of the slowest contender; its rate does not depend on their number
 
@@ -46,18 +49,21 @@ def run(
     int8_model: str | None = None,
     static_model: str | None = None,
     label_column: str | None = None,
+    device: str | None = None,
 ) -> Results:
     """Measure all contenders that are installed on a random sample of the source's distinct texts.
 
     ``peer_pythons`` are interpreters of environments with peers that this one cannot have;
     ``int8_model`` is the folder that `enc calibrate --precision int8` made of the model, ``static_model``
-    one of model2vec. With ``label_column``, a head on the features of both is judged.
+    one of model2vec. ``device`` is ``cuda`` or ``cpu``; the GPU if there is one unless given. With
+    ``label_column``, a head on the features of both is judged.
     """
+    on_gpu = pick_device(device).startswith("cuda")
     sample = sample_texts(source, texts)
     ours = {
-        f"enc {name}": load_encoder(model, pooling="mean", max_length=max_length, **options)
+        f"enc {name}": load_encoder(model, pooling="mean", max_length=max_length, device=device, **options)
         for name, options in _OURS.items()
-        if _available(options)
+        if _available(options, on_gpu=on_gpu)
     }
     contenders: list[tuple[Measurement, Callable[[], float]]] = []
 
@@ -77,7 +83,6 @@ def run(
     reference = encode_texts(
         load_encoder(model, pooling="mean", max_length=max_length, backend="torch", dtype="float32"), sample
     )
-    mean_tokens = float(np.mean(next(iter(ours.values())).tokenize(sample).lengths))
     for name, encoder in ours.items():
         measurement = contend(
             name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample))
@@ -107,12 +112,15 @@ def run(
         contend(STATIC, lambda: _static(static_model, sample))
     if label_column:
         _judge([one for one, _ in contenders], source, label_column, sample, reference, static_model)
+    ways = {BASELINE: {}, **({HALF: {"half": True}} if on_gpu else {}), SAVED: {"save": True}}
+    for name, options in ways.items():
+        contend(
+            name,
+            lambda options=options: _sentence_transformers(
+                model_folder(model), sample, max_length, **options
+            ),
+        )
     folder = model_folder(model)
-    contend(BASELINE, lambda: _sentence_transformers(folder, sample, max_length))
-    contend(
-        "sentence-transformers encode and np.save",
-        lambda: _sentence_transformers(folder, sample, max_length, save=True),
-    )
     contend("transformers pipeline, batches of 32", lambda: _pipeline(folder, sample, max_length))
     contend(
         "transformers, one text at a time",
@@ -137,7 +145,7 @@ def run(
         "model": Path(model).name,  # names suffice, and a report may be shown to others
         "source": "a query" if source.query else " ".join(Path(file).name for file in source.files()),
         "texts": len(sample),
-        "mean tokens": round(mean_tokens, 1),
+        "mean tokens": round(float(np.mean(next(iter(ours.values())).tokenize(sample).lengths)), 1),
         "max_length": max_length,
         "kernel and build-features with": fastest.title,
         "repetitions": repetitions,
@@ -155,19 +163,18 @@ def run(
 _OURS: dict[str, dict[str, Any]] = {
     "torch fp32": {"backend": "torch", "precision": "fp32"},
     "torch bf16": {"backend": "torch", "precision": "bf16"},
+    "torch fp16": {"backend": "torch", "precision": "fp16"},
     "onnx fp32": {"backend": "onnx", "precision": "fp32"},
     "openvino fp32": {"backend": "openvino", "precision": "fp32"},
     "openvino bf16": {"backend": "openvino", "precision": "bf16"},
 }
 
 
-def _available(options: dict[str, str]) -> bool:
-    from importlib.util import find_spec
-
-    import torch
-
-    has_bf16 = torch.cuda.is_available() or cpu_has_bf16()
-    return find_spec(options["backend"]) is not None and (options["precision"] == "fp32" or has_bf16)
+def _available(options: dict[str, str], *, on_gpu: bool) -> bool:
+    if options["backend"] == "openvino" and on_gpu:
+        return False
+    has = {"fp32": True, "bf16": on_gpu or cpu_has_bf16(), "fp16": on_gpu}
+    return find_spec(options["backend"]) is not None and has[options["precision"]]
 
 
 def sample_texts(source: Source, texts: int) -> list[str]:
@@ -227,13 +234,15 @@ def _static(folder: str, sample: list[str]) -> Callable[[], float]:
 
 
 def _sentence_transformers(
-    folder: Path, sample: list[str], max_length: int, *, save: bool = False
+    folder: Path, sample: list[str], max_length: int, *, save: bool = False, half: bool = False
 ) -> Callable[[], float]:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
+    attention = "flash_attention_2" if find_spec("flash_attn") else "sdpa"
+    options = {"dtype": "float16", "attn_implementation": attention} if half else {}
     with quiet():
-        transformer = Transformer(str(folder), max_seq_length=max_length)
+        transformer = Transformer(str(folder), max_seq_length=max_length, model_kwargs=options)
         model = SentenceTransformer(
             modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")]
         )

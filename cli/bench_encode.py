@@ -26,6 +26,7 @@ from .voice import note
     help="Texts to encode, drawn from SOURCE….",
 )
 @repetitions_option(3)
+@click.option("--device", metavar="NAME", help="cuda or cpu.  [default: the GPU if there is one]")
 @click.option(
     "--peer-python",
     "peer_pythons",
@@ -67,5 +68,6 @@ def encode(sources: tuple[str, ...], output: str, compare: str | None, as_json: 
         int8_model=values["int8_model"],
         static_model=values["static_model"],
         label_column=values["label_column"],
+        device=values["device"],
     )
     write(results, output, compare, as_json)
