@@ -98,33 +98,35 @@ def simulate(plan: Plan, costs: Costs) -> Outcome:
     log_free_at, stored = 0.0, 0
     left = [plan.share] * plan.workers
     first_pass = 2 * plan.texts / costs.read_rows_per_second / plan.workers if plan.first_pass else 0.0
-    ready = [(first_pass + start_cost(plan, costs, 0), number) for number in range(plan.workers)]
+    begins_at = first_pass + start_cost(plan, costs, 0)
+    events = [(begins_at, worker, 0) for worker in range(plan.workers)]  # texts of 0: it begins to encode
     killed_at = [_next_kill(plan, chance, 0.0) for _ in range(plan.workers)]
-    heapq.heapify(ready)
-    while ready:
-        now, worker = heapq.heappop(ready)
-        some = min(texts_a_commit, left[worker])
-        row_bytes = some * (plan.row_bytes + KEY_BYTES + 5)
-        encoded_at = now + some / costs.texts_per_second
-        put_at = encoded_at + row_bytes / costs.put_bytes_per_second
-        if killed_at[worker] < put_at:
+    while events:
+        now, worker, some = heapq.heappop(events)
+        if not some:
+            some = min(texts_a_commit, left[worker])
+            row_bytes = some * (plan.row_bytes + KEY_BYTES + 5)
+            put_at = now + some / costs.texts_per_second + row_bytes / costs.put_bytes_per_second
+            if killed_at[worker] >= put_at:
+                heapq.heappush(events, (put_at, worker, some))
+                continue
             died = killed_at[worker]  # which may be while it still reads
             outcome.kills += 1
             outcome.lost_texts += max(0, min(some, int((died - now) * costs.texts_per_second)))
             killed_at[worker] = _next_kill(plan, chance, died)
-            heapq.heappush(ready, (died + start_cost(plan, costs, stored), worker))
+            heapq.heappush(events, (died + start_cost(plan, costs, stored), worker, 0))
             continue
-        begins = max(put_at, log_free_at)
-        outcome.retries += begins > put_at
-        outcome.waited_seconds += begins - put_at
+        begins = max(now, log_free_at)
+        outcome.retries += begins > now
+        outcome.waited_seconds += begins - now
         log_free_at = begins + costs.commit_seconds
         outcome.commits += 1
-        outcome.shards += -(-row_bytes // SHARD_BYTES)
+        outcome.shards += -(-some * (plan.row_bytes + KEY_BYTES + 5) // SHARD_BYTES)
         stored += some
         left[worker] -= some
         outcome.hours = max(outcome.hours, log_free_at / 3600)
         if left[worker] > 0:
-            heapq.heappush(ready, (log_free_at, worker))
+            heapq.heappush(events, (log_free_at, worker, 0))
     staged = plan.share * (costs.stage_bytes + costs.text_bytes)
     written = 2 * FULL_SHARDS * SHARD_BYTES
     outcome.temporary_gb = (staged + min(written, plan.share * plan.row_bytes)) / 1e9
