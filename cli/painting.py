@@ -7,12 +7,13 @@ import click
 from .voice import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    import pyarrow as pa
 
     from ..engine import Head
     from ..engine.finetune.judged import JudgedRows
-    from ..engine.sweep.comparison import Found
     from ..engine.train.validation import Validation
     from ..pages.painter import Painter
     from ..store import FeatureTable, Source
@@ -25,6 +26,18 @@ def command_painter(wanted: bool) -> "Painter | None":
     return click.get_current_context().with_resource(early_painter(note, wanted=wanted))
 
 
+def saved_head(
+    head: "Head", output: str, tables: "Mapping[str, pa.Table] | None", report: "Callable[[str], str]"
+) -> list[str]:
+    """Save a head and its report, which go to a URL together; what became of them, in lines."""
+    from ..store.places import folder_to_write
+
+    with folder_to_write(output, "head.json") as folder:
+        head.save(folder, tables)
+        written = report(str(folder))
+    return [f"head saved in '{output}'", *([written.replace(str(folder), output)] if written else [])]
+
+
 def head_report(
     output: str,
     head: "Head",
@@ -32,19 +45,20 @@ def head_report(
     table: "FeatureTable",
     train: "Source",
     valid: "Validation",
-    found: "Found | None",
+    tables: "Mapping[str, pa.Table]",
     seed: int,
 ) -> str:
     """Write the report of a head that was saved in ``output``; what became of it, as a line.
 
-    ``seed`` is that of the training, which chose the rows that a Fraction holds out.
+    ``tables`` are those that are saved beside the head. ``seed`` is that of the training, which chose the
+    rows that a Fraction holds out.
     """
     from ..engine import Fraction
     from ..engine.reports.automatic import report_of_head
     from ..store import Source
 
     rows = valid if isinstance(valid, Source) else valid.share if isinstance(valid, Fraction) else None
-    predicted = found.tables.get("out_of_fold") if found else None
+    predicted = tables.get("out_of_fold")
 
     def write() -> "Path":
         return report_of_head(output, head, painter, table, train, rows, predicted=predicted, seed=seed)

@@ -18,7 +18,7 @@ from .options import (
     source_options,
     store_option,
 )
-from .painting import command_painter, head_report
+from .painting import command_painter, head_report, saved_head
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_options import training_options
@@ -30,7 +30,7 @@ from .values import allows_code, backend_values
 from .voice import note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..engine import Encoder, Head
     from ..store import FeatureSpec, FeatureTable, Source
@@ -159,26 +159,15 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     def report(folder: str) -> str:
         if not paint:
             return ""
-        return head_report(folder, head, paint, table, train_source, valid, found, config.seed)
+        tables = found.tables if found else {}
+        return head_report(folder, head, paint, table, train_source, valid, tables, config.seed)
 
     say(result_text(head))
-    for line in _saved(head, output, found.tables if found else None, report):
+    for line in saved_head(head, output, found.tables if found else None, report):
         say(line)
     if as_json:
         summary = {**head.metrics, "labels": list(head.labels.values), "output": output, **words_json(head)}
         click.echo(json.dumps(summary | (sweep_json(found) if found else {}), ensure_ascii=False))
-
-
-def _saved(
-    head: "Head", output: str, tables: "Mapping[str, Any] | None", report: "Callable[[str], str]"
-) -> list[str]:
-    """Save a head and its report, which go to a URL together; what became of them, in lines."""
-    from ..store.places import folder_to_write
-
-    with folder_to_write(output, "head.json") as folder:
-        head.save(folder, tables)
-        written = report(str(folder))
-    return [f"head saved in '{output}'", *([written.replace(str(folder), output)] if written else [])]
 
 
 def _train_one(

@@ -9,6 +9,7 @@ import click
 
 from .config_file import typed_command
 from .grouped_help import options
+from .painting import command_painter, head_report, saved_head
 from .text import figures_table, size_text, table_text
 from .values import backend_values, key_values, source_of
 from .voice import note
@@ -23,7 +24,7 @@ _OF_AUTO = {"minutes": "--minutes", "model": "--model", "max_length": "--max-len
 _ALLOWED = {
     *("auto", "train", "store", "output", "label_columns", "task", "text_column", "pair_column", "pairs"),
     *("query", "where", "allowed_paths", "format", "has_header", "metric", "class_weights", "folds", "seed"),
-    *("backend", "precision", "device", "verify_model", "as_json", "build", "debug"),
+    *("backend", "precision", "device", "verify_model", "as_json", "build", "debug", "has_report"),
 }
 _FOLDS = 5
 
@@ -77,6 +78,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
     from ..engine.auto.run import auto_head
     from ..engine.heads.output import require_output
     from ..engine.train.columns import require_columns
+    from ..store import Store
 
     say = note if as_json else click.echo
     _require_options_of_auto()
@@ -92,6 +94,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
     )
     source = _source(train, values)
     require_output(output)
+    paint = command_painter(values["has_report"])
     require_columns(source, values["label_columns"])
     model = {} if values["model"] is None else {"model": values["model"]}
     asked: Any = {name: values[name] for name in ("max_length", "prefix") if values[name] is not None}
@@ -106,9 +109,16 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
         say=say,
     )
     head = found.head.replace(record={**found.head.record, "command": typed_command()})
-    head.save(output, found.tables)
+    table = Store(values["store"]).open(head.feature_set)
+
+    def report(folder: str) -> str:
+        if not paint:
+            return ""
+        return head_report(folder, head, paint, table, source, None, found.tables, config.seed)
+
     say(found_text(found))
-    say(f"head saved in '{output}'")
+    for line in saved_head(head, output, found.tables, report):
+        say(line)
     if as_json:
         summary = {**head.metrics, "labels": list(head.labels.values), "output": output}
         click.echo(json.dumps(summary | {"auto": head.record["auto"]}, ensure_ascii=False))
@@ -165,12 +175,7 @@ def _require_options_of_auto() -> None:
                 f"--auto judges by folds of TRAIN: leave out {flag}, and judge the head on other rows with "
                 "`enc evaluate HEAD FILE`"
             )
-        if name == "has_report":  # the search writes none
-            if click.get_current_context().params[name]:
-                raise SourceError(
-                    "--auto writes no report: leave out --report, and call `enc report` on the head"
-                )
-        elif name not in _ALLOWED and name not in _OF_AUTO:
+        if name not in _ALLOWED and name not in _OF_AUTO:
             raise SourceError(f"--auto decides on {flag} itself; leave out {flag}, or --auto")
 
 

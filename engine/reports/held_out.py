@@ -52,9 +52,10 @@ def held_out_rows(
         ids = np.flatnonzero(chosen)
         picked = np.sort(rng.choice(len(ids), min(MAX_ROWS, len(ids)), replace=False))
         group = Group([""], [table], table.spec, shards, locations)
-        outputs, features = _served(RowFeatures(head, group, stage), head, ids[picked])
+        is_told = predicted is not None and len(predicted) == len(ids)
+        outputs, features = _served(RowFeatures(head, group, stage), head, ids[picked], features_only=is_told)
         labels = [str(label) for label in head.labels.values]
-        if predicted is not None and len(predicted) == len(ids):
+        if predicted is not None and is_told:
             names = [f"proba_{label}" for label in head.labels.values] or ["prediction"]
             kept = predicted.select(names).take(pa.array(picked))
             outputs = np.stack([kept[name].to_numpy() for name in names], 1)
@@ -71,20 +72,25 @@ def held_out_rows(
         )  # fmt: skip
 
 
-def _served(rows: RowFeatures, head: Head, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _served(
+    rows: RowFeatures, head: Head, ids: np.ndarray, *, features_only: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """The head's outputs of rows, float32 [n, labels], and the first rows' features, float32 [m, width].
 
-    Of features of tokens, the mean over the tokens is taken.
+    Of features of tokens, the mean over the tokens is taken. With ``features_only`` there are no outputs: a
+    head of upper layers takes its time for them.
     """
     step = max(1, min(_BLOCK_ROWS, _BLOCK_BYTES // (4 * int(np.prod(head.shape)))))
     outputs, features = [], []
     for start in range(0, len(ids), step):
         block = ids[start : start + step]
-        outputs.append(rows.outputs(block))
+        if not features_only:
+            outputs.append(rows.outputs(block))
         if start < _MAPPED_ROWS:
             first = rows.take(block[: _MAPPED_ROWS - start]).astype(np.float32)
             features.append(first.mean(1) if first.ndim == 3 else first)
-    return np.concatenate(outputs), np.concatenate(features)
+    made = np.concatenate(outputs) if outputs else np.empty((0, head.outputs_count), np.float32)
+    return made, np.concatenate(features)
 
 
 def _texts(stage: Stage, ids: np.ndarray) -> tuple[list[str], list[str]]:

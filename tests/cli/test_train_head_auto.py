@@ -11,7 +11,7 @@ def test_from_texts_to_a_head_that_scores(enc, reviews, tiny_bert, tmp_path):
     head, store = tmp_path / "head", tmp_path / "store"
     told = enc(
         "train-head", reviews, "--auto", "--minutes", 5, "--model", tiny_bert, "--max-length", 16,
-        "--folds", 3, "--store", store, "--output", head, "--json",
+        "--folds", 3, "--store", store, "--output", head, "--json", "--report",
     )  # fmt: skip
     summary = json.loads(told.stdout)
     tried = {one["name"]: one for one in summary["auto"]["tried"]}
@@ -22,6 +22,8 @@ def test_from_texts_to_a_head_that_scores(enc, reviews, tiny_bert, tmp_path):
     for line in ("60 rows, 3 folds, at most 5 minutes", "to encode", "rows/s", "next, the most promising"):
         assert line in told.stderr
     assert Head.load(head).record["command"].startswith("enc")
+    assert "report written" in told.stderr
+    assert "Worst classified rows" in (head / "report.html").read_text(encoding="utf-8")
     scored = tmp_path / "out.parquet"
     told = enc("score", reviews, scored, "--head", head, "--store", store)
     assert pq.read_table(scored).num_rows == 60
