@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .text import table_text
+from .voice import is_quiet
 
 if TYPE_CHECKING:
     from ..engine.sweep.comparison import Compared, Found
@@ -25,16 +26,17 @@ def search_for(
     options: dict[str, Any],
     say: Callable[[str], None],
 ) -> "Found":
-    """Train all heads, and print the table."""
+    """Train all heads, and print the table; what goes on is told unless the command is quiet."""
+    tell = (lambda _: None) if is_quiet() else say
     if values["solver"] == "lbfgs":
         from ..engine import search_path
 
-        found = search_path(train, table, grid=grid, say=say, **options)
+        found = search_path(train, table, grid=grid, say=tell, **options)
     else:
         from ..engine import search
 
         many = {name: values[name] for name in ("seeds", "ensemble")}
-        found = search(train, table, grid=grid, say=say, **many, **options)
+        found = search(train, table, grid=grid, say=tell, **many, **options)
     say(sweep_text(found))
     return found
 

@@ -27,7 +27,7 @@ from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
 from .values import allows_code, backend_values
-from .voice import note
+from .voice import is_quiet, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +113,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     allows_code(is_allowed=values["allow_code"])
     is_first = join_ranks(values, build=build)
     say = (note if as_json else click.echo) if is_first else say_nothing
+    tell = say_nothing if is_quiet() else say  # of what goes on; the results are said in any case
     started = time.perf_counter()
     config, words = config_of(values), word_settings(values)
     train_source, valid = training_rows(train, values, say)
@@ -138,14 +139,14 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
         "batches": values["batches"],
         "combine": combination_asked(values, train_source, use or table.spec, grid),
         "config": config,
-        "on_data": lambda *sets: say(counts_text(*sets)),
+        "on_data": lambda *sets: tell(counts_text(*sets)),
     }
     found = None
     if is_sweep(values):
         found = search_for(train_source, table, grid, values, options, say)
         head = found.head
     else:
-        head = _train_one(train_source, table, options, say)
+        head = _train_one(train_source, table, options, tell)
     if not is_first:
         return  # the first process saves the head
     if words:

@@ -11,8 +11,9 @@ from .config_file import typed_command
 from .grouped_help import options
 from .painting import command_painter, head_report, saved_head
 from .text import figures_table, size_text, table_text
+from .train_head_ranks import say_nothing
 from .values import backend_values, key_values, source_of
-from .voice import note
+from .voice import is_quiet, note
 
 if TYPE_CHECKING:
     from ..engine.auto.run import AutoFound, Tried
@@ -81,6 +82,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
     from ..store import Store
 
     say = note if as_json else click.echo
+    tell = say_nothing if is_quiet() else say  # of what goes on; the results are said in any case
     _require_options_of_auto()
     weights = values["class_weights"]
     config = AutoConfig(
@@ -106,7 +108,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
         task=values["task"],
         load=lambda setting: load_encoder(**model, **backend_values(values), **setting),
         asked=asked,
-        say=say,
+        say=tell,
     )
     head = found.head.replace(record={**found.head.record, "command": typed_command()})
     table = Store(values["store"]).open(head.feature_set)

@@ -32,4 +32,4 @@ def join_ranks(values: dict[str, Any], *, build: bool) -> bool:
 
 
 def say_nothing(_: str) -> None:
-    """The first process says it."""
+    """For who is not to say it: a process beside the first, or a quiet command."""

@@ -117,6 +117,15 @@ def test_a_head_over_tokens(enc, build, reviews, tmp_path, scored):
     assert "alike but for chance" in alike  # both are the same rows
 
 
+@pytest.mark.parametrize("way", [("--valid-fraction", 0.4), ("--folds", 2)])
+def test_a_quiet_training_tells_results_alone(enc, build, reviews, tmp_path, way):
+    told = enc("train-head", reviews, *build(), *way, "--output", tmp_path / "head", "-q").stdout
+    assert "epoch  1" not in told
+    assert "rows (" not in told
+    assert "accuracy" in told
+    assert "head saved" in told
+
+
 def test_a_head_needs_its_features(enc, build, reviews, tmp_path):
     store = build()
     options = ("--valid", reviews, *store, "--output", tmp_path / "head")
