@@ -21,10 +21,11 @@ from . import plan, writer
 from .errors import StoreError, WorkspaceError
 from .key_bounds import depth_of
 from .key_ranges import key_words
+from .logged import LoggedShard
 from .pieces import READ_BYTES
 from .rewrite import kept_rows
 from .stored_keys import keys_of
-from .table import FeatureTable, LoggedShard
+from .table import FeatureTable
 
 BLOCK_BYTES = 64 << 20
 _BINS = 1 << 16  # by the two leading bytes of a key

@@ -16,7 +16,8 @@ from .log_folder import delta_schema, first_line
 from .places import retried
 
 if TYPE_CHECKING:
-    from .table import FeatureTable, LoggedShard
+    from .logged import LoggedShard
+    from .table import FeatureTable
 
 COMMIT_KEY = "enc.commit"
 

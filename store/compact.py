@@ -9,11 +9,12 @@ import numpy as np
 from . import writer
 from .by_key import batches_by_key, disk_to_use, rows_by_key
 from .duck import folder_of, workspace
+from .logged import LoggedShard
 from .progress import tell
 from .rewrite import find_doubles, maintained, replace_shards
 from .shard import Shard
 from .shard_file import is_finished_name
-from .table import FeatureTable, LoggedShard
+from .table import FeatureTable
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from . import plan, writer
 from .duck import count, execute, first_line, is_out_of_space, workspace
 from .errors import SourceError
 from .history import Life, lives, spans
+from .logged import LoggedShard
 from .places import readable
 from .rewrite import by_shard, maintained, replace_shards
 from .source import Source
 from .stage import stage_source
-from .table import FeatureTable, LoggedShard
+from .table import FeatureTable
 
 _KEYS = "enc_doomed"
 

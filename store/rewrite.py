@@ -16,13 +16,14 @@ from .duck import execute, workspace
 from .errors import DamagedShard, StoreError
 from .locations import ROW_BITS, ROW_MASK
 from .locks import exclusive_lock, has_no_locks
+from .logged import LoggedShard
 from .pieces import READ_BYTES
 from .places import Place
 from .shard import Shard
 from .shard_file import reason
 from .shard_writer import shard_schema
 from .spec import FeatureSpec
-from .table import FeatureTable, LoggedShard
+from .table import FeatureTable
 from .token_rows import TokenRows
 
 LOCK_FILE = ".maintenance.lock"

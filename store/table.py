@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
@@ -23,6 +23,7 @@ from .log_folder import (
     require_plain,
     write_spec,
 )
+from .logged import LoggedShard, logged_shards, rows_of
 from .places import Place, commit_options, folder_of, place_of, retried, sizes_in, table_uri
 from .spec import FeatureSpec
 
@@ -35,15 +36,6 @@ _UNREAD_FEATURES = {
     "deletionVectors",
     "columnMapping",
 }  # with which a shard's rows are not all there is to know
-
-
-class LoggedShard(NamedTuple):
-    """What a table's log says of a shard."""
-
-    path: str
-    bytes: int
-    rows: int | None
-    """None where another tool wrote the shard, and did not say."""
 
 
 class FeatureTable:
@@ -211,7 +203,7 @@ class FeatureTable:
 
         logged, bounds = self.logged, self.key_bounds
         found = [bounds.get(Path(shard.path).name) for shard in logged]
-        return ListedShards(logged, found, sum(map(_rows_of, logged)), self._lock)
+        return ListedShards(logged, found, sum(map(rows_of, logged)), self._lock)
 
     @property
     def key_bounds(self) -> dict[str, Bounds]:
@@ -232,26 +224,17 @@ class FeatureTable:
     @property
     def logged(self) -> list[LoggedShard]:
         """What the log says of the committed shards, sorted by path, whether they are there or not."""
-        columns = ("path", "size_bytes", "num_records")
-        actions = self._delta.get_add_actions(flatten=True)
-        rows = zip(*(self._values(actions, column) for column in columns), strict=True)
-        return sorted(LoggedShard(str(self._folder / name), size, rows) for name, size, rows in rows)
+        return logged_shards(self._delta, self._folder)
 
     @property
     def rows(self) -> int:
         """Committed rows; a text that two writers encoded at once counts twice."""
-        return sum(_rows_of(shard) for shard in self.logged)
+        return sum(rows_of(shard) for shard in self.logged)
 
     @property
     def bytes(self) -> int:
         """Size of the committed shards in bytes."""
         return sum(shard.bytes for shard in self.logged)
-
-    @staticmethod
-    def _values(actions: Any, column: str) -> list[Any]:
-        if column not in actions.schema.names:  # no shard has this statistic
-            return [None] * actions.num_rows
-        return actions.column(column).to_pylist()
 
     def lookup(
         self,
@@ -308,12 +291,3 @@ class FeatureTable:
 
     def _name_in_log(self, path: str) -> str:
         return str(Path(path).relative_to(self._folder)) if Path(path).is_relative_to(self._folder) else path
-
-
-def _rows_of(shard: LoggedShard) -> int:
-    if shard.rows is not None:
-        return shard.rows
-    from .shard_file import opened, read_footer  # which loads pyarrow
-
-    with opened(shard.path) as descriptor:
-        return read_footer(shard.path, descriptor).num_rows

@@ -14,13 +14,14 @@ from .history import removed_names
 from .listed_shards import bounds_of
 from .locks import LOG_FOLDER
 from .log_folder import SPEC_FILE, create_log
+from .logged import LoggedShard
 from .places import Place, folder_of, has_locks
 from .progress import Progress, counted, hears_progress
 from .rewrite import find_doubles, maintained, read_rows, replace_shards
 from .shard import Shard
 from .shard_file import require_readable
 from .spec import FeatureSpec
-from .table import FeatureTable, LoggedShard
+from .table import FeatureTable
 
 """Called with the shards that were looked at so far, and all of them."""
 
