@@ -21,10 +21,14 @@ needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this processor has n
 
 
 def encoded(encoder, pairs=None) -> np.ndarray:
-    """Features of the texts, in seven batches."""
+    """Features of the texts, in seven batches; those of tokens are padded with zeros to the longest text."""
     tokens = encoder.tokenize(TEXTS, pairs)
     batches = np.array_split(np.arange(len(TEXTS)), 7)
-    return np.concatenate(list(encoder.encode(tokens.batch(rows) for rows in batches)))
+    found = list(encoder.encode(tokens.batch(rows) for rows in batches))
+    if found[0].ndim == 3:
+        width = max(one.shape[1] for one in found)
+        found = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0))) for one in found]
+    return np.concatenate(found)
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:

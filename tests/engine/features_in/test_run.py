@@ -330,7 +330,7 @@ def test_conditions_and_other_ways_are_refused(write, store):
         (dict(model="other", name="m"), SpecError, "holds vectors of 'm', not of 'other'"),
         (dict(pooling="cls"), SpecError, "another setting"),
         (dict(dtype="float16"), SpecError, "another setting"),
-        (dict(pooling="tokens"), SpecError, "unknown pooling 'tokens'"),
+        (dict(pooling="tokens"), SpecError, "unknown pooling of imported vectors 'tokens'"),
         (dict(model=" "), SpecError, "name of the model"),
         (dict(name="a/b"), StoreError, "cannot name a feature set"),
         (dict(max_length=1), SpecError, "max_length is 1"),

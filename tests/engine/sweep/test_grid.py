@@ -60,7 +60,7 @@ def test_sweep_options():
     assert runs[-1].config.head_args == {"hidden": 8}
     assert {run.config.seed for run in runs} == {42, 43}
     for option, message in [
-        ("depth=3", "'depth' cannot be swept; there are head, optimizer"),
+        ("depth=3", "'depth' cannot be swept; there are head, head_init, optimizer"),
         ("lr", "write name=value"),
         ("epochs=many", "--sweep epochs cannot be 'many'; it takes int values"),
         ("seed=1,2", "cannot be swept"),
