@@ -44,7 +44,7 @@ def head_report(
     painter: "Painter",
     table: "FeatureTable",
     train: "Source",
-    valid: "Validation",
+    valid: "Validation | None",
     tables: "Mapping[str, pa.Table]",
     seed: int,
 ) -> str:
