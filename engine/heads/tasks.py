@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .losses import TorchTask
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """A kind of task."""
 
@@ -28,6 +28,9 @@ class Task:
     """The activation's inverse, up to what it ignores; what is as good as 0 or 1 becomes a finite number."""
     decide: Callable[[np.ndarray], np.ndarray]
     """Probabilities (or values) to predictions, in the form of the targets."""
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # There is one object of each task; a copy in another process is that process's own.
