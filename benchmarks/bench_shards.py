@@ -127,16 +127,16 @@ def do_step(step: str, folder: Path, store: Path) -> dict[str, Any]:
     opened: set[str] = set()
 
     def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(path: str, *arguments: Any) -> Any:
+        def noting(path: str, *arguments: Any) -> Any:
             opened.add(path)
             return function(path, *arguments)
 
-        return counted
+        return noting
 
-    counted = counting(shard_file.read_footer)
+    noting = counting(shard_file.read_footer)
     with (
-        mock.patch.object(shard_file, "read_footer", counted),
-        mock.patch.object(stored_keys, "read_footer", counted),
+        mock.patch.object(shard_file, "read_footer", noting),
+        mock.patch.object(stored_keys, "read_footer", noting),
         workspace() as con,
     ):
         source = "few" if step == "few" else "rows"

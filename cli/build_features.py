@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import shlex
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .command import EncCommand
+from .config_file import typed_command
 from .options import (
     backend_options,
     json_option,
@@ -114,7 +113,7 @@ def command(
         else:
             summary = _build_by_workers(source, store, encoder, workers, build, values)
     except KeyboardInterrupt as interrupt:
-        again = shlex.join(["enc", *sys.argv[1:]])
+        again = typed_command()
         raise type(interrupt)(f"interrupted; what was encoded is kept. Go on with: {again}") from None
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False)

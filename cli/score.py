@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-import shlex
-import sys
 from typing import Any
 
 import click
 
 from .command import EncCommand
+from .config_file import typed_command
 from .errors import REJECTS
 from .grouped_help import options
 from .options import (
@@ -119,7 +118,7 @@ def command(
             say=note,
         )
     except KeyboardInterrupt as interrupt:
-        again = shlex.join(["enc", *sys.argv[1:]])
+        again = typed_command()
         raise type(interrupt)(f"interrupted; what is finished is kept. Go on with: {again}") from None
     click.echo(
         json.dumps(dataclasses.asdict(summary), ensure_ascii=False) if as_json else summary_text(summary)

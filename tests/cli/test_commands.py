@@ -180,7 +180,8 @@ def test_a_score_that_is_stopped_tells_how_it_goes_on(enc, head, built, parquet,
     with monkeypatch.context() as patch:
         patch.setattr(Unfinished, "_move", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         result = enc(*arguments, code=143)
-    assert "interrupted; what is finished is kept. Go on with: enc " in result.stderr
+    again = f"enc score {parquet} {tmp_path / 'out.parquet'} --head {head}"
+    assert f"interrupted; what is finished is kept. Go on with: {again}" in result.stderr
     assert not (tmp_path / "out.parquet").exists()
     result = enc(*arguments)
     assert f"going on with what an interrupted run left in '{tmp_path}/out.parquet.enc-part'" in result.stderr
