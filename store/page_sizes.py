@@ -1,4 +1,4 @@
-"""How large the pages of a Parquet file become when they are read.
+"""What a Parquet file says of itself: how large its pages become when they are read, and its number of rows.
 
 A page is unpacked as a whole, and a file of a few hundred bytes may declare one of 2 GB. What a row group
 becomes says little: most are large, and are read page by page.
@@ -42,6 +42,18 @@ def require_small_pages(path: str) -> None:
             size = _largest_page(path, chunk)
             if size > limit:
                 raise SourceError(_said(chunk.path_in_schema, path, size, limit))
+
+
+def require_all_rows(path: str, rows: int) -> None:
+    """Raise SourceError where a Parquet file says that it has another number of rows than were read."""
+    try:
+        said = pq.read_metadata(path).num_rows
+    except UNREADABLE:
+        return
+    if said != rows:
+        raise SourceError(
+            f"{path} is damaged: {rows:,} rows were found in it, and it says that there are {said:,}"
+        )
 
 
 def _said(column: str, path: str, size: int, limit: int) -> str:

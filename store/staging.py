@@ -15,7 +15,7 @@ from .errors import SourceError
 from .key_ranges import keys_of_hex
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
-from .page_sizes import require_small_pages
+from .page_sizes import require_all_rows, require_small_pages
 from .plan import literal
 from .prefetch import prefetched
 from .reading import (
@@ -89,6 +89,7 @@ class Staging:
             scan = replace(scan, is_tolerant=self._read(reading, scan))
         forget(self.con)
         self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number} AND reason = ?", [FILTERED])
+        self._require_keys()
         self.con.execute(
             f"INSERT INTO {self.stage}_rejects SELECT source, row, reason FROM {self.stage} "
             f"WHERE source = {self.number} AND reason IS NOT NULL"
@@ -96,6 +97,18 @@ class Staging:
         if not self.share.is_first:  # the lines that do not parse
             self.con.execute(f"DELETE FROM {self.stage}_rejects WHERE source = {self.number}")
         return scan
+
+    def _require_keys(self) -> None:
+        """Raise SourceError for rows with neither a key nor a reason: DuckDB believes what a damaged Parquet
+        file says of its nulls.
+        """
+        lost = count(
+            self.con, f"{self.stage} WHERE source = {self.number} AND key IS NULL AND reason IS NULL"
+        )
+        if lost:
+            raise SourceError(
+                f"{self.file} is damaged: {lost:,} rows have no text where it says that they have one"
+            )
 
     @contextmanager
     def _beside_writing(self, reading: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -118,6 +131,8 @@ class Staging:
                 raise
             binary, strings = strings_as_binary(reading, scan)
             self._insert(reading, binary, [*strings, *(blob for blob in blobs if blob not in strings)])
+        if scan.format == "parquet" and self.pick is None and not (self.source.where or self.source.query):
+            require_all_rows(self.file, self._count())
         if scan.counts_lines and not holds_all_lines(scan, self._count()):
             raise SourceError(
                 f"{self.file} has {scan.facts.lines:,} lines, but {self._count():,} rows were found in it; "

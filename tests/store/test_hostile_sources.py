@@ -234,6 +234,17 @@ def test_a_columns_name_that_is_no_text(con, tmp_path):
         stage_source(con, Source(path))
 
 
+def test_rows_that_a_file_says_it_has_and_has_not(con, tmp_path, monkeypatch):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["a", "b"]}), path)
+    more = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": ["a", "b", "c"]}), more)
+    said = pq.read_metadata(pa.BufferReader(more.getvalue()))
+    monkeypatch.setattr("enc.store.page_sizes.pq.read_metadata", lambda _: said)
+    with pytest.raises(SourceError, match="2 rows were found in it, and it says that there are 3"):
+        stage_source(con, Source(path))
+
+
 def test_a_columns_name_of_two_lines_makes_a_message_of_one(con, write):
     with pytest.raises(SourceError) as caught:
         stage_source(con, Source(write("h.csv", '"a\nb\x1b[31m",c\n1,2\n')))
