@@ -126,17 +126,17 @@ def do_step(step: str, folder: Path, store: Path) -> dict[str, Any]:
 
     opened: set[str] = set()
 
-    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(path: str, *arguments: Any) -> Any:
+    def watching(function: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(path: str, *arguments: Any) -> Any:
             opened.add(path)
             return function(path, *arguments)
 
-        return noting
+        return watched
 
-    noting = counting(shard_file.read_footer)
+    watched = watching(shard_file.read_footer)
     with (
-        mock.patch.object(shard_file, "read_footer", noting),
-        mock.patch.object(stored_keys, "read_footer", noting),
+        mock.patch.object(shard_file, "read_footer", watched),
+        mock.patch.object(stored_keys, "read_footer", watched),
         workspace() as con,
     ):
         source = "few" if step == "few" else "rows"

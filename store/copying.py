@@ -10,8 +10,8 @@ from .lines import Rejects
 from .plan import quoted
 from .reading import Scan, forget, scan_of, tolerant
 from .source import Source, pick_columns
+from .source_connection import errors_of_source, reading_connection
 from .stage import Stage
-from .staging import errors_of_source, reading_connection
 
 _BATCH_ROWS = 8192
 _MEMORY_BYTES = 1 << 30  # that a user's query may take

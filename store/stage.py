@@ -23,7 +23,8 @@ from .progress import tell
 from .reading import Scan, scan_of
 from .share import WHOLE, Share
 from .source import Source, pick_columns
-from .staging import Staging, errors_of_source, reading_connection
+from .source_connection import errors_of_source, reading_connection
+from .staging import Staging
 
 _READ_ROWS = 1 << 17
 

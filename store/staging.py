@@ -1,7 +1,5 @@
 """Reading one file of a source, or its query, into a stage."""
 
-import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +7,7 @@ from dataclasses import dataclass, replace
 import duckdb
 import pyarrow as pa
 
-from .confined import confined
-from .duck import count, first_line, is_out_of_space, with_memory
+from .duck import count, first_line, with_memory
 from .errors import SourceError
 from .key_ranges import keys_of_hex
 from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
@@ -30,6 +27,7 @@ from .reading import (
 from .scan import FILTERED, keyed_sql, label_sql, rows_sql
 from .share import WHOLE, Share
 from .source import Source, pick_columns, require_column
+from .source_connection import errors_of_source, reading_connection
 
 _STREAM = "enc_stream"
 _STREAM_ROWS = 8192
@@ -272,40 +270,3 @@ def _keyed(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         if "Out of Memory Error" in said:
             kind = duckdb.OutOfMemoryException
         raise kind(said) from error
-
-
-@contextmanager
-def reading_connection(
-    con: duckdb.DuckDBPyConnection, source: Source, file: str, memory_bytes: int
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The connection in which a file is read: ``con`` itself, or a confined one where a user's SQL runs."""
-    if not source.query and not source.where:
-        yield con
-        return
-    paths = [*(source.files() if source.query else [file]), *map(str, source.allowed_paths)]
-    with (
-        tempfile.TemporaryDirectory(prefix="enc-", ignore_cleanup_errors=True) as folder,
-        confined(paths, temporary=folder, memory_bytes=memory_bytes) as reading,
-    ):
-        yield reading
-
-
-@contextmanager
-def errors_of_source(file: str) -> Iterator[None]:
-    """During a block, what DuckDB and Arrow say of a source is raised as a SourceError."""
-    try:
-        yield
-    except duckdb.PermissionException as error:
-        refused = re.search(r'Cannot access \w+ "(.*?)"', str(error))
-        if not refused:
-            raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
-        raise SourceError(
-            f"{file}: SQL must not read '{refused[1]}'; name it among SOURCE…, "
-            f"or pass --allow-path {refused[1]}"
-        ) from error
-    except duckdb.Error as error:
-        if is_out_of_space(error):
-            raise
-        raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
-    except pa.ArrowException as error:
-        raise SourceError(f"{file} cannot be read: {str(error).partition(chr(10))[0]}") from error
