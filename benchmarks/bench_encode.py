@@ -8,7 +8,6 @@ those that need other releases of packages than enc run in processes of their ow
 
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +18,12 @@ import numpy as np
 from ..engine import build_features, encode_texts, load_encoder
 from ..engine.encode.devices import cpu_has_bf16, pick_device
 from ..engine.encode.encoder import Encoder
-from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..store import Source, SourceError
 from ..store.duck import workspace
 from ..store.stage import stage_source
 from .encode_details import achieved, batch_sizes, stages
+from .encode_peers import one_by_one, pipeline, sentence_transformers, static, timed
 from .peer_worker import PEERS
 from .peers import Peers
 from .results import Measurement, Results, in_turn, machine
@@ -58,7 +57,8 @@ def run(
     one of model2vec. ``device`` is ``cuda`` or ``cpu``; the GPU if there is one unless given. With
     ``label_column``, a head on the features of both is judged.
     """
-    on_gpu = pick_device(device).startswith("cuda")
+    place, folder = pick_device(device), model_folder(model)
+    on_gpu = place.startswith("cuda")
     sample = sample_texts(source, texts)
     ours = {
         f"enc {name}": load_encoder(model, pooling="mean", max_length=max_length, device=device, **options)
@@ -85,46 +85,43 @@ def run(
     )
     for name, encoder in ours.items():
         measurement = contend(
-            name, lambda encoder=encoder: lambda: _timed(len(sample), lambda: encode_texts(encoder, sample))
+            name, lambda encoder=encoder: lambda: timed(len(sample), lambda: encode_texts(encoder, sample))
         )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(encoder, sample), reference):.5f}"
     small = None
     if int8_model:  # another feature set, so that it is no choice for the rows below
         small = quantized = load_encoder(int8_model, max_length=max_length)
         measurement = contend(
-            "enc openvino int8", lambda: lambda: _timed(len(sample), lambda: encode_texts(quantized, sample))
+            "enc openvino int8", lambda: lambda: timed(len(sample), lambda: encode_texts(quantized, sample))
         )
         measurement.remarks["cosine to fp32"] = f"{_cosine(encode_texts(small, sample), reference):.5f}"
     fastest = max(
-        ours.values(), key=lambda encoder: _timed(len(sample), lambda: encode_texts(encoder, sample))
+        ours.values(), key=lambda encoder: timed(len(sample), lambda: encode_texts(encoder, sample))
     )
     tokens = fastest.tokenize(sample)
     batches = [tokens.batch(rows) for rows in tokens.batches(fastest.tokens_per_batch)]
     contend(
         "kernel alone, tokenized and packed before",
-        lambda: lambda: _timed(len(sample), lambda: list(fastest.encode(batches))),
+        lambda: lambda: timed(len(sample), lambda: list(fastest.encode(batches))),
     )
     stage_seconds: dict[str, float] = {}
     contend(
         "enc build-features, to the committed table", lambda: lambda: _built(sample, fastest, stage_seconds)
     )
     if static_model:
-        contend(STATIC, lambda: _static(static_model, sample))
+        contend(STATIC, lambda: static(static_model, sample))
     if label_column:
         _judge([one for one, _ in contenders], source, label_column, sample, reference, static_model)
     ways = {BASELINE: {}, **({HALF: {"half": True}} if on_gpu else {}), SAVED: {"save": True}}
     for name, options in ways.items():
         contend(
             name,
-            lambda options=options: _sentence_transformers(
-                model_folder(model), sample, max_length, **options
-            ),
+            lambda options=options: sentence_transformers(folder, sample, max_length, place, **options),
         )
-    folder = model_folder(model)
-    contend("transformers pipeline, batches of 32", lambda: _pipeline(folder, sample, max_length))
+    contend("transformers pipeline, batches of 32", lambda: pipeline(folder, sample, max_length, place))
     contend(
         "transformers, one text at a time",
-        lambda: _one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length),
+        lambda: one_by_one(folder, sample[:_ONE_BY_ONE_TEXTS], max_length, place),
     )
     with Peers(model, sample, max_length, peer_pythons) as peers:
         for name in PEERS:
@@ -188,12 +185,6 @@ def sample_texts(source: Source, texts: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _timed(rows: int, work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return rows / (time.perf_counter() - started)
-
-
 def _built(sample: list[str], encoder: Encoder, seconds: dict[str, float]) -> float:
     """Rate of a whole build; its seconds by stage are put into ``seconds``."""
     import pyarrow as pa
@@ -203,7 +194,7 @@ def _built(sample: list[str], encoder: Encoder, seconds: dict[str, float]) -> fl
     try:
         pq.write_table(pa.table({"text": sample}), folder / "texts.parquet")
         source = Source(folder / "texts.parquet")
-        return _timed(
+        return timed(
             len(sample), lambda: seconds.update(build_features(source, folder / "store", encoder).seconds)
         )
     finally:
@@ -225,77 +216,6 @@ def _judge(
         if static_model and measurement.name == STATIC and not measurement.problem:
             accuracy = head_accuracy(static_encoder(static_model)(sample), labels)
             measurement.remarks[HEAD] = f"{accuracy:.4f}"
-
-
-def _static(folder: str, sample: list[str]) -> Callable[[], float]:
-    encode = static_encoder(folder)
-    encode(sample[:64])
-    return lambda: _timed(len(sample), lambda: encode(sample))
-
-
-def _sentence_transformers(
-    folder: Path, sample: list[str], max_length: int, *, save: bool = False, half: bool = False
-) -> Callable[[], float]:
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-
-    attention = "flash_attention_2" if find_spec("flash_attn") else "sdpa"
-    options = {"dtype": "float16", "attn_implementation": attention} if half else {}
-    with quiet():
-        transformer = Transformer(str(folder), max_seq_length=max_length, model_kwargs=options)
-        model = SentenceTransformer(
-            modules=[transformer, Pooling(transformer.get_embedding_dimension(), "mean")]
-        )
-    model.encode(sample[:64])
-
-    def encode() -> None:
-        with tempfile.TemporaryDirectory() as target:
-            embeddings = model.encode(sample, show_progress_bar=False)
-            if save:
-                np.save(Path(target) / "embeddings.npy", embeddings)
-
-    return lambda: _timed(len(sample), encode)
-
-
-def _pipeline(folder: Path, sample: list[str], max_length: int) -> Callable[[], float]:
-    import transformers
-
-    with quiet():
-        extract = transformers.pipeline("feature-extraction", model=str(folder), tokenizer=str(folder))
-    options = {
-        "tokenize_kwargs": {"truncation": True, "max_length": max_length},
-        "return_tensors": True,
-        "batch_size": 32,
-    }
-    by_length = sorted(sample, key=len, reverse=True)
-
-    def encode() -> list[np.ndarray]:
-        return [states[0].mean(0).numpy() for states in extract(by_length, **options)]
-
-    extract(sample[:64], **options)
-    return lambda: _timed(len(sample), encode)
-
-
-def _one_by_one(folder: Path, sample: list[str], max_length: int) -> Callable[[], float]:
-    import torch
-    import transformers
-
-    with quiet():
-        tokenizer, model = (
-            transformers.AutoTokenizer.from_pretrained(folder),
-            transformers.AutoModel.from_pretrained(folder),
-        )
-    model.eval()
-
-    @torch.inference_mode()
-    def encode() -> list[np.ndarray]:
-        inputs = (
-            tokenizer(text, truncation=True, max_length=max_length, return_tensors="pt") for text in sample
-        )
-        return [model(**one).last_hidden_state[0].mean(0).numpy() for one in inputs]
-
-    encode()
-    return lambda: _timed(len(sample), encode)
 
 
 def _cosine(features: np.ndarray, reference: np.ndarray) -> float:
