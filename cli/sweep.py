@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .text import table_text
-from .voice import is_quiet
+from .voice import is_quiet, say_nothing
 
 if TYPE_CHECKING:
     from ..engine.sweep.comparison import Compared, Found
@@ -27,7 +27,7 @@ def search_for(
     say: Callable[[str], None],
 ) -> "Found":
     """Train all heads, and print the table; what goes on is told unless the command is quiet."""
-    tell = (lambda _: None) if is_quiet() else say
+    tell = say_nothing if is_quiet() else say
     if values["solver"] == "lbfgs":
         from ..engine import search_path
 

@@ -22,12 +22,12 @@ from .painting import command_painter, head_report, saved_head
 from .sweep import is_sweep, search_for, sweep_json
 from .train_head_auto import auto_options, refuse_options_of_auto, run_auto
 from .train_head_options import training_options
-from .train_head_ranks import join_ranks, say_nothing
+from .train_head_ranks import join_ranks
 from .train_head_text import counts_text, epoch_text, path_text, result_text
 from .train_head_words import with_baseline, with_words, word_options, word_settings, words_json
 from .train_options import combination_asked, config_of, grid_of, test_rows, training_rows
 from .values import allows_code, backend_values
-from .voice import is_quiet, note
+from .voice import is_quiet, note, say_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

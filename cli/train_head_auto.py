@@ -11,9 +11,8 @@ from .config_file import typed_command
 from .grouped_help import options
 from .painting import command_painter, head_report, saved_head
 from .text import figures_table, size_text, table_text
-from .train_head_ranks import say_nothing
 from .values import backend_values, key_values, source_of
-from .voice import is_quiet, note
+from .voice import is_quiet, note, say_nothing
 
 if TYPE_CHECKING:
     from ..engine.auto.run import AutoFound, Tried

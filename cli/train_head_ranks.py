@@ -29,7 +29,3 @@ def join_ranks(values: dict[str, Any], *, build: bool) -> bool:
         raise HeadError(f"torchrun trains one head by SGD or AdamW; leave out {said[0]}, or torchrun")
     values["batches"] = values["batches"] or "mapped"
     return click.get_current_context().with_resource(started_ranks()) == 0
-
-
-def say_nothing(_: str) -> None:
-    """For who is not to say it: a process beside the first, or a quiet command."""

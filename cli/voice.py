@@ -39,6 +39,10 @@ def warn(message: str) -> None:
     click.echo(f"{passed}{message}", err=True)
 
 
+def say_nothing(_: str) -> None:
+    """For who is not to say it: a process beside the first, or a quiet command."""
+
+
 def is_quiet() -> bool:
     """Whether nothing but results and errors is told."""
     return _voice is Voice.QUIET

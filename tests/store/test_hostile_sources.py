@@ -1,6 +1,7 @@
 """Files as nobody would wish for them: every line is a row or a counted reject, and none is a wrong row."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from enc.store.stage import stage_source
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+DATA = Path(__file__).parents[1] / "data"
 SEPARATORS = {"tsv": "\t", "csv": ","}
 
 
@@ -243,6 +245,12 @@ def test_rows_that_a_file_says_it_has_and_has_not(con, tmp_path, monkeypatch):
     monkeypatch.setattr("enc.store.page_sizes.pq.read_metadata", lambda _: said)
     with pytest.raises(SourceError, match="2 rows were found in it, and it says that there are 3"):
         stage_source(con, Source(path))
+
+
+def test_nulls_that_a_damaged_file_denies(con):
+    """DuckDB reads three nulls in this file, and believes its footer that there are none."""
+    with pytest.raises(SourceError, match="is damaged: 3 rows have no text where it says that they have one"):
+        stage_source(con, Source(DATA / "denies-its-nulls.parquet"))
 
 
 def test_a_columns_name_of_two_lines_makes_a_message_of_one(con, write):
