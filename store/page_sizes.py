@@ -52,7 +52,8 @@ def require_all_rows(path: str, rows: int) -> None:
         return
     if said != rows:
         raise SourceError(
-            f"{path} is damaged: {rows:,} rows were found in it, and it says that there are {said:,}"
+            f"{path} is damaged: {rows:,} rows were found in it, and it says that there are {said:,}; "
+            "write it again"
         )
 
 

@@ -105,7 +105,8 @@ class Staging:
         )
         if lost:
             raise SourceError(
-                f"{self.file} is damaged: {lost:,} rows have no text where it says that they have one"
+                f"{self.file} is damaged: {lost:,} rows have no text where it says that they have one; "
+                "write it again"
             )
 
     @contextmanager

@@ -62,8 +62,8 @@ def test_attention_without_padding_is_used_where_its_kernel_is_installed(device)
 
 @pytest.mark.parametrize("device", [CUDA], indirect=True)
 def test_onnx_computes_the_reference_by_the_devices_provider(device, reference):
-    onnxruntime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime has no wheel here")
+    pytest.importorskip("onnx", reason="onnx is an extra and not installed")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this onnxruntime has no CUDA provider; pip install onnxruntime-gpu")
     encoder = load_encoder("minilm", backend="onnx", precision="fp32", device=device, max_length=64)
