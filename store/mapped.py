@@ -127,11 +127,10 @@ class MappedFeatures:
     def _groups_of(self, locations: np.ndarray) -> np.ndarray:
         """Numbers of the row groups, over all mapped shards, int64 [n]."""
         if self._group_rows:
-            rows = locations & ROW_MASK
-            group = self._first_groups[locations >> ROW_BITS] + rows // self._group_rows
-            if len(rows) and (rows >= self._shard_rows[locations >> ROW_BITS]).any():
+            numbers, rows = locations >> ROW_BITS, locations & ROW_MASK
+            if (rows >= self._shard_rows[numbers]).any():
                 raise rows_beyond()
-            return group
+            return self._first_groups[numbers] + rows // self._group_rows
         group = np.searchsorted(self._starts, locations, side="right") - 1
         if (locations >= self._stops[group]).any():
             raise rows_beyond()
@@ -235,9 +234,9 @@ class MappedFeatures:
         of a shard: as enc writes them.
         """
         sizes = {int(rows) for _, shard in shards for rows in np.unique(np.diff(shard.first_rows)).tolist()}
-        largest = max(shard.rows - int(shard.first_rows[-1]) for _, shard in shards)
-        common = sizes.pop() if len(sizes) == 1 else largest if not sizes else 0
-        self._group_rows = common if largest <= common else 0
+        last = max(shard.rows - int(shard.first_rows[-1]) for _, shard in shards)
+        common = max(sizes, default=last)  # with one row group in each shard, any number that holds it
+        self._group_rows = common if len(sizes) < 2 and last <= common else 0
         self._first_groups = np.zeros(len(self._paths), np.int64)
         self._shard_rows = np.zeros(len(self._paths), np.int64)
         first = 0
