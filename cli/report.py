@@ -1,10 +1,12 @@
 """`enc report`"""
 
+import json
 from pathlib import Path
 
 import click
 
 from .command import EncCommand
+from .options import json_option
 
 
 @click.command("report", cls=EncCommand, short_help="A page of a head, a sweep or a scored file.")
@@ -22,12 +24,13 @@ from .command import EncCommand
     metavar="NAME",
     help="Of scored files: the true label.",
 )
-def command(runs: tuple[str, ...], output: str | None, label_column: str) -> None:
+@json_option
+def command(runs: tuple[str, ...], output: str | None, label_column: str, as_json: bool) -> None:
     """Write one HTML file about RUN…: folders of heads, and Parquet files that `enc score --proba` wrote.
 
     The page needs no network. It shows figures, learning curves, the confusion matrix, classes, calibration,
     precision and recall, the worst classified rows, and the table of a sweep. Several RUNs stand side by
-    side.
+    side. --json prints the figures, too; no texts are among them.
     """
     from ..engine.encode.hub_names import HubName
     from ..engine.reports.report import write_report
@@ -38,4 +41,7 @@ def command(runs: tuple[str, ...], output: str | None, label_column: str) -> Non
             raise ReportError("several runs make one report: pass its folder with --output DIR")
         hub = HubName.of(runs[0])
         output = f"{hub.name if hub else Path(runs[0]).resolve()}.report"
-    click.echo(f"report written: {write_report(runs, output, label_column)}")
+    report = write_report(runs, output, label_column)
+    click.echo(
+        json.dumps(report.as_dict(), ensure_ascii=False) if as_json else f"report written: '{report.page}'"
+    )

@@ -1,6 +1,7 @@
 """Runs as a page: figures side by side, curves, matrices, and the rows that are worst classified."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,33 @@ from ...pages.page import write_page
 from ...pages.painter import Painter
 from ...store import ReportError
 from ..encode.model_files import cache_folder
-from .curves import calibration, precision_recall
+from .classes import Classes
+from .curves import precision_recall
+from .figures import confusion_matrix, run_figures, shown_metrics
 from .number_rows import NumberRows
 from .rows import Rows
 from .rows_shown import feature_map, lengths, worst_rows
 from .runs import Run, read_run
 from .set_rows import SetRows
 
+SCHEMA = 1
 _CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES = 200, 20, 6
-_LEFT_OUT = ("confusion_matrix",)
 
 
-def write_report(paths: Sequence[str | Path], output: str | Path, label_column: str = "label") -> Path:
-    """Write report.html of heads' folders and scored files into a folder; returns the page's path.
+@dataclass(frozen=True)
+class Report:
+    """A page that was written, and what it is of."""
+
+    page: Path
+    runs: Sequence[Run]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures that the page shows, ready for JSON; see docs/reports.md."""
+        return {"schema": SCHEMA, "report": str(self.page), "runs": [run_figures(run) for run in self.runs]}
+
+
+def write_report(paths: Sequence[str | Path], output: str | Path, label_column: str = "label") -> Report:
+    """Write report.html of heads' folders and scored files into a folder.
 
     Raises ReportError for what is no run, and where nothing can draw.
     """
@@ -33,7 +48,7 @@ def write_report(paths: Sequence[str | Path], output: str | Path, label_column: 
         raise ReportError("a report is of a run; name the folder of a head, or a scored file")
     with Painter(cache_folder() / "pages") as painter:
         runs = [read_run(path, label_column) for path in paths]
-        return write_page(page_of(runs), Path(output) / "report.html", painter)
+        return Report(write_page(page_of(runs), Path(output) / "report.html", painter), runs)
 
 
 def page_of(runs: Sequence[Run]) -> Page:
@@ -49,7 +64,9 @@ def page_of(runs: Sequence[Run]) -> Page:
 
 
 def _parts(run: Run) -> list[tuple[str, list[Block]]]:
-    numbers = [Figure(name.replace("_", " "), number_text(value)) for name, value in _shown(run).items()]
+    numbers = [
+        Figure(name.replace("_", " "), number_text(value)) for name, value in shown_metrics(run).items()
+    ]
     summary: list[Block] = [Figures(numbers)] if numbers else []
     summary += [Note(text) for text in run.missing]
     if run.rows is not None and run.rows.of > len(run.rows.truth):
@@ -66,7 +83,7 @@ def _parts(run: Run) -> list[tuple[str, list[Block]]]:
 def _parts_of_rows(run: Run, rows: Rows | NumberRows | SetRows | None) -> list[tuple[str, list[Block]]]:
     if rows is not None and not isinstance(rows, Rows):
         return rows.parts()
-    matrix = _matrix(run, rows)
+    matrix = confusion_matrix(run)
     return [
         ("Classes", _classes(run.labels, matrix) if matrix is not None else []),
         ("Probabilities", _probabilities(rows)),
@@ -76,12 +93,8 @@ def _parts_of_rows(run: Run, rows: Rows | NumberRows | SetRows | None) -> list[t
     ]
 
 
-def _shown(run: Run) -> dict[str, Any]:
-    return {name: value for name, value in run.metrics.items() if name not in _LEFT_OUT}
-
-
 def _compared(runs: Sequence[Run]) -> Section:
-    names = list(dict.fromkeys(name for run in runs for name in _shown(run)))
+    names = list(dict.fromkeys(name for run in runs for name in shown_metrics(run)))
     columns = [Column("run"), *(Column(name.replace("_", " "), is_number=True) for name in names)]
     rows = [[Cell(run.name), *(number_cell(run.metrics.get(name)) for name in names)] for run in runs]
     return Section("Side by side", [Table(columns, rows)])
@@ -113,22 +126,9 @@ def _learning(run: Run) -> list[Block]:
     return charts
 
 
-def _matrix(run: Run, rows: Rows | None) -> np.ndarray | None:
-    """Rows by true and predicted label, int64 [labels, labels]."""
-    if rows is not None:
-        count = len(run.labels)
-        cells = rows.truth * count + rows.predicted
-        return np.bincount(cells, minlength=count**2).reshape(count, count) if count <= 2000 else None
-    found = np.array(run.metrics.get("confusion_matrix") or [])
-    return found if found.shape == (len(run.labels),) * 2 and len(found) else None
-
-
 def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
-    true, predicted, right = matrix.sum(1), matrix.sum(0), matrix.diagonal()
-    frequent = np.argsort(-true, kind="stable")
-    listed: list[int] = frequent[:_CLASSES_SHOWN].tolist()
-    blocks: list[Block] = []
-    chosen: list[int] = np.sort(frequent[:_MATRIX_CLASSES]).tolist()
+    found, true = Classes.of_matrix(labels, matrix), matrix.sum(1)
+    chosen = sorted(found.by_frequency[:_MATRIX_CLASSES])
     names = [labels[number] for number in chosen]
     values = [
         {
@@ -142,32 +142,14 @@ def _classes(labels: Sequence[str], matrix: np.ndarray) -> list[Block]:
     if len(labels) > _MATRIX_CLASSES:
         caption += f"; the {_MATRIX_CLASSES} most frequent of {len(labels):,} labels"
     spec = matrix_chart(values, names, cell=max(24, min(64, 420 // len(names))))
-    blocks.append(Chart("Confusion matrix", spec, caption, caption))
-    rows = []
-    for number in listed:
-        precision = right[number] / predicted[number] if predicted[number] else None
-        recall = right[number] / true[number] if true[number] else None
-        both = true[number] + predicted[number]
-        figures = [precision, recall, 2 * right[number] / both if both else None]
-        cells = [number_cell(None if value is None else float(value)) for value in figures]
-        rows.append(
-            [
-                Cell(labels[number]),
-                number_cell(int(true[number])),
-                number_cell(int(predicted[number])),
-                *cells,
-            ]
-        )
-    shown = f"the {_CLASSES_SHOWN} most frequent of {len(labels):,}" if len(labels) > _CLASSES_SHOWN else ""
-    titles = ("rows", "predicted", "precision", "recall", "F1")
-    return [*blocks, Table([Column("label"), *(Column(one, is_number=True) for one in titles)], rows, shown)]
+    return [Chart("Confusion matrix", spec, caption, caption), found.table(_CLASSES_SHOWN)]
 
 
 def _probabilities(rows: Rows | None) -> list[Block]:
     if rows is None or rows.probabilities is None or not len(rows.truth):
         return []
-    sure = rows.probabilities[np.arange(len(rows.truth)), rows.predicted].astype(np.float64)
-    found = calibration(sure, rows.truth == rows.predicted)
+    found = rows.calibration
+    assert found is not None  # there are probabilities
     bins = zip(found.confidence.tolist(), found.accuracy.tolist(), strict=True)
     values = [{"sure": x, "right": y, "what": "predictions"} for x, y in bins]
     reliable = line_chart(

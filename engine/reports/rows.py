@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .curves import Calibration, calibration
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -26,3 +28,11 @@ class Rows:
     """Whether each text was cut, bool [rows]."""
     features: np.ndarray | None = None
     """What the head takes, float32 [n, width], of the first n rows."""
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the predicted labels; None where there are no probabilities, or no rows."""
+        if self.probabilities is None or not len(self.truth):
+            return None
+        sure = self.probabilities[np.arange(len(self.truth)), self.predicted].astype(np.float64)
+        return calibration(sure, self.truth == self.predicted)

@@ -9,7 +9,8 @@ from ...pages.charts import line_chart
 from ...pages.content import Block, Cell, Chart, Column, Note, Table
 from ...pages.numbers import number_cell
 from ...pages.texts import cut
-from .curves import calibration, precision_recall
+from .classes import Classes
+from .curves import Calibration, calibration, precision_recall
 
 _LABELS, _CURVES, _WORST, _TEXT = 200, 6, 30, 300
 _LEAST = 1e-7  # of a probability, so that a row's surprise is a number
@@ -33,7 +34,7 @@ class SetRows:
     def parts(self) -> list[tuple[str, list[Block]]]:
         """Titles and blocks of the sections."""
         return [
-            ("Labels", [self._table()]),
+            ("Labels", [self.classes.table(_LABELS)]),
             ("Probabilities", [self._reliability(), self._curves()]),
             ("Worst classified rows", [self._worst()]),
         ]
@@ -43,29 +44,18 @@ class SetRows:
         return self.probabilities > 0.5
 
     @property
-    def _frequent(self) -> list[int]:
-        return np.argsort(-self.truth.sum(0), kind="stable").tolist()
+    def classes(self) -> Classes:
+        """Figures of each label."""
+        return Classes.of_sets(self.labels, self.truth, self._predicted)
 
-    def _table(self) -> Table:
-        predicted, shown = self._predicted, self._frequent[:_LABELS]
-        rows = []
-        for number in shown:
-            true, found = int(self.truth[:, number].sum()), int(predicted[:, number].sum())
-            right = int((self.truth[:, number] & predicted[:, number]).sum())
-            precision, recall = right / found if found else None, right / true if true else None
-            both = 2 * right / (true + found) if true + found else None
-            cells = [number_cell(one) for one in (true, found, precision, recall, both)]
-            rows.append([Cell(self.labels[number]), *cells])
-        titles = ("rows", "predicted", "precision", "recall", "F1")
-        said = (
-            f"the {len(shown)} most frequent of {len(self.labels):,}" if len(self.labels) > len(shown) else ""
-        )
-        return Table([Column("label"), *(Column(one, is_number=True) for one in titles)], rows, said)
+    @property
+    def calibration(self) -> Calibration:
+        """Of the decisions over all labels; one against a label is as sure as the label is improbable."""
+        sure = np.where(self._predicted, self.probabilities, 1 - self.probabilities).astype(np.float64)
+        return calibration(sure.ravel(), (self._predicted == self.truth).ravel())
 
     def _reliability(self) -> Chart:
-        # A decision against a label is as sure as the label is improbable.
-        sure = np.where(self._predicted, self.probabilities, 1 - self.probabilities).astype(np.float64)
-        found = calibration(sure.ravel(), (self._predicted == self.truth).ravel())
+        found = self.calibration
         bins = zip(found.confidence.tolist(), found.accuracy.tolist(), strict=True)
         values = [{"sure": x, "right": y, "what": "decisions"} for x, y in bins]
         spec = line_chart(
@@ -76,7 +66,7 @@ class SetRows:
         return Chart("Reliability", spec, "probability against frequency", said)
 
     def _curves(self) -> Chart:
-        shown = self._frequent[:_CURVES]
+        shown = self.classes.by_frequency[:_CURVES]
         curves = [
             {"recall": recall, "precision": precision, "label": self.labels[number]}
             for number in shown

@@ -1,5 +1,6 @@
 """Reports, from files to a page; and the page in a real browser, where one is installed."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def scored(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def report(scored) -> Path:
-    return write_report([scored, HEADS / "head-linear", HEADS / "head-ensemble"], scored.parent / "report")
+    return write_report(
+        [scored, HEADS / "head-linear", HEADS / "head-ensemble"], scored.parent / "report"
+    ).page
 
 
 def test_a_page_holds_every_part_and_escapes_texts(report):
@@ -48,6 +51,39 @@ def test_a_page_holds_every_part_and_escapes_texts(report):
     assert "&lt;script&gt;document.title" in html
     assert "<b>bad" not in html
     assert len(html) < 3e6
+
+
+def test_figures_are_told_as_json_what_the_page_shows(scored, tmp_path):
+    report = write_report([scored, HEADS / "head-linear", HEADS / "head-ensemble"], tmp_path)
+    told = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert (told["schema"], told["report"]) == (1, str(report.page))
+    file, head, ensemble = told["runs"]
+    rows = pq.read_table(scored).to_pylist()
+    right = [row for row in rows if row["label"] == row["prediction"]]
+    assert file["metrics"] == {"accuracy": len(right) / 200}
+    by_label = {one["label"]: one for one in file["classes"]}
+    assert by_label["好"]["recall"] == sum(one["label"] == "好" for one in right) / by_label["好"]["rows"]
+    assert (
+        sum(map(sum, file["confusion_matrix"]))
+        == file["rows"]
+        == sum(one["rows"] for one in file["reliability"])
+    )
+    html = report.page.read_text(encoding="utf-8")
+    assert f"expected calibration error {file['calibration_error']:.4f}" in html
+    assert len(head["curves"]) > 1
+    assert head["calibration_error"] is None
+    assert ensemble["confusion_matrix"] == [[12, 9], [19, 0]]
+    assert ensemble["sweep"]
+    assert EVIL not in json.dumps(told, ensure_ascii=False)
+
+
+def test_a_figure_that_is_no_number_is_told_as_null(tmp_path):
+    folder = shutil.copytree(HEADS / "head-linear", tmp_path / "head")
+    history = pq.read_table(folder / "history.parquet").to_pylist()
+    history[0]["train_loss"] = float("nan")
+    pq.write_table(pa.Table.from_pylist(history), folder / "history.parquet")
+    (run,) = write_report([folder], tmp_path / "out").as_dict()["runs"]
+    assert run["curves"][0]["train_loss"] is None
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
@@ -168,7 +204,7 @@ def test_a_scored_file_of_numbers(tmp_path):
     assert isinstance(run.rows, NumberRows)
     assert len(run.rows.truth) == 49
     assert run.metrics["mae"] == pytest.approx((10 + 48 * 0.5) / 49)
-    html = write_report([path], tmp_path / "report").read_text(encoding="utf-8")
+    html = write_report([path], tmp_path / "report").page.read_text(encoding="utf-8")
     assert EVIL not in html
     worst = html[html.index("Worst predicted rows</h2>") :]
     assert worst.index("row 8<") < worst.index("row 1<")
@@ -191,7 +227,15 @@ def test_a_scored_file_of_several_labels(tmp_path):
     assert isinstance(run.rows, SetRows)
     assert run.rows.truth.tolist() == [[True, False], [False, False], [True, True]]
     assert run.metrics["accuracy"] == pytest.approx(2 / 3)
-    html = write_report([path], tmp_path / "report").read_text(encoding="utf-8")
+    report = write_report([path], tmp_path / "report")
+    (told,) = report.as_dict()["runs"]
+    assert [(one["label"], one["rows"], one["recall"]) for one in told["classes"]] == [
+        ("x", 2, 1),
+        ("好", 1, 1),
+    ]
+    # In float32, 0.7 is below its bin: of 0.9 and 0.9 all are right, of 0.8 and 0.8, and half of 0.7 and 0.6.
+    assert told["calibration_error"] == pytest.approx((0.1 + 0.2 + 0.15) / 3)
+    html = report.page.read_text(encoding="utf-8")
     worst = html[html.index("Worst classified rows</h2>") :]
     assert "1 of 1 that are not wholly right" in worst
     assert "row 2<" in worst
