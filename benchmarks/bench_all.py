@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..store import EncError, Source
 from ..store.files import replaced_file
-from ..store.progress import counted, heard_by, unheard
+from ..store.progress import Progress, counted, heard_by, listener
 from .bench_start import make_texts
 from .results import SCHEMA, Results, write_report
 from .saved import Saved, read_saved
@@ -144,7 +144,7 @@ def run_all(asked: Asked, folder: Path, say: Say) -> list[Saved]:
         minutes = about(waiting[waiting.index(part) :], quick=asked.quick) / 60
         say(f"part {number} of {len(PARTS)}: {part.name}; about {minutes:.1f} minutes left")
         try:
-            with heard_by(unheard):  # nothing is drawn of what is measured
+            with heard_by(repetitions_alone(listener())):
                 results = part.run(asked, texts, lambda line, part=part: say(f"  {part.name}: {line}"))
         except EncError as error:
             say(f"  {part.name} was not measured: {error}")
@@ -158,6 +158,16 @@ def run_all(asked: Asked, folder: Path, say: Say) -> list[Saved]:
         text = json.dumps({"schema": SCHEMA, "benchmarks": found}, indent=2, ensure_ascii=False)
         new.write_text(text + "\n", encoding="utf-8")
     return found
+
+
+def repetitions_alone(told: Progress) -> Progress:
+    """Hears how many runs of a part are done, and nothing of what happens in them."""
+
+    def hear(stage: str, done: int, total: int, remark: str = "", /) -> None:
+        if stage == "repeating":
+            told(stage, done, total, remark)
+
+    return hear
 
 
 def _is_done(folder: Path, question: str) -> bool:

@@ -24,6 +24,7 @@ from ..engine.encode.build import build_features
 from ..engine.encode.tokens import TokenBatch, Tokens
 from ..store import EncError, FeatureSpec, Source, Store
 from ..store.batches import MODES
+from ..store.progress import counted
 from .bench_streaming import private_megabytes
 from .results import Measurement, Results, machine
 
@@ -89,7 +90,7 @@ def run(
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="enc-bench-") as folder:
             write_rows(Path(folder) / "rows.parquet", size)
-            for step in steps:
+            for step in counted(steps, "repeating", len(measurements), len(sizes) * len(steps)):
                 measurement = Measurement(f"{size:,} rows {STEPS[step]}", "s")
                 measurements.append(measurement)
                 memory, seconds = 0.0, 0.0

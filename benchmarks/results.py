@@ -13,6 +13,7 @@ from typing import Any
 
 from ..engine.machine import processor_name
 from ..store.files import replaced_file
+from ..store.progress import heard_by, tell, unheard
 
 PACKAGES = (
     "enc-features",
@@ -110,17 +111,22 @@ def in_turn(
 
     A contender is a function that gives the rate of one run; an exception takes it out of the field.
     """
+    done, total = 0, repetitions * len(contenders)
     for repetition in range(1, repetitions + 1):
         for measurement, run in contenders:
+            tell("repeating", done, total)
+            done += 1
             if measurement.problem:
                 continue
             try:
-                measurement.rates.append(run())
+                with heard_by(unheard):  # nothing is drawn of what is measured
+                    measurement.rates.append(run())
                 said = figure_text(measurement.rates[-1], measurement.unit)
             except Exception as error:  # a peer may fail in any way, and the others go on
                 measurement.fail(error)
                 said = measurement.problem
             say(f"[{repetition}/{repetitions}] {measurement.name}: {said}")
+    tell("repeating", done, total)
 
 
 def figure_text(value: float, unit: str = "") -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..store.files import replaced_file
+from ..store.progress import counted
 from .content import Cell, Page, kind_of
 from .painter import Painter
 
@@ -31,7 +32,8 @@ def page_html(page: Page, painter: Painter) -> str:
 
     Without JavaScript, charts are pictures; with it, they tell more under the mouse, and tables sort.
     """
-    pictures = {id(chart): _fluid(painter.svg(chart.spec)) for chart in page.charts}
+    charts = counted(page.charts, "drawing", 0, len(page.charts))
+    pictures = {id(chart): _fluid(painter.svg(chart.spec)) for chart in charts}
     return (
         environment()
         .get_template("page.html.j2")

@@ -13,6 +13,7 @@ from .errors import SourceError
 from .history import Life, lives, spans
 from .logged import LoggedShard
 from .places import readable
+from .progress import tell
 from .rewrite import by_shard, maintained, replace_shards
 from .source import Source
 from .stage import stage_source
@@ -63,8 +64,13 @@ def delete(
             execute(con, f"INSERT INTO {_KEYS} SELECT DISTINCT key FROM enc_found")
         rows = by_shard(_holding(con, shards), shards)
         asked, known = count(con, _KEYS), _known(con, shards)
-        for batch in _batches([shard for shard in table.logged if shard.path in rows]):
+        touched = [shard for shard in table.logged if shard.path in rows]
+        rewritten = 0
+        for batch in _batches(touched):
+            tell("deleting", rewritten, len(touched))
             replace_shards(table, batch, rows)
+            rewritten += len(batch)
+        tell("deleting", rewritten, len(touched))
         left = _left(con, table)
         return DeleteSummary(
             feature_set=table.name,

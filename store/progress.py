@@ -42,9 +42,15 @@ STAGES = {
     "comparing": "rows",
     "scoring": "rows",
     "gathering": "rows",
+    "checking": "vectors",
+    "storing": "vectors",
     "verifying": "shards",
     "compacting": "shards",
+    "deleting": "shards",
+    "clearing": "files",
+    "drawing": "charts",
     "benchmarks": "parts",
+    "repeating": "runs",
 }
 """The stages that there are, and what is counted in each."""
 

@@ -8,6 +8,7 @@ from .errors import StoreError
 from .history import Life, lives, versions
 from .locks import exclusive_lock, is_version_in_use
 from .places import Place, has_locks
+from .progress import counted
 from .rewrite import maintained
 from .shard_file import is_finished_name, is_open_name
 from .table import FeatureTable
@@ -59,7 +60,8 @@ def vacuum(
         log = lives(folder)
         current = {Path(shard.path).name for shard in table.logged}
         removed, size, retained = [], 0, 0
-        for path in sorted(folder.glob("*.parquet")) + [p for t in _TEMPORARY for p in folder.glob(t)]:
+        files = sorted(folder.glob("*.parquet")) + [p for t in _TEMPORARY for p in folder.glob(t)]
+        for path in counted(files, "clearing", 0, len(files)):
             if path.name in current:
                 continue
             life = log.get(path.name)

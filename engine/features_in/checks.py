@@ -12,6 +12,7 @@ from ...store import FeatureSpec, FeatureTable, SourceError, StoreError, plan
 from ...store.lookup import NOWHERE, Finder, Lookup
 from ...store.mapped import MappedFeatures
 from ...store.pages import is_finite
+from ...store.progress import tell
 from ...store.shard_writer import KEY_BYTES
 from ...store.stage import Stage
 from .vectors import Vectors, row_title
@@ -74,6 +75,7 @@ class Checker:
         """
         step = block_rows(self._vectors)
         for start in range(0, self._vectors.rows, step):
+            tell("checking", start, self._vectors.rows)
             stop = min(start + step, self._vectors.rows)
             usable, given = self.usable[start:stop], self._vectors.block(start, stop)
             if self._vectors.is_null is not None:
@@ -90,6 +92,7 @@ class Checker:
                 row = int(np.flatnonzero(~np.isfinite(stored).all(axis=1))[0])
                 self._refuse(start + row, given[row])
             yield start, stored
+        tell("checking", self._vectors.rows, self._vectors.rows)
 
     def require_consistent(
         self, found: Lookup, finder: Finder, table: FeatureTable | None, scratch: Path

@@ -18,6 +18,7 @@ from ...store.locks import one_at_a_time
 from ...store.log_folder import SPEC_FILE, has_log
 from ...store.lookup import Finder, Lookup, look_up_in
 from ...store.naming import model_name, require_name
+from ...store.progress import tell
 from ...store.scratch import scratch_folder
 from ...store.sides import require_joint
 from ...store.source import pick_columns, with_text_columns
@@ -182,9 +183,13 @@ def _rows(
     con: duckdb.DuckDBPyConnection, stage: Stage, found: Lookup, vectors: Vectors
 ) -> Iterator[tuple[pa.Array, np.ndarray]]:
     """Keys and vectors of the first row of each text that the table lacks."""
+    stored = 0
     for ids, keys in first_keys(con, stage, found, block_rows(vectors)):
+        tell("storing", stored, found.missing)
         block = vectors.block(int(ids[0]), int(ids[-1]) + 1)
         yield keys, block[ids - ids[0]]
+        stored += len(ids)
+    tell("storing", stored, found.missing)
     vectors.require_unchanged()  # since they were looked at, and before they are committed
 
 

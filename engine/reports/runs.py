@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ...store import ReportError
 from ...store.nearest import did_you_mean_path
+from ...store.progress import tell
 from ..encode.hub_names import HubName
 from ..finetune.tuned_files import RECORD
 from ..heads.folders import head_folder
@@ -206,5 +207,6 @@ def _sample(file: pq.ParquetFile, columns: list[str]) -> pa.Table:
         inside = chosen[(chosen >= start) & (chosen < start + batch.num_rows)]
         parts.append(batch.take(pa.array(inside - start)))
         start += batch.num_rows
+        tell("reading", start, rows)
     table = pa.Table.from_batches(parts) if parts else file.schema_arrow.empty_table().select(columns)
     return table.append_column("row", pa.array(chosen + 1))

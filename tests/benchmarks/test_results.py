@@ -1,6 +1,8 @@
 import json
 
 from enc.benchmarks.results import Measurement, Results, figure_text, in_turn, machine, write_report
+from enc.store.progress import heard_by, tell
+from fakes import Heard
 
 
 def test_contenders_are_measured_in_turn_and_failures_are_told():
@@ -8,6 +10,7 @@ def test_contenders_are_measured_in_turn_and_failures_are_told():
 
     def contender(name, rates):
         def run():
+            tell("encoding", 1, 2)  # which is not drawn while it is measured
             calls.append(name)
             return next(rates)
 
@@ -17,8 +20,11 @@ def test_contenders_are_measured_in_turn_and_failures_are_told():
         raise RuntimeError("no such thing\nand more")
 
     steady, failing = Measurement("steady", "rows/s"), Measurement("failing", "rows/s")
-    said = []
-    in_turn([(steady, contender("steady", iter([1.0, 3.0, 2.0]))), (failing, broken)], 3, said.append)
+    said, heard = [], Heard()
+    with heard_by(heard):
+        in_turn([(steady, contender("steady", iter([1.0, 3.0, 2.0]))), (failing, broken)], 3, said.append)
+    assert {stage for stage, *_ in heard.told} == {"repeating"}
+    assert heard.of("repeating") == [(done, 6) for done in range(7)]
     assert (steady.rates, steady.median) == ([1.0, 3.0, 2.0], 2.0)
     assert (failing.rates, failing.problem) == ([], "RuntimeError: no such thing")
     assert len(said) == 4

@@ -2,8 +2,11 @@ import re
 import threading
 from pathlib import Path
 
+from enc.store.delete import delete
 from enc.store.progress import STAGES, counted, heard_by, hears_progress, listener, tell
+from enc.store.vacuum import vacuum
 from fakes import Heard
+from feature_sets import filled
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,7 +54,9 @@ def test_a_function_hears_during_its_call():
 
 
 def test_only_known_stages_are_told():
-    code = [path for room in ("store", "engine", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    code = [
+        path for room in ("store", "engine", "pages", "benchmarks") for path in (ROOT / room).rglob("*.py")
+    ]
     code.remove(ROOT / "store" / "progress.py")
     told = r'\b_?(?:tell|told|_tell)\(\s*"([^"]+)"|counted\([^"]*"([^"]+)"'
     found = {
@@ -62,3 +67,12 @@ def test_only_known_stages_are_told():
         if name
     }
     assert found == set(STAGES)
+
+
+def test_deleting_and_vacuuming_tell_what_is_done(tmp_path):
+    table, heard = filled(tmp_path / "store" / "set", range(10), range(10, 20)), Heard()
+    with heard_by(heard):
+        delete(table, where="n_tokens IN (3, 15)")
+        vacuum(table, retain_hours=0)
+    assert heard.of("deleting") == [(0, 2), (2, 2)]
+    assert heard.of("clearing") == [(done, 3) for done in range(4)]

@@ -19,7 +19,8 @@ from enc.store import (
     whole_writer,
     writer,
 )
-from fakes import FakeEncoder
+from enc.store.progress import heard_by
+from fakes import FakeEncoder, Heard
 
 TEXTS = [f"text {number}" for number in range(40)]
 VECTORS = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
@@ -135,9 +136,13 @@ def test_blocks_and_shards_are_of_many_rows(write, tmp_path, store, monkeypatch)
     monkeypatch.setattr(writer, "SHARD_BYTES", 500)
     texts = [*TEXTS, *TEXTS[::3]]
     path = saved(tmp_path / "v.npy", np.concatenate([VECTORS, VECTORS[::3]]))
-    summary = import_features(path, file_of(write, texts), store, model="m")
+    heard = Heard()
+    with heard_by(heard):
+        summary = import_features(path, file_of(write, texts), store, model="m")
     table = FeatureTable(store / "m")
     assert (summary.imported, summary.version) == (40, 1)  # many shards, and one commit
+    assert heard.of("checking") == [(min(done, 54), 54) for done in range(0, 57, 3)]
+    assert heard.of("storing")[-1] == (40, 40)
     assert len(table.shards) > 4
     np.testing.assert_array_equal(stored(store), VECTORS)
     import_features(path, file_of(write, texts), store, model="m")
