@@ -122,7 +122,7 @@ def _measure(
 
 def do_step(step: str, folder: Path, store: Path) -> dict[str, Any]:
     """One of STEPS: its seconds, megabytes read by system calls, and shards of which something was read."""
-    from ..store import shard_file, stored_keys
+    from ..store import shard_keys
 
     opened: set[str] = set()
 
@@ -133,10 +133,8 @@ def do_step(step: str, folder: Path, store: Path) -> dict[str, Any]:
 
         return watched
 
-    watched = watching(shard_file.read_footer)
     with (
-        mock.patch.object(shard_file, "read_footer", watched),
-        mock.patch.object(stored_keys, "read_footer", watched),
+        mock.patch.object(shard_keys, "read_footer", watching(shard_keys.read_footer)),
         workspace() as con,
     ):
         source = "few" if step == "few" else "rows"

@@ -17,14 +17,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from . import plan, writer
+from . import writer
 from .errors import StoreError, WorkspaceError
 from .key_bounds import depth_of
 from .key_ranges import key_words
+from .listed_shards import ListedShards, listed
 from .logged import LoggedShard
 from .pieces import READ_BYTES
 from .rewrite import kept_rows
-from .stored_keys import keys_of
+from .stored_keys import stored_keys
 from .table import FeatureTable
 
 BLOCK_BYTES = 64 << 20
@@ -61,15 +62,13 @@ def batches_by_key(
     few = 2 * -(-total // writer.SHARD_BYTES)
     if not must and len(logged) <= max(1, few) and depth_of(bounds.values()) <= needed:
         return []
-    loose = [shard for shard in logged if shard.path in must or shard.bytes < writer.SHARD_BYTES // 2]
-    firm = [shard for shard in logged if shard not in loose]
-    wide = [
-        shard
-        for shard in firm
-        if (found := bounds[shard.path]) is None or found.last[0] - found.first[0] >= 128
-    ]
-    loose += wide
-    firm = [shard for shard in firm if shard not in wide]
+    loose: list[LoggedShard] = []
+    firm: list[LoggedShard] = []
+    for shard in logged:
+        found = bounds[shard.path]
+        is_wide = found is None or found.last[0] - found.first[0] >= 128
+        is_small = shard.bytes < writer.SHARD_BYTES // 2
+        (loose if shard.path in must or is_small or is_wide else firm).append(shard)
     if total <= disk_bytes or depth_of(bounds[shard.path] for shard in firm) > _LONGEST_RUNS * needed:
         loose = list(logged)
     batches: list[list[LoggedShard]] = []
@@ -96,7 +95,7 @@ def rows_by_key(
     is none.
     """
     row_bytes = max(1, sum(s.bytes for s in shards) // max(1, sum(s.rows or 1 for s in shards)))
-    ranges = _ranges(_rows_by_bin(con, shards), max(1, BLOCK_BYTES // row_bytes))
+    ranges = _ranges(_rows_by_bin(con, listed(shards)), max(1, BLOCK_BYTES // row_bytes))
     batches = kept_rows(table.spec, shards, dropped)
     descriptor, name = tempfile.mkstemp(dir=folder)
     os.close(descriptor)
@@ -117,9 +116,9 @@ def rows_by_key(
         os.unlink(name)
 
 
-def _rows_by_bin(con: duckdb.DuckDBPyConnection, shards: Sequence[LoggedShard]) -> np.ndarray:
+def _rows_by_bin(con: duckdb.DuckDBPyConnection, shards: ListedShards) -> np.ndarray:
     rows = np.zeros(_BINS, np.int64)
-    for words, _ in keys_of(con, plan.shard_keys_sql([shard.path for shard in shards])):
+    for words, _ in stored_keys(con, shards, None):
         rows += np.bincount(_bins_of(words), minlength=_BINS)
     return rows
 
@@ -155,11 +154,13 @@ def _write_blocks(batches: Iterator[pa.RecordBatch], ranges: np.ndarray, path: P
 
 def _blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
         waiting.append(batch)
-        if sum(one.nbytes for one in waiting) >= BLOCK_BYTES:
+        size += batch.nbytes
+        if size >= BLOCK_BYTES:
             yield pa.concat_batches(waiting)
-            waiting = []
+            waiting, size = [], 0
     if waiting:
         yield pa.concat_batches(waiting)
 

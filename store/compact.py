@@ -46,9 +46,9 @@ def compact(
     """
     table = FeatureTable.of(table)
     with maintained(table.path):
-        paths, logged = table.refresh().shards, table.logged
+        logged = table.refresh().logged
         before, rewritten = len(logged), 0
-        doubles = find_doubles(paths, table.rows)
+        doubles = find_doubles(table.listed_shards)
         if by_key:
             rewritten = _sort(table, logged, doubles.rows, disk_bytes or disk_to_use())
         for batch in () if by_key else _batches(table, logged, doubles.rows):
@@ -90,16 +90,17 @@ def _batches(
 ) -> Iterator[list[LoggedShard]]:
     """Shards to be written anew together, each batch about a large shard's worth."""
     batch: list[LoggedShard] = []
-    must = False
+    size, must = 0, False
     for shard in logged:
         has_to = shard.path in doubles or not _is_mapped(shard, table)
         if not has_to and shard.bytes >= writer.SHARD_BYTES // 2:
             continue
-        if batch and sum(s.bytes for s in batch) + shard.bytes > writer.SHARD_BYTES:
+        if batch and size + shard.bytes > writer.SHARD_BYTES:
             if must or len(batch) > 1:
                 yield batch
-            batch, must = [], False
+            batch, size, must = [], 0, False
         batch.append(shard)
+        size += shard.bytes
         must = must or has_to
     if must or len(batch) > 1:
         yield batch

@@ -99,3 +99,24 @@ def key_words(keys: pa.Array) -> np.ndarray:
         raise ValueError(f"keys must have {KEY_BYTES} bytes each")
     data = np.frombuffer(keys.buffers()[2], np.uint8)[start:end]
     return data.view(np.uint64).reshape(-1, _WORDS)
+
+
+def first_rows(keys: np.ndarray) -> np.ndarray:
+    """The first row of each distinct key, int64 [distinct]; of keys uint64 [n, 4]."""
+    if not len(keys):
+        return np.empty(0, np.int64)
+    order = np.argsort(keys[:, 1], kind="stable")
+    is_new, is_same_word = _steps(keys, order)
+    if (is_new & is_same_word).any():  # one word does not tell them apart
+        order = np.lexsort(keys.T)
+        is_new, _ = _steps(keys, order)
+    return order[np.concatenate([[True], is_new])]
+
+
+def _steps(keys: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each row in this order, from the second, has another key than the row before it, and whether
+    it has the second word of that row, bool [n - 1] each.
+    """
+    ordered = keys.take(order, axis=0)
+    same = ordered[1:] == ordered[:-1]
+    return ~(same[:, 0] & same[:, 1] & same[:, 2] & same[:, 3]), same[:, 1]

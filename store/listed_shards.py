@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from .key_bounds import ANYWHERE, KEY_BYTES, Bounds
 from .locks import Lock, ShardPaths
+from .logged import LoggedShard, rows_of
 
 BUCKET_BITS = 20  # of a key: so many leading ones are looked at
 
@@ -66,21 +67,26 @@ class ListedShards(ShardPaths):
 
     def __init__(
         self,
-        logged: Sequence[tuple[str, int, int | None]],
+        logged: Sequence[LoggedShard],
         bounds: Sequence[Bounds | None],
         rows: int,
         lock: Lock | None,
     ):
-        """``logged`` are paths, sizes in bytes and rows, ``rows`` those of all."""
-        super().__init__((shard[0] for shard in logged), lock)
+        """``rows`` are those of all shards."""
+        super().__init__((shard.path for shard in logged), lock)
         self.logged, self.rows = logged, rows
         self.spans = spans_of(bounds)
 
     def look_at(self, numbers: Sequence[int] | None = None) -> None:
         """Look at size, footer and keys of shards by number, or of all. Raises DamagedShard."""
-        from .shard_file import require_readable
+        from .shard_keys import require_readable
 
         require_readable(self.logged if numbers is None else [self.logged[number] for number in numbers])
+
+
+def listed(shards: Sequence[LoggedShard]) -> ListedShards:
+    """Shards that are not all of a table's, and of whose keys nothing is known."""
+    return ListedShards(shards, [None] * len(shards), sum(map(rows_of, shards)), None)
 
 
 def spans_of(bounds: Sequence[Bounds | None]) -> np.ndarray:

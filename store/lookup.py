@@ -19,7 +19,7 @@ import pyarrow as pa
 from . import plan
 from .duck import count, folder_of
 from .key_index import NOWHERE, KeyIndex
-from .key_ranges import KeyRanges
+from .key_ranges import KeyRanges, first_rows
 from .listed_shards import ListedShards, Wanted
 from .locations import ROW_BITS
 from .sides import require_joint
@@ -99,8 +99,6 @@ class Finder:
         self._missing = KeyRanges(self._folder, rows)
         self._index: KeyIndex | None = None
         if self._stored <= min(INDEX_KEYS, _STORED_TO_ROWS * rows):
-            if isinstance(shards, ListedShards):
-                shards.look_at()
             self._index = _index_of(con, shards, self._stored)
             self._is_used = np.zeros(len(self._index), np.bool_)
         else:
@@ -172,7 +170,7 @@ class Finder:
         words, ids = self._missing.range(number)
         if not len(ids):
             return 0
-        firsts = _first_rows(words)
+        firsts = first_rows(words)
         self._is_first_missing[ids[firsts]] = True
         return len(firsts)
 
@@ -201,25 +199,6 @@ def _stored_rows(con: duckdb.DuckDBPyConnection, shards: Sequence[str]) -> int:
     if isinstance(shards, ListedShards):
         return shards.rows
     return count(con, f"({plan.shard_keys_sql(shards)})") if shards else 0
-
-
-def _first_rows(keys: np.ndarray) -> np.ndarray:
-    """The first row of each distinct key, int64 [distinct]; of keys uint64 [n, 4]."""
-    order = np.argsort(keys[:, 1], kind="stable")
-    is_new, is_same_word = _steps(keys, order)
-    if (is_new & is_same_word).any():  # one word does not tell them apart
-        order = np.lexsort(keys.T)
-        is_new, _ = _steps(keys, order)
-    return order[np.concatenate([[True], is_new])]
-
-
-def _steps(keys: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each row in this order, from the second, has another key than the row before it, and whether
-    it has the second word of that row, bool [n - 1] each.
-    """
-    ordered = keys.take(order, axis=0)
-    same = ordered[1:] == ordered[:-1]
-    return ~(same[:, 0] & same[:, 1] & same[:, 2] & same[:, 3]), same[:, 1]
 
 
 class _Sieve:

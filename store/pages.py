@@ -118,8 +118,8 @@ def checksum_of(descriptor: int, start: int, size: int, path: str, look: Any = N
     return checksum
 
 
-def footer_checksum(descriptor: int, path: str) -> int:
-    """CRC-32 of a Parquet file's footer, its length and the magic number included.
+def footer_of(descriptor: int, path: str) -> bytes:
+    """A Parquet file's footer, its length and the magic number included.
 
     Raises DamagedShard for a file that has none.
     """
@@ -132,7 +132,10 @@ def footer_checksum(descriptor: int, path: str) -> int:
     length = FOOTER_END.unpack(end)[0] + FOOTER_END.size
     if length > size - len(MAGIC):
         raise DamagedShard(path, "cannot be read: its footer does not fit into it")
-    return checksum_of(descriptor, size - length, length, path)
+    footer = os.pread(descriptor, length, size - length)
+    if len(footer) < length:
+        raise DamagedShard(path, "cannot be read: it was cut off while it was read")
+    return footer
 
 
 def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any], int]:

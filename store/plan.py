@@ -40,13 +40,6 @@ def shard_keys_sql(shards: Sequence[str]) -> str:
     return f"SELECT key, {_LOCATION} AS location FROM {shards_sql(shards)}"
 
 
-def doubles_sql(shards: Sequence[str], condition: str = "true") -> str:
-    """``location`` of the rows, of those for which a condition holds, whose key an earlier row has."""
-    rows = f"SELECT key, {_LOCATION} AS location FROM {shards_sql(shards)} WHERE {condition}"
-    firsts = f"SELECT key, min(location) AS first FROM ({rows}) GROUP BY key HAVING count(*) > 1"
-    return f"SELECT location FROM ({rows}) JOIN ({firsts}) USING (key) WHERE location > first"
-
-
 def locations_sql(shards: Sequence[str], condition: str = "true") -> str:
     """``key, location`` of the keys for which a condition holds, one row per key."""
     if not shards:

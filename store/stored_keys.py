@@ -4,22 +4,21 @@ from collections.abc import Iterator, Sequence
 
 import duckdb
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from . import plan
-from .errors import DamagedShard
-from .key_bounds import of_metadata
 from .key_ranges import key_words
-from .listed_shards import ListedShards, Wanted, spans_of
+from .listed_shards import ListedShards, Wanted
 from .locations import ROW_BITS, ROW_MASK
-from .places import forget
-from .shard_file import is_finished_name, opened, read_footer, reason
+from .logged import LoggedShard
+from .places import reading_threads
+from .prefetch import computed_ahead
+from .shard_keys import local_threads, read_keys
 from .shard_writer import ROW_GROUP_ROWS
 
 Keys = tuple[np.ndarray, np.ndarray]
 """Keys as words, uint64 [n, 4], and their numbers, int64 [n]."""
 _READ_ROWS = 1 << 17
+_RUN_SHARDS = 64
 
 
 def keys_of(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Keys]:
@@ -35,7 +34,7 @@ def stored_keys(
 ) -> Iterator[Keys]:
     """Keys and locations of the rows of shards, but for some of those that are not wanted.
 
-    Of listed shards, those that are read are looked at before. Raises DamagedShard.
+    Listed shards are looked at as they are read: their size, footer and keys. Raises DamagedShard.
     """
     if not shards:
         return
@@ -43,45 +42,53 @@ def stored_keys(
         yield from keys_of(con, plan.shard_keys_sql(shards))
         return
     chosen = np.arange(len(shards)) if wanted is None else np.flatnonzero(wanted.may_be_in(shards.spans))
-    if wanted is not None and wanted.buckets * ROW_GROUP_ROWS < shards.rows:
-        few = [number for number in chosen.tolist() if is_finished_name(shards[number].rpartition("/")[2])]
-        for number in few:
-            for words, rows in _wanted_keys(shards[number], wanted):
-                yield words, rows + (number << ROW_BITS)
-        chosen = np.setdiff1d(chosen, few)
-    if not len(chosen):
+    if wanted is not None and wanted.buckets * ROW_GROUP_ROWS >= shards.rows:
+        wanted = None  # few row groups would be left out
+    others: list[int] = []
+    for keys, rewritten in _read_ahead(shards, chosen.tolist(), wanted):
+        others += rewritten
+        if keys:
+            yield np.concatenate([words for words, _ in keys]), np.concatenate([rows for _, rows in keys])
+    if not others:
         return
-    shards.look_at(chosen.tolist())
-    for words, locations in keys_of(con, plan.shard_keys_sql([shards[number] for number in chosen])):
-        yield words, (chosen[locations >> ROW_BITS] << ROW_BITS) | (locations & ROW_MASK)
+    shards.look_at(others)
+    numbers = np.array(others)
+    for words, locations in keys_of(con, plan.shard_keys_sql([shards[number] for number in others])):
+        yield words, (numbers[locations >> ROW_BITS] << ROW_BITS) | (locations & ROW_MASK)
 
 
-def _wanted_keys(path: str, wanted: Wanted) -> list[Keys]:
-    """The keys of those row groups of a shard in which wanted ones may be, and their rows.
+def _read_ahead(
+    shards: ListedShards, chosen: Sequence[int], wanted: Wanted | None
+) -> Iterator[tuple[list[Keys], list[int]]]:
+    """Keys and locations of shards, some shards at a time; and which of them only other readers can read."""
 
-    The footer, and what is read, is compared with checksums.
-    """
-    try:
-        return _keys_of_groups(path, wanted)
-    except DamagedShard:
-        if not forget(path):
-            raise
-        return _keys_of_groups(path, wanted)
+    def read(numbers: Sequence[int]) -> tuple[list[Keys], list[int]]:
+        keys, rewritten = [], []
+        for number in numbers:
+            found = read_keys(shards.logged[number], wanted)
+            if found is None:
+                rewritten.append(number)
+                continue
+            for words, first in found:
+                start = (number << ROW_BITS) + first
+                keys.append((words, np.arange(start, start + len(words))))
+        return keys, rewritten
+
+    local = local_threads()
+    threads = reading_threads(shards[0], local)
+    runs = _runs(shards.logged, chosen) if threads == local else [[number] for number in chosen]
+    return computed_ahead(read, runs, "enc-keys", threads=threads)
 
 
-def _keys_of_groups(path: str, wanted: Wanted) -> list[Keys]:
-    with opened(path) as descriptor:
-        footer = read_footer(path, descriptor)
-    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
-    bounds = of_metadata(footer.metadata, len(groups))
-    firsts = np.cumsum([0, *(group.num_rows for group in groups)])
-    found = []
-    try:
-        with pq.ParquetFile(path, metadata=footer, page_checksum_verification=True) as file:
-            for number in np.flatnonzero(wanted.may_be_in(spans_of(bounds))).tolist():
-                keys = file.read_row_group(number, columns=["key"]).column(0).combine_chunks()
-                words = key_words(keys.cast(pa.binary()))
-                found.append((words, np.arange(len(words)) + firsts[number]))
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DamagedShard(path, f"is damaged: {reason(error)}") from error
-    return found
+def _runs(logged: Sequence[LoggedShard], chosen: Sequence[int]) -> Iterator[list[int]]:
+    """The numbers of shards, those of small ones together: a thread is not started for a few rows."""
+    run: list[int] = []
+    rows = 0
+    for number in chosen:
+        run.append(number)
+        rows += logged[number].rows or 0
+        if rows >= _READ_ROWS or len(run) >= _RUN_SHARDS:
+            yield run
+            run, rows = [], 0
+    if run:
+        yield run

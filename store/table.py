@@ -185,11 +185,11 @@ class FeatureTable:
         DamagedShard for a shard that is missing, or is not what was written. A vacuum leaves these shards as
         long as the list is held.
         """
-        from .shard_file import require_readable  # which loads pyarrow
+        from .shard_keys import require_readable  # which loads pyarrow
 
         logged = self.logged
         if self._looked_at != self.version:
-            require_readable((shard.path, shard.bytes, shard.rows) for shard in logged)
+            require_readable(logged)
             self._looked_at = self.version
         return ShardPaths((shard.path for shard in logged), self._lock)
 

@@ -19,7 +19,7 @@ from .places import Place, folder_of, has_locks
 from .progress import Progress, counted, hears_progress
 from .rewrite import find_doubles, maintained, read_rows, replace_shards
 from .shard import Shard
-from .shard_file import require_readable
+from .shard_keys import require_readable
 from .spec import FeatureSpec
 from .table import FeatureTable
 
@@ -90,7 +90,7 @@ def verify(
         summary.version, summary.shards = table.version, len(table.logged)
         if not summary.unreadable and (repair or not broken):
             summary.rows = table.rows
-            summary.doubles = find_doubles(table.shards, table.rows).count
+            summary.doubles = find_doubles(table.listed_shards).count
     return summary
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from .commit import Added
 from .errors import StoreError
 from .locks import Lock, exclusive_lock, has_no_locks
-from .pages import footer_checksum
+from .pages import crc32, footer_of
 from .places import folder_of, publish, withdraw
 from .shard_file import finished_name, is_open_name, open_name, opened
 from .shard_writer import ShardWriter
@@ -67,7 +67,7 @@ class NewShard(ShardWriter):
         self.seal()
         try:
             with opened(str(self.path)) as descriptor:
-                checksum = footer_checksum(descriptor, str(self.path))
+                checksum = crc32(footer_of(descriptor, str(self.path)))
             self.path = publish(self.path, finished_name(self.path.name, checksum), self._place)
         except BaseException:
             self.discard()

@@ -13,7 +13,7 @@ def test_the_steps_find_what_is_stored(tmp_path, monkeypatch):
     assert len(Store(store).open("free").logged) == 40
     assert Store(store).open("free").rows == 2000
     for step in bench_shards.STEPS:
-        monkeypatch.setattr("enc.store.shard_file._KEYS_VERIFIED", set())  # as in a process of its own
+        monkeypatch.setattr("enc.store.shard_keys._VERIFIED", set())  # as in a process of its own
         found = do_step(step, tmp_path, store)
         assert found["opened"] == (0 if step == "open" else 40)
         assert found["megabytes"] > 0

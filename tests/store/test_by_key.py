@@ -2,12 +2,24 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import FeatureTable, Source, Store, StoreError, WorkspaceError, by_key, stored_keys, writer
+from deltalake import DeltaTable
+from enc.store import (
+    FeatureTable,
+    Source,
+    Store,
+    StoreError,
+    WorkspaceError,
+    by_key,
+    shard_keys,
+    stored_keys,
+    writer,
+)
 from enc.store.compact import compact
 from enc.store.duck import workspace
 from enc.store.errors import DamagedShard
@@ -15,6 +27,7 @@ from enc.store.key_bounds import ANYWHERE, Bounds, LoggedBounds, depth_of, of_me
 from enc.store.listed_shards import Wanted, bounds_of, spans_of
 from enc.store.lookup import NOWHERE, look_up
 from enc.store.mapped import MappedFeatures
+from enc.store.shard_file import is_finished_name
 from enc.store.stage import stage_source
 from enc.store.token_rows import TokenRows
 from enc.store.vacuum import vacuum
@@ -311,11 +324,8 @@ def found_of(store, numbers, write):
 def test_shards_in_which_no_key_can_be_are_not_opened(sorted_store, rows_of_a_group, write, monkeypatch):
     monkeypatch.setattr(stored_keys, "ROW_GROUP_ROWS", rows_of_a_group)
     looked_at = []
-    monkeypatch.setattr("enc.store.shard_file._look_at", lambda path, *_: looked_at.append(path))
-    whole = stored_keys.read_footer
-    monkeypatch.setattr(
-        stored_keys, "read_footer", lambda path, at: looked_at.append(path) or whole(path, at)
-    )
+    whole = shard_keys.read_footer
+    monkeypatch.setattr(shard_keys, "read_footer", lambda path, at: looked_at.append(path) or whole(path, at))
     found, known = found_of(sorted_store, [7, 1000], write)
     assert known == [True, False]
     assert (found.distinct, found.missing) == (2, 1)
@@ -329,6 +339,25 @@ def test_all_that_are_stored_are_found_and_no_others(sorted_store, rows_of_a_gro
     found, known = found_of(sorted_store, numbers, write)
     assert known == [n < 200 for n in numbers]
     assert (found.distinct, found.missing) == (111, 60)
+
+
+@pytest.mark.parametrize("indexed", [0, 1 << 20])
+def test_a_shard_that_another_tool_has_rewritten_is_read_beside_ours(folder, indexed, write, monkeypatch):
+    monkeypatch.setattr("enc.store.lookup.INDEX_KEYS", indexed)
+    filled(folder, range(5), range(5, 10), range(10, 15))
+    DeltaTable(folder).delete("n_tokens = 7")
+    table = FeatureTable(folder)
+    assert sorted(is_finished_name(Path(shard).name) for shard in table.shards) == [False, True, True]
+    found, known = found_of(folder, range(16), write)
+    assert known == [n != 7 and n < 15 for n in range(16)]
+    assert (found.distinct, found.missing) == (16, 2)
+
+
+def test_damaged_keys_are_no_keys_of_an_index(sorted_store, write, monkeypatch):
+    monkeypatch.setattr("enc.store.lookup.INDEX_KEYS", 1 << 20)
+    flip((shard := FeatureTable(sorted_store).logged[3]).path, page_start(shard.path, "key") + 5, 1)
+    with pytest.raises(DamagedShard, match=r"is damaged: keys of row group 0 are not what was written"):
+        found_of(sorted_store, range(200), write)
 
 
 def test_damaged_keys_of_a_row_group_are_no_keys(sorted_store, write, monkeypatch):

@@ -71,13 +71,13 @@ def test_one_row_is_left_of_a_key_that_two_wrote_and_it_is_the_one_that_readers_
     table = filled(folder, range(10))
     add(table, range(5, 15), plus=0.25)
     before = served(folder)
-    assert find_doubles(table.shards, 20).count == 5
+    assert find_doubles(table.listed_shards).count == 5
     assert compact(folder).doubles == 5
     assert served(folder) == before
     assert FeatureTable(folder).rows == 15
 
 
-def test_doubles_are_found_in_ranges_of_keys():
+def test_ranges_of_keys_part_all_keys():
     assert key_ranges(10) == ["true"]
     ranges = key_ranges(3_500_000)
     assert ranges[0] == "key >= '\\x00'::BLOB AND key < '\\x40'::BLOB"
@@ -85,8 +85,9 @@ def test_doubles_are_found_in_ranges_of_keys():
     assert len(key_ranges(10**12)) == 256
 
 
-def test_ranges_of_keys_part_all_keys(folder, monkeypatch):
-    monkeypatch.setattr("enc.store.rewrite.ROWS_PER_RANGE", 1)
+@pytest.mark.parametrize("keys", [1, 1 << 18])
+def test_doubles_are_found_however_many_ranges_there_are(folder, keys, monkeypatch):
+    monkeypatch.setattr("enc.store.key_ranges.RANGE_KEYS", keys)
     numbers = range(0, 1 << 255, 1 << 251)  # of keys whose first bytes differ
     table = FeatureTable.create(folder, fake_spec())
     for _ in range(2):
@@ -96,7 +97,7 @@ def test_ranges_of_keys_part_all_keys(folder, monkeypatch):
                 shard.pa.array(keys, shard.pa.binary()),
                 np.ones(len(keys), np.int32), np.zeros(len(keys), bool), np.ones((len(keys), 4)),
             )  # fmt: skip
-    assert find_doubles(table.shards, table.rows).count == len(numbers)
+    assert find_doubles(table.listed_shards).count == len(numbers)
 
 
 def test_another_tools_layout_becomes_the_mapped_one(folder):
