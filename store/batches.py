@@ -17,12 +17,11 @@ from zlib import crc32
 import numpy as np
 
 from .duck import available_memory
-from .errors import SourceError
+from .errors import NotMapped, SourceError
 from .mapped import MappedFeatures
 from .mapped_tokens import mapped_features
 from .nearest import unknown
 from .orders import block_shuffle, epoch_order, rank_share, sorted_positions
-from .places import CacheFull
 from .prefetch import computed_ahead, prefetched
 from .spec import FeatureSpec
 
@@ -69,7 +68,7 @@ class PlannedFeatures:
         elif self.mode == "mapped":
             try:
                 self._shards.prepare(locations)
-            except CacheFull:
+            except NotMapped:
                 if batches:
                     raise
                 self.mode = "streamed"

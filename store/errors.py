@@ -83,6 +83,10 @@ class WorkspaceError(EncError):
     """Memory or temporary files that a run needs cannot be had."""
 
 
+class NotMapped(WorkspaceError):
+    """Features cannot be mapped into memory, but can be read."""
+
+
 class WorkerError(EncError):
     """A worker that does a share of a build cannot be had, or has failed."""
 

@@ -11,9 +11,11 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from .errors import NotMapped
 from .locations import ROW_BITS, ROW_MASK
+from .maps import require_maps
 from .pieces import at_every_byte, row_pieces, rows_beyond
-from .places import CacheFull, reading_threads
+from .places import reading_threads
 from .shard import Shard
 from .spec import FeatureSpec
 
@@ -54,7 +56,7 @@ class MappedFeatures:
         """Features [n, *shape] in the stored dtype, of locations int64 [n] (:mod:`enc.store.locations`)."""
         try:
             return self.gather(self.offsets(locations))
-        except CacheFull:
+        except NotMapped:
             return self._read_in_any_order(locations)
 
     def fetch(self, locations: np.ndarray) -> np.ndarray:
@@ -69,7 +71,7 @@ class MappedFeatures:
         with self._lock:  # the offsets of one thread are good for the view of that time alone
             try:
                 offsets = self.offsets(locations)
-            except CacheFull:
+            except NotMapped:
                 return self._read_in_any_order(locations)
             view = self._view if len(offsets) else None
         return self.gather(offsets, view)
@@ -212,7 +214,9 @@ class MappedFeatures:
         between them: a batch is one gather, however many shards its rows are in. Only offsets in the
         row groups of mapped shards may be used with it.
         """
-        self._maps |= {n: self._shard(n).map() for n in numbers.tolist() if n not in self._maps}
+        new = [n for n in numbers.tolist() if n not in self._maps]
+        require_maps(len(self._maps) + len(new))
+        self._maps |= {n: self._shard(n).map() for n in new}
         maps = [
             (number << ROW_BITS, self._shards[number], self._maps[number]) for number in sorted(self._maps)
         ]

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .errors import DamagedShard
+from .errors import DamagedShard, NotMapped
 from .locations import ROW_BITS, ROW_MASK
 from .mapped import MappedFeatures, is_in_order, parts_of
 from .pieces import rows_beyond
-from .places import CacheFull
 from .ragged_pages import PREFIX_BYTES
 from .spec import FeatureSpec
 from .token_rows import TokenRows, at_longest, padded_places, padded_to
@@ -35,7 +34,7 @@ class MappedTokens(MappedFeatures):
             return self._gather_slots(offsets, lengths, at_longest(lengths)).reshape(
                 self._padded_shape(lengths)
             )
-        except CacheFull:
+        except NotMapped:
             order = np.argsort(locations, kind="stable")
             rows = self.read_in_order(locations[order]).padded()
             placed = np.empty_like(rows)

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import WorkspaceError
+from ..errors import NotMapped, WorkspaceError
 
 BOUND = "ENC_SHARD_CACHE_GB"
 _LOCK_FILE = "in-use.lock"
@@ -32,7 +32,7 @@ _counted: dict[str, tuple[float, int]] = {}
 """When the bytes of a cache were counted, and how many they are now."""
 
 
-class CacheFull(WorkspaceError):
+class CacheFull(NotMapped):
     """Features are to be mapped that the cache has no room for."""
 
 

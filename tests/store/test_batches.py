@@ -6,7 +6,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from enc.store import SourceError, SpecError, StoreError, batches, mapped, pieces, shard, shard_writer
+from enc.store import (
+    EncError,
+    SourceError,
+    SpecError,
+    StoreError,
+    batches,
+    mapped,
+    maps,
+    pieces,
+    shard,
+    shard_writer,
+)
 from enc.store.batches import MODES, MappedFeatures, PlannedFeatures
 from enc.store.shard_writer import ShardWriter
 from fakes import fake_spec
@@ -171,6 +182,35 @@ def test_memory_chooses_the_mode(small, monkeypatch, available, mode):
     paths, spec, locations, _ = small
     monkeypatch.setattr(batches, "available_memory", lambda: int(available * 250 * spec.row_bytes))
     assert PlannedFeatures(paths, spec, locations).mode == mode
+
+
+def test_more_shards_than_a_process_may_map_are_streamed_or_read(small, monkeypatch):
+    paths, spec, locations, expected = small
+    monkeypatch.setattr("enc.store.maps._most_maps", lambda: 2)
+    monkeypatch.setattr(batches, "available_memory", lambda: int(1.9 * 250 * spec.row_bytes))
+    few = locations[locations < 2 << 40]
+    assert PlannedFeatures(paths, spec, few, batches="mapped").rows == len(few)
+    planned = PlannedFeatures(paths, spec, locations)
+    assert planned.mode == "streamed"
+    positions, features = served(planned.epoch(1, 1, 16))
+    np.testing.assert_array_equal(features, expected[positions])
+    rows = MappedFeatures(paths, spec)
+    np.testing.assert_array_equal(rows.take(locations), expected)
+    np.testing.assert_array_equal(rows.fetch(locations), expected)
+    with pytest.raises(EncError, match=r"3 shards are more .* \(2\); make them fewer with"):
+        PlannedFeatures(paths, spec, locations, batches="mapped")
+
+
+def test_the_systems_limit_of_maps_is_asked_for(tmp_path, monkeypatch):
+    maps._most_maps.cache_clear()
+    monkeypatch.setattr(maps, "_LIMIT_FILE", tmp_path / "limit")
+    maps.require_maps(1 << 30)  # other systems have none
+    maps._most_maps.cache_clear()
+    (tmp_path / "limit").write_text("65530\n")
+    maps.require_maps(16382)
+    with pytest.raises(maps.TooManyMaps):
+        maps.require_maps(16383)
+    maps._most_maps.cache_clear()
 
 
 def test_a_plan_of_few_rows_reads_little(tmp_path, monkeypatch):
