@@ -118,6 +118,7 @@ def _plain(options: FineTuneOptions, folder: Path, read: Rows, *, pad_all: bool 
         AutoModelForSequenceClassification,
         AutoTokenizer,
         DataCollatorWithPadding,
+        PrinterCallback,
         Trainer,
         TrainingArguments,
         default_data_collator,
@@ -168,6 +169,7 @@ def _plain(options: FineTuneOptions, folder: Path, read: Rows, *, pad_all: bool 
         processing_class=tokenizer,
         compute_metrics=lambda p: data.classes.computed(np.asarray(p.predictions), np.asarray(p.label_ids)),
     )
+    trainer.remove_callback(PrinterCallback)
     trained = trainer.train().metrics
     found = trainer.evaluate()
     return {_SECONDS: trained["train_runtime"] / trained["epoch"]} | {

@@ -1,6 +1,7 @@
 """`enc fine-tune`"""
 
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -13,7 +14,7 @@ from .config_file import values_of, without_config
 from .options import json_option
 from .painting import command_painter, tuned_report
 from .text import rows_of
-from .voice import note
+from .voice import is_quiet, note, say_nothing
 
 
 class _PassingCommand(EncCommand):
@@ -29,7 +30,7 @@ class _PassingCommand(EncCommand):
         args, file = without_config(args)
         if file is not None:
             args = [*args, *_words_of_config(file, args, ctx)]
-        for word, after in zip(args, [*args[1:], "--"], strict=True):
+        for word, after in itertools.pairwise([*args, "--"]):
             if word != "--debug" or not after.startswith("--"):
                 kept.append(word)
         set_debug(ctx, len(kept) < len(args))
@@ -95,10 +96,14 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
     options = parse_options(arguments)
     is_wanted = options.data.report and os.environ.get("ENC_REPORT", "1") != "0"
     paint = command_painter(is_wanted and is_main_process(options.training))
-    # The trainer prints to stdout.
-    redirected = contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext()
-    with redirected:
-        result = fine_tune(options, say=note)
+    blocks: list[str] = []
+
+    def show(block: str) -> None:
+        blocks.append(block)
+        click.echo(block)
+
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        result = fine_tune(options, note, say_nothing if as_json or is_quiet() else show)
     if not is_main_process(options.training):
         return
     if paint and (options.training.do_train or options.training.do_eval):
@@ -107,7 +112,7 @@ def command(all_options: bool, as_json: bool, arguments: tuple[str, ...]) -> Non
         click.echo(json.dumps({"output_dir": result.output_dir, **result.metrics}))
         return
     figures = _figures(result.metrics)
-    if figures:
+    if figures and not any("eval metrics" in block for block in blocks):
         click.echo("  ".join(figures))
     for path in result.predictions:
         click.echo(f"predictions are in '{path}'")

@@ -1,6 +1,9 @@
 """What fine-tuning writes beside the model: figures, predictions, and how it all came about."""
 
+import contextlib
+import io
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,19 @@ RESULT_FILES = (
 """What a run leaves in its output folder, but for configuration, tokenizer and checkpoints."""
 
 
-def evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
+def show_block(
+    trainer: FineTuneTrainer, name: str, metrics: dict[str, float], show: Callable[[str], None]
+) -> None:
+    """Show figures in the block that run_glue.py prints, ``***** eval metrics *****`` and below it a line
+    each; in the main process alone.
+    """
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        trainer.log_metrics(name, metrics)
+    if printed.getvalue():
+        show(printed.getvalue().rstrip("\n"))
+
+
+def evaluate(trainer: FineTuneTrainer, sets: FineTuneData, show: Callable[[str], None]) -> dict[str, float]:
     """Evaluate on all validation sets; the figures, by the names that eval_results.json has.
 
     Figures of MNLI's second set end in ``_mm``. eval_results.txt has the names of older releases.
@@ -54,7 +69,7 @@ def evaluate(trainer: FineTuneTrainer, sets: FineTuneData) -> dict[str, float]:
         lines |= {f"{prefix}{key}": value for key, value in legacy.items()}
         lines[f"{prefix}eval_loss"] = figures["loss"]
     metrics = {key: _or_none(value) for key, value in metrics.items()}
-    trainer.log_metrics("eval", metrics)
+    show_block(trainer, "eval", metrics, show)
     trainer.save_metrics("eval", metrics)
     if is_main_process(trainer.args):
         text = "".join(f"{key} = {value}\n" for key, value in sorted(lines.items()))

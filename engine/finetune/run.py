@@ -17,7 +17,15 @@ from .cached_model import begin_at_states
 from .judged import JudgedRows, judged_rows
 from .options import FineTuneOptions, is_main_process
 from .preparation import Say, prepare
-from .results import RESULT_FILES, evaluate, predict, read_metrics, register, write_record
+from .results import (
+    RESULT_FILES,
+    evaluate,
+    predict,
+    read_metrics,
+    register,
+    show_block,
+    write_record,
+)
 from .run_folder import RUN_RECORD, Start, partial_checkpoints, write_run
 from .sequence_model import load_model
 from .set_up import trainer_of
@@ -43,10 +51,11 @@ class FineTuned:
     """What the model says of the last validation set, where it has classes and was evaluated."""
 
 
-def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
+def fine_tune(options: FineTuneOptions, say: Say = lambda _: None, show: Say = lambda _: None) -> FineTuned:
     """Train, evaluate and predict as the options say, and write the results to the output folder.
 
-    The options are left as they are. Raises SourceError, LabelError and ModelError for what cannot be
+    ``say`` is told what happens, in lines, and ``show`` is given the figures in the blocks that run_glue.py
+    prints. The options are left as they are. Raises SourceError, LabelError and ModelError for what cannot be
     read, used or done, before training begins, and DivergedError where training diverges.
     """
     # The trainer writes into its arguments, and these are the caller's.
@@ -68,13 +77,13 @@ def fine_tune(options: FineTuneOptions, say: Say = lambda _: None) -> FineTuned:
             _clear(training, start)  # not before all else is known to be in order
             if is_main_process(training):
                 write_run(output, ready.run, finished=False)
-            metrics |= _train(trainer, start, sets.sets["train"])
+            metrics |= _train(trainer, start, sets.sets["train"], show)
             _save(trainer, options)
             if is_main_process(training):
                 write_record(output, options, sets, ready.length, metrics)
                 write_run(output, ready.run, finished=True)
         if training.do_eval:
-            metrics |= evaluate(trainer, sets)
+            metrics |= evaluate(trainer, sets, show)
             judged = _judged(trainer, sets, ready.tokenizer)
         predictions = tuple(predict(trainer, sets, name) for name in sets.sets if name.startswith("test"))
     registered = None
@@ -123,10 +132,10 @@ def _clear(training: TrainingArguments, start: Start) -> None:
                     path.unlink()
 
 
-def _train(trainer: FineTuneTrainer, start: Start, rows: TextSet) -> dict[str, float]:
+def _train(trainer: FineTuneTrainer, start: Start, rows: TextSet, show: Say) -> dict[str, float]:
     result = trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
     metrics = {**result.metrics, "train_samples": len(rows)}
-    trainer.log_metrics("train", metrics)
+    show_block(trainer, "train", metrics, show)
     trainer.save_metrics("train", metrics)
     trainer.save_state()
     return metrics

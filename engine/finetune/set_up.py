@@ -5,11 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from transformers import EarlyStoppingCallback, EvalPrediction, TrainerCallback
+from transformers import EarlyStoppingCallback, EvalPrediction, PrinterCallback, TrainerCallback
 
 from .glue_metrics import LEGACY
 from .options import FineTuneOptions, is_main_process
-from .progress import ProgressTold
+from .progress import LogSaid, ProgressTold
 from .text_sets import FineTuneData
 from .trainer import FineTuneTrainer
 
@@ -19,7 +19,7 @@ def trainer_of(
 ) -> FineTuneTrainer:
     """The trainer of a model on the sets of a run; ``options.training`` is completed for it.
 
-    Where transformers shows no bar, progress is told.
+    Where transformers shows no bar, progress is told, and what it logs is said in lines.
     """
     training, patience = options.training, options.data.early_stopping_patience
     best = (training.metric_for_best_model or "").removeprefix("eval_")
@@ -51,8 +51,11 @@ def trainer_of(
         callbacks=callbacks,
         layer_decay=options.model.layerwise_lr_decay,
     )
-    if training.disable_tqdm and is_main_process(training):
-        trainer.add_callback(ProgressTold(lambda: trainer.last_loss))
+    if training.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)
+        if is_main_process(training):
+            trainer.add_callback(ProgressTold(lambda: trainer.last_loss))
+            trainer.add_callback(LogSaid(say))
     return trainer
 
 

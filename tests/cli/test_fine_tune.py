@@ -1,6 +1,7 @@
 """`enc fine-tune`, and what takes its models."""
 
 import json
+import re
 
 import duckdb
 import pyarrow.parquet as pq
@@ -39,13 +40,37 @@ def test_the_command_of_run_glue_as_it_stands(tuned):
     lines = result.stdout.splitlines()
     assert lines[-1].startswith(f"model saved in '{folder}'")
     assert lines[-2] == f"predictions are in '{folder / 'predict_results_mrpc.txt'}'"
-    assert {"loss", "accuracy", "f1", "combined_score"} == set(lines[-3].split()[::2])
+    blocks = result.stdout.partition("predictions are in")[0]
+    assert [line for line in lines if line.startswith("*****")] == [
+        "***** train metrics *****",
+        "***** eval metrics *****",
+    ]
+    assert {line[0] for line in blocks.splitlines()} == {"*", " "}
+    assert len(re.findall(r"^  eval_accuracy +=", blocks, re.MULTILINE)) == 1
     written = (folder / "eval_results.txt").read_text().splitlines()
     assert [line.split(" = ")[0] for line in written] == ["acc", "acc_and_f1", "eval_loss", "f1"]
     predictions = (folder / "predict_results_mrpc.txt").read_text().splitlines()
     assert predictions[0] == "index\tprediction"
     assert [line.split("\t")[0] for line in predictions[1:]] == ["0", "1"]
     assert {line.split("\t")[1] for line in predictions[1:]} <= {"equivalent", "not_equivalent"}
+
+
+def test_what_is_logged_is_said_in_lines_and_a_quiet_run_tells_its_figures(enc, pairs, tiny_bert, tmp_path):
+    asked = (
+        "fine-tune", "--model", tiny_bert, "--task_name", "mrpc", "--data_dir", pairs, "--do_train",
+        "--do_eval", "--max_seq_length", 32, "--max_steps", 2, "--logging_steps", 1, "--use_cpu",
+        "--eval_strategy", "steps", "--output_dir", tmp_path / "tuned", "--no_report",
+    )  # fmt: skip
+    said = enc(*asked).stderr
+    told = re.findall(
+        r"^epoch \d+\.\d\d: (training|validation) loss \d\.\d{4}, (?:grad|acc)", said, re.MULTILINE
+    )
+    assert told == ["training", "validation"] * 2
+    quiet = enc(*asked, "--overwrite_output_dir", "-q")
+    figures, model = quiet.stdout.splitlines()
+    assert set(figures.split()[::2]) == {"loss", "accuracy", "f1", "combined_score"}
+    assert model.startswith("model saved in")
+    assert quiet.stderr == ""
 
 
 def test_its_model_is_scored_like_a_head(enc, tuned, tmp_path):
@@ -178,6 +203,8 @@ def test_bench_fine_tune(enc, pairs, tiny_bert, tmp_path):
         "bench", "fine-tune", "--task_name", "mrpc", "--data_dir", pairs, "--model", tiny_bert,
         "--max_seq_length", 32, "--max_steps", 2, "--use_cpu", "--output", tmp_path / "bench", "--json",
     )  # fmt: skip
+    assert "train_samples" not in result.stderr
+    assert "'loss':" not in result.stderr
     found = {m["name"]: m for m in json.loads(result.stdout)["measurements"]}
     assert len(found) == 4
     for measurement in found.values():
