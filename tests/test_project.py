@@ -1,14 +1,17 @@
 """What people meet who join the project: make's targets, hooks, templates, and the end of a test run."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -83,3 +86,23 @@ def test_the_default_install_has_the_fastest_backend_where_it_pays(system, machi
     }
     assert ("openvino" in needed) == has_openvino
     assert len(needed & {"onnxruntime", "onnxruntime-gpu"}) == 1
+
+
+def test_what_is_imported_is_declared():
+    """A package that comes with another one alone may go with its next release."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [
+        *project["dependencies"],
+        *(one for extra in project["optional-dependencies"].values() for one in extra),
+    ]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    owners = packages_distributions()
+    for path in [
+        path for room in ("cli", "engine", "pages", "store") for path in (ROOT / room).rglob("*.py")
+    ]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [str(node.module)]
+            for package in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
+                assert declared & {*map(canonicalize_name, owners.get(package, [package]))}, (path, package)
