@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -101,7 +100,7 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
     asked: Any = {name: values[name] for name in ("max_length", "prefix") if values[name] is not None}
     found = auto_head(
         source,
-        Path(values["store"]),
+        values["store"],
         config=config,
         label_column=values["label_columns"],
         task=values["task"],

@@ -1,11 +1,9 @@
 """Which features a search needs, and their encoding in one pass."""
 
 import math
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -23,6 +21,7 @@ from ...store import (
 )
 from ...store.duck import workspace
 from ...store.lookup import look_up
+from ...store.places import free_bytes
 from ...store.progress import Progress, listener
 from ...store.sides import encoded_texts
 from ...store.stage import stage_source
@@ -65,7 +64,7 @@ class Encoded:
 def encode_rows(
     train: Source,
     texts_of_rows: Texts,
-    store: Path,
+    store: Store,
     load: Load,
     asked: AskedSetting,
     budget: Budget,
@@ -85,9 +84,9 @@ def encode_rows(
     texts = _distinct_texts(train, [])
     plan = _fitting(train, store, narrower(spec), texts, own.layer_count)
     if plan is None:
-        least = narrower(spec)[-1].row_bytes * texts
+        least, free = narrower(spec)[-1].row_bytes * texts, free_bytes(store.path) or 0
         raise StoreError(
-            f"the features of {texts:,} texts take at least {_size(least)}, and {_size(free_bytes(store))} "
+            f"the features of {texts:,} texts take at least {_size(least)}, and {_size(free)} "
             f"are free in '{store}'; free some space, or take fewer rows with --where"
         )
     say(_plan_text(plan, store, texts))
@@ -96,7 +95,7 @@ def encode_rows(
 
 def encode_tokens(
     train: Source,
-    store: Path,
+    store: Store,
     load: Load,
     pooled: Encoded,
     layers: tuple[int, ...],
@@ -162,11 +161,11 @@ class _Plan:
     """Of a text's features, on average."""
 
 
-def _encoded(train: Source, store: Path, load: Load, plan: _Plan, texts: int, budget: Budget) -> Encoded:
+def _encoded(train: Source, store: Store, load: Load, plan: _Plan, texts: int, budget: Budget) -> Encoded:
     encoder = load(AskedSetting(**plan.stored.setting))
     summary = build_features(train, store, encoder, name=plan.name, progress=_paced(listener(), budget))
     rate = summary.texts_per_second if summary.encoded else None
-    return Encoded(Store(store).open(plan.name), plan.spec, encoder, texts, plan.text_bytes, rate)
+    return Encoded(store.open(plan.name), plan.spec, encoder, texts, plan.text_bytes, rate)
 
 
 def _tokens_of(pooled: Encoded) -> float:
@@ -196,7 +195,7 @@ def narrower(spec: FeatureSpec) -> list[FeatureSpec]:
 
 def _fitting(
     train: Source,
-    store: Path,
+    store: Store,
     settings: list[FeatureSpec],
     texts: int,
     layer_count: int,
@@ -207,7 +206,7 @@ def _fitting(
     A feature set that has the features is taken before a new one is made. ``tokens`` are those of a text, on
     average, where token features are meant.
     """
-    free, tables = free_bytes(store), _tables(store)
+    free, tables = free_bytes(store.path), _tables(store)
     for spec in settings:
         usual = default_name(spec, layer_count)
         named = sorted(tables, key=lambda table: table.name != usual)
@@ -217,7 +216,7 @@ def _fitting(
         size = float(stored.row_bytes)
         if tokens is not None and stored.is_ragged:
             size = stored.vector_bytes * tokens
-        if missing * size <= free * _OF_DISK:
+        if free is None or missing * size <= free * _OF_DISK:
             return _Plan(spec, usual if table is None else table.name, stored, missing, size)
     return None
 
@@ -229,22 +228,14 @@ def _distinct_texts(train: Source, shards: list[str]) -> int:
         return look_up(stage, shards).missing
 
 
-def _tables(store: Path) -> list[FeatureTable]:
-    if not store.is_dir() or not any(store.iterdir()):
+def _tables(store: Store) -> list[FeatureTable]:
+    if not store.path.is_dir() or not any(store.path.iterdir()):
         return []
-    opened, tables = Store(store), []
-    for name in opened.feature_sets():
+    tables = []
+    for name in store.feature_sets():
         with suppress(StoreError):  # a damaged one is no reason not to make another
-            tables.append(opened.open(name))
+            tables.append(store.open(name))
     return tables
-
-
-def free_bytes(folder: Path) -> int:
-    """Free on the disk of a folder, which need not be there yet."""
-    there = folder.absolute()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
 
 
 def _paced(told: Progress, budget: Budget) -> Progress:
@@ -273,14 +264,14 @@ def _paced(told: Progress, budget: Budget) -> Progress:
     return paced
 
 
-def _plan_text(plan: _Plan, store: Path, texts: int) -> str:
+def _plan_text(plan: _Plan, store: Store, texts: int) -> str:
     told = f"  features '{plan.name}': {title_of(plan.spec)}, {_size(plan.text_bytes)} a text"
     if not plan.missing:
         return f"{told}; all {texts:,} texts are stored"
-    return (
-        f"{told}; {plan.missing:,} of {texts:,} texts to encode, {_size(plan.missing * plan.text_bytes)} of "
-        f"{_size(free_bytes(store))} that are free"
-    )
+    free = free_bytes(store.path)
+    room = "" if free is None else f" of {_size(free)} that are free"
+    size = _size(plan.missing * plan.text_bytes)
+    return f"{told}; {plan.missing:,} of {texts:,} texts to encode, {size}{room}"
 
 
 def _size(size: float) -> str:

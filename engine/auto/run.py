@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...store import Source, SourceError
+from ...store import Source, SourceError, Store
 from ...store.progress import Progress, hears_progress
 from ..backends.load import load_encoder
 from ..encode.asked import AskedSetting
@@ -92,7 +92,7 @@ class AutoFound:
 @hears_progress
 def auto_head(
     train: Source,
-    store: str | Path,
+    store: Store | str | Path,
     *,
     config: AutoConfig | None = None,
     label_column: str | Sequence[str] = "label",
@@ -119,7 +119,7 @@ def auto_head(
     disk is too small.
     """
     config, load = config or AutoConfig(), load or _load
-    budget, store = Budget(config.minutes), Path(store)
+    budget, store = Budget(config.minutes), Store(store)
     rows = read_rows(train, label_column, task)
     watched = config.metric or rows.task.metric
     require_metric(watched, rows.task, rows.outputs)

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from ...store import HeadError, ModelError, Source
+from ...store import HeadError, ModelError, Source, Store
 from ..train.begin_encoder import folder_of, require_states, upper_configuration
 from ..train.examples import TrainData
 from .budget import Budget
@@ -20,7 +19,7 @@ from .search import Say, Search
 
 def encode_states(
     train: Source,
-    store: Path,
+    store: Store,
     load: Load,
     pooled: Encoded,
     budget: Budget,

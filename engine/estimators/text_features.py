@@ -96,7 +96,7 @@ class TextFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             raise SourceError(f"unknown on_missing '{self.on_missing}'; there are error, nan")
         columns = TextColumns.of(X)
         if self._takes_setting_of_table():
-            spec = FeatureTable(Path(self.store, str(self.features))).spec
+            spec = FeatureTable(Store(self.store).path / str(self.features)).spec
             name = str(self.features)
         else:
             encoder = self._encoder(None)
@@ -141,7 +141,7 @@ class TextFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _takes_setting_of_table(self) -> bool:
         asked = [name for name in ("model", *_SETTING) if getattr(self, name) is not None]
-        return self.features is not None and not asked and has_log(Path(self.store, self.features))
+        return self.features is not None and not asked and has_log(Store(self.store).path / self.features)
 
     def _encoder(self, spec: FeatureSpec | None) -> Encoder:
         """The encoder of the parameters, which must be that of ``spec`` where there is one."""

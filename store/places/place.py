@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,14 @@ def place_of(path: "str | os.PathLike[str] | RemotePath") -> Place:
 def has_locks(place: Place) -> bool:
     """Whether processes can tell each other, by locks of files, what they use there."""
     return isinstance(place, Path)
+
+
+def free_bytes(folder: Place) -> int | None:
+    """What can still be written to a folder, which need not be there yet; None where nobody can tell."""
+    if isinstance(folder, RemotePath):
+        return None
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def require_safe_commits(place: Place) -> None:
