@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .choices import missing_explained, with_nearest
 from .completing import completed
 from .config_file import config_option, remember_words
 from .errors import INTERRUPTED, TERMINATED, Terminated, error_line, sigterm_as_interrupt
@@ -60,12 +61,13 @@ class EncCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [config_option(), *shared_options()]
         for parameter in self.params:
-            parameter.type = completed(parameter) or parameter.type
+            parameter.type = completed(parameter) or with_nearest(parameter.type)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line, and remember it for who records it."""
         remember_words(ctx, args)
-        return super().parse_args(ctx, args)
+        with missing_explained():
+            return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options below the headings of their groups."""

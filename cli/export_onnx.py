@@ -66,6 +66,8 @@ def command(
 
     if len(names) != (1 if head_folder else 2):
         raise ModelError("give a MODEL and the OUTPUT, or --head DIR and the OUTPUT")
+    if not head_folder and Path(names[0], "head.json").is_file():
+        raise ModelError(f"'{names[0]}' is a head; pass it as --head {names[0]}")
     from ..engine.classifier import load_classifier
     from ..engine.encode.checkpoint import checkpoint_of
     from ..engine.export import export_onnx

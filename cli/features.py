@@ -10,7 +10,7 @@ from .command import EncCommand
 from .errors import REJECTS
 from .options import backend_options, encoding_options, json_option, source_options, store_option
 from .text import rejects_line, rows_of, seconds_line
-from .values import encoder_loader, source_of
+from .values import encoder_loader, require_input, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,6 +94,7 @@ def command(
     from ..engine.features_out.run import write_features
     from ..store import Store
 
+    require_input(sources, output, values)
     source = source_of(sources, values)
     form: dict[str, Any] = {
         "use": use, "dtype": written_dtype, "layout": layout, "column_prefix": column_prefix,

@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-from pathlib import Path
 
 import click
 
@@ -26,17 +25,21 @@ from .voice import is_quiet, note
 @code_option
 @json_option
 def command(head_folder: str, output: str | None, dry_run: bool, allow_code: bool, as_json: bool) -> None:
-    """Do again what HEAD, a head or a fine-tuned model, records, and tell what came out differently.
+    """Do again what HEAD, a head or a fine-tuned model, records, and tell what came out differently. HEAD is
+    a folder or a URL; heads that `enc push` put on the hub do not record what made them.
 
     The command is run where you are, so that its relative paths must hold there. It is compared with HEAD:
     whether the rows, the versions of libraries and the weights are the same.
     """
+    from ..engine.encode.hub_names import HubName
     from ..engine.heads.output import require_output
     from ..engine.rerun import Recorded, difference
     from ..store import HeadError
+    from ..store.places import place_of
 
     recorded = Recorded.of(head_folder)
-    folder = output or f"{head_folder.rstrip('/')}.again"
+    hub = HubName.of(head_folder)
+    folder = output or f"{hub.name if hub else head_folder.rstrip('/')}.again"
     words = recorded.command(folder)
     shown = shlex.join(["enc", *words])
     if dry_run:
@@ -44,14 +47,14 @@ def command(head_folder: str, output: str | None, dry_run: bool, allow_code: boo
         return
     if recorded.runs_code and not allow_code:
         raise HeadError(f"'{head_folder}' was trained with code of yours; to run that, add --allow-code")
-    if Path(folder).exists():
+    if place_of(folder).exists():
         raise HeadError(f"'{folder}' is there already; name a new folder with --output")
     require_output(folder)
     note(shown)
     code = _run(["-q", *words] if is_quiet() else words, to_stderr=as_json)
     if code:
         click.get_current_context().exit(code)
-    found = difference(head_folder, folder)
+    found = difference(recorded, folder)
     if as_json:
         values = {"command": shown, "output": folder, "is_same": found.is_same, "causes": list(found.causes)}
         click.echo(json.dumps({**values, "figures": found.figures}, ensure_ascii=False))

@@ -20,7 +20,7 @@ from .options import (
     threshold_option,
 )
 from .score_text import summary_text
-from .values import encoder_loader, load_classifiers, source_of, threshold_of
+from .values import encoder_loader, load_classifiers, require_input, source_of, threshold_of
 from .voice import note
 
 
@@ -91,6 +91,7 @@ def command(
     """
     from ..engine import score_parquet
 
+    require_input(inputs, output, values)
     source = source_of(inputs, values)
     heads, model = load_classifiers(values, column_prefix)
     load = encoder_loader(values, model)

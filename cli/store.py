@@ -25,7 +25,9 @@ def command() -> None:
     """Look into a store, verify it, and keep it small."""
 
 
-@command.command("ls", cls=EncCommand)
+@command.command(
+    "ls", cls=EncCommand, short_help="List the feature sets: rows, size, shape, dtype and model."
+)
 @store_argument
 @json_option
 def list_sets(store: str, as_json: bool) -> None:
@@ -54,7 +56,7 @@ def list_sets(store: str, as_json: bool) -> None:
         raise problems[-1]
 
 
-@command.command("show", cls=EncCommand)
+@command.command("show", cls=EncCommand, short_help="Show the setting of each feature set.")
 @store_argument
 @name_argument
 @click.option(
@@ -90,7 +92,7 @@ def _print_programs(table: "FeatureTable", *, as_json: bool) -> None:
         click.echo(f"# {table.name}, by {tool}\n{program}\n")
 
 
-@command.command("verify", cls=EncCommand)
+@command.command("verify", cls=EncCommand, short_help="Look at all shards, and mend what is broken.")
 @store_argument
 @name_argument
 @click.option(
@@ -123,7 +125,7 @@ def verify(store: str, name: str | None, repair: bool, as_json: bool) -> None:
         raise StoreError(f"'{store}' is damaged; run `enc store verify '{store}' --repair`")
 
 
-@command.command("compact", cls=EncCommand)
+@command.command("compact", cls=EncCommand, short_help="Write small shards into large ones.")
 @store_argument
 @name_argument
 @click.option(
@@ -157,7 +159,7 @@ def compact(store: str, name: str | None, by_key: bool, disk: float | None, as_j
             )
 
 
-@command.command("vacuum", cls=EncCommand)
+@command.command("vacuum", cls=EncCommand, short_help="Remove files of old versions and of killed processes.")
 @store_argument
 @name_argument
 @click.option(
@@ -185,7 +187,7 @@ def vacuum(store: str, name: str | None, retain: float, dry_run: bool, as_json: 
         click.echo(vacuumed_text(done, dry_run=dry_run))
 
 
-@command.command("delete", cls=EncCommand)
+@command.command("delete", cls=EncCommand, short_help="Delete texts.")
 @store_argument
 @name_argument
 @click.option("--keys-from", multiple=True, metavar="FILE", help="Delete the texts of these files, or globs.")
@@ -226,7 +228,7 @@ def delete(
         click.echo(json.dumps(asdict(done)) if as_json else deleted_text(store, done))
 
 
-@command.command("diff", cls=EncCommand)
+@command.command("diff", cls=EncCommand, short_help="Compare the features of two feature sets.")
 @store_argument
 @click.argument("first")
 @click.argument("second")

@@ -89,6 +89,17 @@ def threshold_of(items: Sequence[str]) -> float | dict[str, float] | None:
         ) from error
 
 
+def require_input(files: Sequence[str], output: str, values: dict[str, Any]) -> None:
+    """Raise SourceError where the only name is that of the output."""
+    from ..store import SourceError
+
+    if not files and not values["query"]:
+        raise SourceError(
+            f"which rows, and where to? '{output}' stands last, where the output is named; name the files "
+            "before it, or give a query: --query 'SELECT …'"
+        )
+
+
 def source_of(files: Sequence[str], values: dict[str, Any], **changes: Any) -> "Source":
     """A Source from the values of `source_options`."""
     from ..store import Source

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..store import HeadError
 from ..store.nearest import did_you_mean_path
+from .heads.folders import head_folder
 
 _COMMANDS = {"train-head": ("--output",), "fine-tune": ("--output_dir", "--output-dir")}
 _TUNED = "enc.json"
@@ -21,20 +22,30 @@ class Recorded:
     """The command that made a head, or a fine-tuned model."""
 
     folder: Path
+    """On this machine."""
+    name: str
+    """How messages call it."""
     words: tuple[str, ...]
     """Of the command line, without ``enc``, ``--json`` and the place of the output."""
     output_flag: str
 
     @classmethod
     def of(cls, folder: str | Path) -> "Recorded":
-        """Read it. Raises HeadError where nothing is recorded, or no training."""
-        folder = Path(folder)
-        words = _recorded_words(folder)
+        """Read it, of a folder, a URL, or ``hf://OWNER/REPO``. Raises HeadError where nothing is recorded, or
+        no training.
+        """
+        found = head_folder(folder)
+        words = _recorded_words(found.folder, str(folder))
         flags = _COMMANDS.get(words[0]) if words else None
+        if flags is None and found.hub:
+            raise HeadError(
+                f"'{folder}' does not record the command that made it: `enc push` sends none to the hub, "
+                "since it names files of whoever trained; run this on the folder that was pushed"
+            )
         if flags is None:
             raise HeadError(
-                f"'{folder}' does not record a command of enc that trains; it was made from Python, or by "
-                "a release of before"
+                f"'{folder}' does not record a command of enc that trains; it was made from Python, by "
+                "merge-head, or by a release of before"
             )
         kept: list[str] = []
         is_value = False
@@ -45,7 +56,7 @@ class Recorded:
                 is_value = True
             elif word != "--json" and word.partition("=")[0] not in flags:
                 kept.append(word)
-        return cls(folder, tuple(kept), flags[0])
+        return cls(found.folder, str(folder), tuple(kept), flags[0])
 
     @property
     def runs_code(self) -> bool:
@@ -57,19 +68,17 @@ class Recorded:
         return [*self.words, self.output_flag, str(output)]
 
 
-def _recorded_words(folder: Path) -> list[str]:
+def _recorded_words(folder: Path, shown: str) -> list[str]:
     name = "head.json" if (folder / "head.json").is_file() else _TUNED
     try:
         saved = json.loads((folder / name).read_text(encoding="utf-8"))
         if name == _TUNED:
-            return ["fine-tune", *map(str, saved["arguments"])]
+            return ["fine-tune", *map(str, saved["arguments"])] if "arguments" in saved else []
         return shlex.split(saved["record"].get("command", ""))[1:]
     except FileNotFoundError as error:
-        raise HeadError(
-            f"no head and no fine-tuned model in '{folder}'{did_you_mean_path(folder)}"
-        ) from error
+        raise HeadError(f"no head and no fine-tuned model in '{shown}'{did_you_mean_path(shown)}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HeadError(f"'{folder / name}' is damaged ({error}); train again") from error
+        raise HeadError(f"'{shown}/{name}' is damaged ({error}); train again") from error
 
 
 @dataclass(frozen=True)
@@ -84,11 +93,12 @@ class Difference:
     """Figures on the validation rows that differ: before and after."""
 
 
-def difference(before: str | Path, after: str | Path) -> Difference:
-    """Compare two folders of heads, or of fine-tuned models."""
-    first, second = (_facts(Path(folder)) for folder in (before, after))
+def difference(before: Recorded, after: str | Path) -> Difference:
+    """Compare a head, or a fine-tuned model, with the folder or URL of another."""
+    again = head_folder(after).folder
+    first, second = _facts(before.folder), _facts(again)
     causes = [
-        f"the {name} rows are others than those of '{before}'"
+        f"the {name} rows are others than those of '{before.name}'"
         for name, value in first["fingerprints"].items()
         if second["fingerprints"].get(name, value) != value
     ]
@@ -104,7 +114,7 @@ def difference(before: str | Path, after: str | Path) -> Difference:
         for name, value in first["metrics"].items()
         if isinstance(value, float) and second["metrics"].get(name) != value and not _is_time(name)
     }
-    return Difference(_are_same(Path(before), Path(after)), tuple(causes), figures)
+    return Difference(_are_same(before.folder, again), tuple(causes), figures)
 
 
 def _facts(folder: Path) -> dict[str, Any]:

@@ -112,7 +112,9 @@ class Source:
                 else sorted(filter(lambda p: Path(p).is_file(), glob.glob(name, recursive=True)))
             )
             if not matches:
-                raise SourceError(f"no file '{name}'{did_you_mean_path(name)}")
+                is_query = re.match(r"\s*(select|from|with)\s", name, re.IGNORECASE)
+                way_out = "; pass SQL with --query" if is_query else did_you_mean_path(name)
+                raise SourceError(f"no file '{name}'{way_out}")
             found.update(dict.fromkeys(matches))
         return list(found)
 

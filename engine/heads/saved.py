@@ -73,6 +73,10 @@ def read_fields(folder: Path, *, allow_code: bool) -> dict[str, Any]:
     try:
         text = (folder / "head.json").read_text(encoding="utf-8")
     except OSError as error:
+        if folder.is_file():
+            raise HeadError(
+                f"'{folder}' is a file, and a head is a folder, which `enc train-head` makes"
+            ) from error
         near = did_you_mean_path(folder)
         raise HeadError(
             f"no head in '{folder}'; `enc train-head … --output {folder}` makes one{near}"

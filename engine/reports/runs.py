@@ -139,7 +139,9 @@ def _scored(path: Path, label_column: str) -> Run:
         table = _sample(file, columns)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise ReportError(f"'{path}' cannot be read as Parquet ({reason}); score again") from error
+        raise ReportError(
+            f"'{path}' cannot be read as Parquet ({reason}); expected a file that `enc score` wrote"
+        ) from error
     kind, labelled = table.schema.field("prediction").type, table.schema.field(label_column).type
     count = file.metadata.num_rows
     counts = {"file": path.name, "rows": f"{count:,}"}

@@ -23,6 +23,28 @@ def raising(error: BaseException):
     return function
 
 
+def told(*arguments: str) -> str:
+    kinds = click.Choice(["linear", "attention"])
+    options = [
+        click.Option(["--kind"], type=kinds, help="The kind."),
+        click.Option(["--store"], required=True, metavar="DIR", help="The features' store."),
+    ]
+    command = EncCommand("try", callback=lambda **_: None, params=options, help="x")  # type: ignore[arg-type]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 2
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_wrong_choice_names_the_nearest():
+    near = "'linaer' is not one of 'linear', 'attention'. Did you mean 'linear'?"
+    assert told("--store", "s", "--kind", "linaer") == f"Error: Invalid value for '--kind': {near}"
+    assert told("--store", "s", "--kind", "zzz").endswith("'zzz' is not one of 'linear', 'attention'.")
+
+
+def test_a_missing_option_is_explained():
+    assert told() == "Error: Missing option '--store'. The features' store."
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [

@@ -78,6 +78,8 @@ def test_every_command_with_a_head_takes_one_of_the_hub(enc, train, hub, reviews
     enc("report", name, head, "--output", tmp_path / "report")
     assert "reviews" in (tmp_path / "report" / "report.html").read_text()
     enc("export-head", name, tmp_path / "head.pth")
+    result = enc("rerun", name, code=2)
+    assert "error: 'hf://me/reviews' does not record the command that made it" in result.stderr
     result = enc("merge-head", name, tmp_path / "merged", code=2)
     assert "it is of kind 'linear'" in result.stderr
     result = enc("export-onnx", "--head", name, tmp_path / "exported", code=2)

@@ -40,6 +40,7 @@ def test_format_asked_for_wins():
         (lambda p: Source("a.tsv", format="xls"), "unknown format 'xls'"),
         (lambda p: Source(p / "no.tsv").files(), r"no file '.*no\.tsv'"),
         (lambda p: Source(p / "*.csv").files(), "no file"),
+        (lambda _: Source("select * from 'x.tsv'").files(), "no file .*; pass SQL with --query"),
         (lambda p: Source(p).files(), r"is a folder; name its files"),
         (lambda p: Source("x.txt").format_of("x.txt"), "pass --format tsv|csv|jsonl|parquet"),
     ],
