@@ -4,17 +4,18 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...store import FeatureSpec, Source, Store, WorkerError, default_name
+from ...store import FeatureSpec, Source, Store, default_name
 from ...store.progress import Progress
 from ...store.share import Share
 from ..backends.load import load_encoder_of
 from ..encode.build import BuildSummary, build_features
 from ..encode.encoder import Encoder
+from .task import require_version
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,7 @@ class BuildJob:
     def from_json(cls, text: str) -> "BuildJob":
         """The job of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
         fields: dict[str, Any] = json.loads(text)
-        here, there = version("enc-features"), fields.get("version")
-        if here != there:
-            raise WorkerError(
-                f"enc {here} is installed where the worker runs, and enc {there} started the build; install "
-                "the same version in both places"
-            )
+        require_version(fields.get("version"))
         return cls(**{**fields, "source": Source(**fields["source"])})
 
     def build(
@@ -95,13 +91,6 @@ class BuildJob:
         load: Callable[..., Encoder] = load_encoder_of,
     ) -> BuildSummary:
         """Build a share, in this process. Raises ModelError where the model here is another one."""
-        try:
-            os.chdir(self.folder)
-        except OSError as error:
-            raise WorkerError(
-                f"the worker cannot see the folder '{self.folder}', in which the build was started; start it "
-                "in a folder that all machines share"
-            ) from error
         encoder = load(
             FeatureSpec.from_json(self.spec),
             model=self.model,
@@ -123,3 +112,58 @@ class BuildJob:
         if say and (explained := encoder.explain()):
             say(f"chose {explained}")
         return summary
+
+
+@dataclass(frozen=True)
+class BuildShare:
+    """The task of building a share (:class:`.task.Task`), whose result is a BuildSummary as a dict."""
+
+    job: BuildJob
+    share: Share
+
+    @property
+    def folder(self) -> str:
+        """The current folder of who started the build."""
+        return self.job.folder
+
+    @property
+    def title(self) -> str:
+        """The share, such as ``3/8``."""
+        return str(self.share)
+
+    @property
+    def device(self) -> str | None:
+        """The device that was asked for."""
+        return self.job.device
+
+    def on_device(self, device: str) -> "BuildShare":
+        """The same share on one of several GPUs."""
+        return replace(self, job=replace(self.job, device=device))
+
+    def to_json(self) -> str:
+        """The task as one line of JSON."""
+        return json.dumps({"job": self.job.to_json(), "share": str(self.share)})
+
+    @classmethod
+    def from_json(cls, text: str) -> "BuildShare":
+        """The task of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
+        fields: dict[str, str] = json.loads(text)
+        return cls(BuildJob.from_json(fields["job"]), Share.parse(fields["share"]))
+
+    def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> dict[str, Any]:
+        """Build the share; the encoder is that of the last task, if it had the same."""
+        summary = self.job.build(self.share, progress=progress, say=say, load=kept_encoder)
+        return dataclasses.asdict(summary)
+
+
+_kept: list[tuple[tuple[Any, ...], Encoder]] = []
+
+
+def kept_encoder(spec: FeatureSpec, *, say: Callable[[str], None] | None = None, **asked: Any) -> Encoder:
+    """As :func:`enc.engine.backends.load.load_encoder_of`, but the encoder that this process loaded last is
+    loaded once: a worker takes one task after the other.
+    """
+    key = (os.getcwd(), spec.digest, *sorted(asked.items()))
+    if not _kept or _kept[0][0] != key:
+        _kept[:] = [(key, load_encoder_of(spec, say=say, **asked))]
+    return _kept[0][1]

@@ -1,17 +1,20 @@
-"""Workers as Ray tasks: each builds a share and commits its own shards, so that Ray carries no features."""
+"""Workers as Ray tasks: each keeps what it finds by itself, so that Ray carries no features."""
 
-import dataclasses
 import logging
 import os
 import socket
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Self
 
 from ...store import EncError, WorkerError
 from ...store.progress import Progress, hears_progress, tell
 from ...store.share import WHOLE, Share
 from ..encode.build import BuildSummary
-from .job import BuildJob
+from .job import BuildJob, BuildShare
+from .task import Task, order_of, task_of
 from .total import total_of
 
 RETRIES = 3  # of a task whose worker or node died; what it had committed is not encoded again
@@ -29,71 +32,114 @@ def build_with_ray(
     share: Share = WHOLE,
     progress: Progress | None = None,
 ) -> BuildSummary:
-    """Build a share of the job by Ray tasks: on the cluster that RAY_ADDRESS names, or on this machine.
+    """Build a share of the job by Ray tasks; raises as :class:`RayTasks`.
 
-    ``workers`` is as many as the cluster can run at once unless given. ``progress`` hears of
-    finished tasks. All machines must see the source, the store and the model under the same
-    names, and have the same enc. Raises WorkerError where Ray is missing, where no node has what one task
-    needs, and for the first error of any task.
+    All machines must see the source, the store and the model under the same names, and have the same enc.
     """
-    ray = _ray()
     started = time.perf_counter()
-    was_running = ray.is_initialized()
-    if not was_running:
-        _connect(ray)
-    try:
-        workers = workers or _places(ray, cpus_per_worker, gpus_per_worker)
-        _require_place(ray, cpus_per_worker, gpus_per_worker)
-        threads = {"OMP_NUM_THREADS": str(max(1, int(cpus_per_worker)))}
-        task = ray.remote(
-            num_cpus=cpus_per_worker,
-            num_gpus=gpus_per_worker,
-            max_retries=RETRIES,
-            retry_exceptions=False,
-            runtime_env={"env_vars": threads},  # Ray sets it only where nobody has: the tasks share cores
-        )(build_share)
-        waiting = [
-            task.remote(job.to_json(), str(share.part(number + 1, workers))) for number in range(workers)
-        ]
-        order = {reference: number for number, reference in enumerate(waiting)}
-        summaries: list[BuildSummary | None] = [None] * workers
+    with RayTasks(workers, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker) as team:
+        shares = [share.part(number, team.workers) for number in range(1, team.workers + 1)]
+        found = team.run([BuildShare(job, one) for one in shares])
+    return total_of([BuildSummary(**one) for one in found], time.perf_counter() - started)
+
+
+@hears_progress
+def run_with_ray(
+    tasks: Sequence[Task],
+    workers: int | None,
+    *,
+    cpus_per_worker: float = 1,
+    gpus_per_worker: float = 0,
+    progress: Progress | None = None,
+) -> list[Any]:
+    """Have tasks done by Ray, so many at a time; returns their results, in the order of the tasks.
+
+    ``progress`` hears of finished tasks. Raises as :class:`RayTasks`.
+    """
+    with RayTasks(workers, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker) as team:
+        return team.run(tasks)
+
+
+class RayTasks:
+    """Tasks on the cluster that RAY_ADDRESS names, or on a Ray of its own on this machine, for several runs::
+
+        with RayTasks(None) as team:
+            found = team.run(tasks)
+
+    Raises WorkerError where Ray is missing, where no node has what one task needs, and for the first error
+    of any task.
+    """
+
+    workers: int
+    """Tasks that run at a time: as many as the cluster has places for, unless given."""
+
+    def __init__(self, workers: int | None, *, cpus_per_worker: float = 1, gpus_per_worker: float = 0):
+        self._asked, self._cpus, self._gpus = workers, cpus_per_worker, gpus_per_worker
+
+    def __enter__(self) -> Self:
+        self._ray = ray = _ray()
+        with ExitStack() as scope:
+            if not ray.is_initialized():
+                _connect(ray)
+                scope.callback(ray.shutdown)
+            self.workers = self._asked or _places(ray, self._cpus, self._gpus)
+            _require_place(ray, self._cpus, self._gpus)
+            threads = {"OMP_NUM_THREADS": str(max(1, int(self._cpus)))}
+            self._remote = ray.remote(
+                num_cpus=self._cpus,
+                num_gpus=self._gpus,
+                max_retries=RETRIES,
+                retry_exceptions=False,
+                runtime_env={"env_vars": threads},  # Ray sets it only where nobody has: the tasks share cores
+            )(do_task)
+            self._scope = scope.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scope.close()
+
+    def run(self, tasks: Sequence[Task]) -> list[Any]:
+        """The results of tasks: see :func:`run_with_ray`."""
+        waiting = deque(range(len(tasks)))
+        running: dict[Any, int] = {}  # the number of the task of a reference
+        results: dict[int, Any] = {}
         try:
-            while waiting:
-                tell("working", workers - len(waiting), workers)
-                ready, waiting = ray.wait(waiting, timeout=WAIT_SECONDS)
+            while len(results) < len(tasks):
+                while waiting and len(running) < self.workers:
+                    number = waiting.popleft()
+                    running[self._remote.remote(order_of(tasks[number]))] = number
+                tell("working", len(results), len(tasks))
+                ready, _ = self._ray.wait(list(running), timeout=WAIT_SECONDS)
                 for reference in ready:
-                    summaries[order[reference]] = _summary(ray, reference)
+                    results[running.pop(reference)] = _result(self._ray, reference)
         except BaseException:
-            for reference in waiting:
-                ray.cancel(reference)  # it commits what it has
+            for reference in running:
+                self._ray.cancel(reference)  # it commits what it has
             raise
-        tell("working", workers, workers)
-    finally:
-        if not was_running:
-            ray.shutdown()
-    return total_of([one for one in summaries if one], time.perf_counter() - started)
+        tell("working", len(tasks), len(tasks))
+        return [results[number] for number in range(len(tasks))]
 
 
-def build_share(job: str, share: str) -> dict[str, Any]:
+def do_task(order: str) -> dict[str, Any]:
     """The task. An error that a user can mend is returned, because raising one would be tried again."""
     try:
-        return {"summary": dataclasses.asdict(BuildJob.from_json(job).build(Share.parse(share)))}
+        return {"result": task_of(order).run(progress=None, say=None)}
     except EncError as error:
         return {"error": str(error)}
 
 
-def _summary(ray: Any, reference: Any) -> BuildSummary:
+def _result(ray: Any, reference: Any) -> Any:
     try:
         found = ray.get(reference)
     except ray.exceptions.RayError as error:
         lines = [line for line in str(error).strip().splitlines() if line.strip()]
         raise WorkerError(
-            f"a Ray task failed: {lines[-1] if lines else type(error).__name__}; what was encoded is kept: "
+            f"a Ray task failed: {lines[-1] if lines else type(error).__name__}; what was finished is kept: "
             "run this again"
         ) from error
     if "error" in found:
         raise WorkerError(found["error"])
-    return BuildSummary(**found["summary"])
+    return found["result"]
 
 
 def _ray() -> Any:

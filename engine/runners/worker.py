@@ -1,38 +1,36 @@
-"""The process of a worker: reads a job from stdin, builds a share, and writes what happens, as JSON lines.
+"""The process of a worker: reads tasks from stdin, does one after the other, and writes what happens.
 
-It ends when the process that started it ends, which it sees by its stdin; what it has encoded is then
-committed.
+All are JSON, a line each. First it reads which cores it has, then tasks. It ends when stdin does: at once
+if it has nothing to do; else the process that started it has ended, and what the task has finished is kept.
 """
 
-import dataclasses
 import json
 import os
+import queue
 import signal
-import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from ...store import EncError
-from ...store.share import Share
-from .job import BuildJob
+from .task import task_of
 
 PROGRESS_SECONDS = 0.2
+_READ_BYTES = 1 << 16
 
 
 def main() -> None:
-    """Do what the first line of stdin says."""
+    """Do what the lines of stdin say."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)  # what a library prints is not to be taken for a message
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    order = json.loads(sys.stdin.readline())
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _take_cores(order["cores"])
-    told: dict[str, float] = {}
 
     def tell(**message: Any) -> None:
         print(json.dumps(message, ensure_ascii=False), file=out)
+
+    told: dict[str, float] = {}
 
     def progress(stage: str, done: int, total: int, _: str = "", /) -> None:
         now = time.monotonic()
@@ -41,20 +39,51 @@ def main() -> None:
             tell(progress=[stage, done, total])
 
     try:
-        job = BuildJob.from_json(order["job"])
-        summary = job.build(Share.parse(order["share"]), progress=progress, say=lambda line: tell(note=line))
-        tell(summary=dataclasses.asdict(summary))
+        orders = _Orders()
+        cores = orders.next()
+        if cores is not None:
+            _take_cores(json.loads(cores))
+        while (order := orders.next()) is not None:
+            told.clear()
+            task = task_of(order)
+            tell(result=task.run(progress=progress, say=lambda line: tell(note=line)))
     except EncError as error:
         tell(error=str(error))
     except KeyboardInterrupt:
         tell(interrupted=True)
 
 
-def _end_with_parent() -> None:
-    # Not by sys.stdin, whose lock this thread would still hold when Python ends.
-    while os.read(0, 1):  # comes back with nothing when the other end is closed
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
+class _Orders:
+    """The lines of stdin, and a signal that interrupts the work when stdin ends."""
+
+    def __init__(self) -> None:
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._is_at_work = self._has_ended = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def next(self) -> str | None:
+        """The next line, which is waited for; None at the end."""
+        self._is_at_work = False
+        line = self._lines.get()
+        self._is_at_work = line is not None
+        return None if self._has_ended else line  # there is nobody to hear of it
+
+    def _read(self) -> None:
+        for line in _lines_of_stdin():
+            self._lines.put(line)
+        self._has_ended = True
+        self._lines.put(None)
+        if self._is_at_work:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _lines_of_stdin() -> Iterator[str]:
+    # Not by sys.stdin, whose lock the thread that reads would still hold when Python ends.
+    held = b""
+    while block := os.read(0, _READ_BYTES):  # comes back with nothing when the other end is closed
+        *lines, held = (held + block).split(b"\n")
+        for line in lines:
+            yield line.decode()
 
 
 def _take_cores(cores: list[int]) -> None:

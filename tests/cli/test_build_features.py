@@ -1,6 +1,7 @@
 """How the command divides a build among processes; what these do is tried in tests/engine/runners."""
 
 import json
+import sys
 
 import pytest
 from enc.store import Store
@@ -42,3 +43,13 @@ def test_pairs_that_are_encoded_apart_are_not_divided(enc, tmp_path, tiny_bert):
     pairs = ("--text-column", "a", "--pair-column", "b", "--pairs", "separate", "--workers", "2")
     found = enc("build-features", path, "--store", tmp_path / "s", "--model", tiny_bert, *pairs, code=2)
     assert "shares and workers are for single texts and joint pairs" in found.stderr
+
+
+def test_without_ray_the_command_that_adds_it_is_told_in_one_line(
+    enc, reviews, tmp_path, tiny_bert, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    store = ("--store", tmp_path / "s", "--model", tiny_bert)
+    found = enc("build-features", reviews, *store, "--runner", "ray", code=2)
+    told = [line for line in found.stderr.splitlines() if "Ray" in line]
+    assert told == ["error: Ray is not installed; pip install 'enc-features[ray]'"]

@@ -12,6 +12,7 @@ from enc.engine.backends.registry import BACKENDS
 from enc.engine.runners import processes
 from enc.engine.runners.job import BuildJob
 from enc.engine.runners.processes import build_in_processes, suitable_workers
+from enc.engine.runners.worker_process import Messages, WorkerProcess
 from enc.store import FeatureTable, Share, Source, WorkerError
 from enc.store.duck import workspace
 from enc.store.lookup import look_up
@@ -90,12 +91,12 @@ def test_a_killed_worker_starts_again(job):
     assert summary.encoded + summary.cached == stored(job).rows == 3000
 
 
-def test_half_a_message_of_a_killed_worker_is_left_out(job):
+def test_half_a_message_of_a_killed_worker_is_left_out():
     script = """print('{"progress": [1, 2]}'); print('{"pro', end='')"""
-    messages: processes.Messages = queue.Queue()
-    worker = processes._Worker(1, job, Share(), [0])
+    messages: Messages = queue.Queue()
+    worker = WorkerProcess(1, [0])
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    worker._read(process, messages)
+    worker.read(process, messages)
     assert [messages.get_nowait()[1] for _ in range(messages.qsize())] == [{"progress": [1, 2]}, {"ended": 0}]
 
 

@@ -48,12 +48,12 @@ def test_tasks_build_shares(cluster, job):
 
 
 def test_a_task_has_as_many_threads_as_processors(cluster, job, monkeypatch):
-    monkeypatch.setattr(ray_tasks, "build_share", threads_of_task)
+    monkeypatch.setattr(ray_tasks, "do_task", threads_of_task)
     with pytest.raises(WorkerError, match="1 threads"):
         build_with_ray(job, 1)
 
 
-def threads_of_task(job, share):
+def threads_of_task(order):
     return {"error": f"{os.environ.get('OMP_NUM_THREADS')} threads"}
 
 
