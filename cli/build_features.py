@@ -23,6 +23,9 @@ from .voice import note
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
+    from ..engine.runners.first_pass import FirstPassSummary
+    from ..engine.runners.processes import Processes
+    from ..engine.runners.ray_tasks import RayTasks
     from ..store import Source
 
 MOST_WORKERS = 1024
@@ -44,6 +47,13 @@ spread_options = options(
         default="local",
         show_default=True,
         help="Where workers run: here, or on the Ray cluster that RAY_ADDRESS names.",
+    ),
+    click.option(
+        "--first-pass",
+        type=click.Choice(["auto", "always", "never", "only"]),
+        default="auto",
+        show_default=True,
+        help="Read the source once for all workers, into the store; auto: for more than 16; only: no more.",
     ),
     click.option("--cpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 1]"),
     click.option("--gpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 0]"),
@@ -97,8 +107,11 @@ def command(
     A SOURCE is a TSV, CSV, JSON-lines or Parquet file, or a quoted glob of them. Texts that were
     encoded before under the same setting, from whatever source, are not encoded again.
     """
-    from ..store import Share
+    from ..engine import BuildSummary
+    from ..store import Share, WorkerError
 
+    if share and values["first_pass"] == "only":
+        raise WorkerError("--first-pass only reads the whole source; leave out --share, and pass it later")
     source = source_of(sources, values)
     part = Share.parse(share) if share else Share()
     workers = _workers(values)
@@ -107,19 +120,21 @@ def command(
     encoder = encoder_for(store, name, values)
     seconds = commit_minutes * 60
     build = {"name": name, "tokens_per_batch": tokens_per_batch, "commit_seconds": seconds, "share": part}
+    by_itself = workers == 1 and values["runner"] == "local" and values["first_pass"] in ("auto", "never")
     try:
-        if workers == 1 and values["runner"] == "local":
-            summary = _build(source, store, encoder, build)
+        if by_itself:
+            summary = _build(source, store, encoder, build, values["first_pass"])
         else:
             summary = _build_by_workers(source, store, encoder, workers, build, values)
     except KeyboardInterrupt as interrupt:
         again = typed_command()
         raise type(interrupt)(f"interrupted; what was encoded is kept. Go on with: {again}") from None
-    click.echo(
-        json.dumps(dataclasses.asdict(summary), ensure_ascii=False)
-        if as_json
-        else summary_text(summary, store)
-    )
+    if as_json:
+        click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))
+    elif isinstance(summary, BuildSummary):
+        click.echo(summary_text(summary, store))
+    else:
+        click.echo(first_pass_text(summary))
 
 
 def _workers(values: dict[str, Any]) -> int | None:
@@ -144,10 +159,17 @@ def _workers(values: dict[str, Any]) -> int | None:
     return int(asked)
 
 
-def _build(source: "Source", store: str, encoder: "Encoder", build: dict[str, Any]) -> "BuildSummary":
+def _build(
+    source: "Source", store: str, encoder: "Encoder", build: dict[str, Any], first_pass: str
+) -> "BuildSummary":
     from ..engine import build_features
+    from ..store import default_name
+    from ..store.first_pass import finished_first_pass
 
-    summary = build_features(source, store, encoder, **build)
+    name, finished = build["name"] or default_name(encoder.spec, encoder.layer_count), None
+    if first_pass == "auto" and not build["share"].is_whole:
+        finished = finished_first_pass(source, store, name, encoder.spec)
+    summary = build_features(source, store, encoder, first_pass=finished, **build)
     if explained := encoder.explain():
         note(f"chose {explained}")
     return summary
@@ -160,25 +182,28 @@ def _build_by_workers(
     workers: int | None,
     build: dict[str, Any],
     values: dict[str, Any],
-) -> "BuildSummary":
+) -> "BuildSummary | FirstPassSummary":
+    from ..engine.runners.build import build_with, first_pass_with
     from ..engine.runners.job import BuildJob
 
     asked = {name: values[name] for name in ("model", "backend", "precision", "device")}
     share = build.pop("share")
     job = BuildJob.of(source, store, encoder, **build, **asked)
-    if values["runner"] == "ray":
-        from ..engine.runners.ray_tasks import build_with_ray
+    with _team(workers, values) as team:
+        if values["first_pass"] == "only":
+            return first_pass_with(team, job, note)
+        return build_with(team, job, share, first_pass=values["first_pass"], say=note)
 
-        return build_with_ray(
-            job,
-            workers,
-            share=share,
-            cpus_per_worker=1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"],
-            gpus_per_worker=values["gpus_per_worker"] or 0.0,
-        )
-    from ..engine.runners.processes import build_in_processes
 
-    return build_in_processes(job, workers or 1, share=share, say=note)
+def _team(workers: int | None, values: dict[str, Any]) -> "Processes | RayTasks":
+    if values["runner"] == "local":
+        from ..engine.runners.processes import Processes
+
+        return Processes(workers or 1, values["device"], note)
+    from ..engine.runners.ray_tasks import RayTasks
+
+    cpus = 1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"]
+    return RayTasks(workers, cpus_per_worker=cpus, gpus_per_worker=values["gpus_per_worker"] or 0.0)
 
 
 def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":
@@ -229,3 +254,17 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
     if summary.rejected:
         text += f"\n  first reject: {summary.first_reject}\n  all rejects:  {summary.rejects_file}"
     return text
+
+
+def first_pass_text(summary: "FirstPassSummary") -> str:
+    """The closing lines of a first pass."""
+    was_there = summary.files - summary.read
+    lines = [
+        ("files", f"{summary.files:,}", f"{was_there:,} of them were read before" if was_there else ""),
+        ("rows read", f"{summary.rows:,}", ""),
+        ("distinct texts", f"{summary.distinct:,}", "of each file" if summary.files > 1 else ""),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("megabytes", f"{summary.bytes / 1e6:,.1f}", ""),
+        ("seconds", f"{summary.seconds:.2f}", ""),
+    ]
+    return f"first pass in '{summary.folder}'\n{rows_of(lines)}"

@@ -9,7 +9,14 @@ import click
 
 from .command import EncCommand, EncGroup
 from .options import json_option
-from .store_text import compared_text, deleted_text, list_text, vacuumed_text, verified_text
+from .store_text import (
+    compared_text,
+    deleted_text,
+    left_work_text,
+    list_text,
+    vacuumed_text,
+    verified_text,
+)
 from .text import count_text, size_text
 from .voice import warn
 
@@ -175,10 +182,19 @@ def compact(store: str, name: str | None, by_key: bool, disk: float | None, as_j
 def vacuum(store: str, name: str | None, retain: float, dry_run: bool, as_json: bool) -> None:
     """Remove files of old versions, and what killed processes left, from STORE or from feature set NAME.
 
-    Nothing is removed that a living process reads or writes.
+    Nothing is removed that a living process reads or writes. Of STORE, what first passes left of builds that
+    nobody finished goes, too, if it was used last before --retain.
     """
+    from ..store.log_folder import feature_sets_in
+    from ..store.places import place_of
     from ..store.vacuum import vacuum as vacuum_set
+    from ..store.work import vacuum_work
 
+    left = [] if name else vacuum_work(store, retain_hours=retain, dry_run=dry_run)
+    for work in left:
+        click.echo(json.dumps(asdict(work)) if as_json else left_work_text(work, dry_run=dry_run))
+    if left and not feature_sets_in(place_of(store)):
+        return
     for table in _tables(store, name):
         done = vacuum_set(table, retain_hours=retain, dry_run=dry_run)
         if as_json:

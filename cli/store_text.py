@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..store.delete import DeleteSummary
     from ..store.vacuum import VacuumSummary
     from ..store.verify import VerifySummary
+    from ..store.work import LeftWork
 
 
 def list_text(tables: "Sequence[FeatureTable]") -> str:
@@ -53,6 +54,12 @@ def vacuumed_text(done: "VacuumSummary", *, dry_run: bool) -> str:
     if done.held:
         line += f", because running processes read version {', '.join(map(str, done.held))}"
     return line
+
+
+def left_work_text(left: "LeftWork", *, dry_run: bool) -> str:
+    """What was removed of a build that nobody finished, or would be."""
+    verb = "would be removed" if dry_run else "removed"
+    return f"{left.folder}: {count_text(left.files, 'file')} of a first pass, {size_text(left.bytes)}, {verb}"
 
 
 def deleted_text(store: str, done: "DeleteSummary") -> str:

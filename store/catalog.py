@@ -12,6 +12,7 @@ from .nearest import did_you_mean, did_you_mean_path
 from .places import Place, RemotePath, place_of
 from .spec import FeatureSpec
 from .table import FeatureTable
+from .work import WORK_FOLDER
 
 if TYPE_CHECKING:
     from .feature_rows import FeatureRows
@@ -66,7 +67,7 @@ class Store(os.PathLike[str]):
         there = f"(it has: {', '.join(names)})"
         if name is None:
             raise StoreError(f"'{self}' has several feature sets {there}; pass one of them with --features")
-        if name not in names and (self.path / name).is_dir():
+        if name not in names and name != WORK_FOLDER and (self.path / name).is_dir():
             return FeatureTable(self.path / name)  # which says what it is instead
         if name not in names:
             raise StoreError(
@@ -129,12 +130,14 @@ class Store(os.PathLike[str]):
                 f"there is no store at '{self}'; `enc build-features … --store {self}` makes one"
                 f"{did_you_mean_path(str(self))}"
             )
-        folders = [folder for folder in self.path.iterdir() if folder.is_dir()]
+        folders = [folder for folder in self.path.iterdir() if folder.name != WORK_FOLDER and folder.is_dir()]
         return sorted(folder.name for folder in folders if has_log(folder) or has_remains(folder))
 
 
 def _is_foreign(entry: Place) -> bool:
     """Whether neither this program nor the system made an entry of a store that has no feature set yet."""
+    if entry.name == WORK_FOLDER:
+        return False
     if entry.is_dir():
         return bool(other_files(entry))
     return not entry.name.startswith(".")

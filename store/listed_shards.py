@@ -8,6 +8,7 @@ import pyarrow as pa
 from .key_bounds import ANYWHERE, KEY_BYTES, Bounds
 from .locks import Lock, ShardPaths
 from .logged import LoggedShard, rows_of
+from .share import Share
 
 BUCKET_BITS = 20  # of a key: so many leading ones are looked at
 
@@ -74,8 +75,16 @@ class ListedShards(ShardPaths):
     ):
         """``rows`` are those of all shards."""
         super().__init__((shard.path for shard in logged), lock)
-        self.logged, self.rows = logged, rows
+        self.logged, self.rows, self._bounds = logged, rows, bounds
         self.spans = spans_of(bounds)
+
+    def of_share(self, share: Share) -> "ListedShards":
+        """Those in which keys of a share may be."""
+        first, stop = (bound >> (64 - BUCKET_BITS) for bound in (share.span[0], share.span[1] - 1))
+        chosen = np.flatnonzero((self.spans[:, 0] <= stop) & (self.spans[:, 1] >= first)).tolist()
+        logged = [self.logged[number] for number in chosen]
+        bounds = [self._bounds[number] for number in chosen]
+        return ListedShards(logged, bounds, sum(map(rows_of, logged)), self._lock)
 
     def look_at(self, numbers: Sequence[int] | None = None) -> None:
         """Look at size, footer and keys of shards by number, or of all. Raises DamagedShard."""

@@ -3,6 +3,7 @@
     a version of a table   held, shared, by those who read it: its commit's file in the log is locked
     a file being written   held by the one who writes it
     a table                held by the one who deletes, compacts, vacuums or repairs it
+    a folder of work       held, shared, by those who use it (enc.store.work)
     a table's spec.json    held by an estimator that encodes: others wait, and find its features
 
 Where a file system or an object store has no locks, nothing is locked, and what may be in use is never
@@ -89,6 +90,24 @@ def exclusive_lock(path: Place, *, create: bool = False) -> Lock | None:
             raise
         # Another process may have removed the file before it was locked.
         if not create or _is_there(path, descriptor):
+            return lock
+        lock.release()
+
+
+def shared_lock(path: Place) -> Lock:
+    """A lock on a file, which is made where it is not there, that others may have too, and none exclusively.
+
+    Raises OSError where the file cannot be locked at all.
+    """
+    while True:
+        descriptor = places.descriptor(path, os.O_RDWR | os.O_CREAT)
+        lock = Lock(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            lock.release()
+            raise
+        if _is_there(path, descriptor):
             return lock
         lock.release()
 

@@ -32,6 +32,7 @@ STAGES = {
     "tokenizing": "texts",
     "encoding": "texts",
     "writing": "texts",
+    "sorting": "texts",
     "working": "workers",
     "measuring": "ways",
     "training": "steps",

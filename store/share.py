@@ -51,6 +51,11 @@ class Share:
         """Share ``number`` of ``count`` of this share."""
         return Share((self.number - 1) * count + number, self.count * count)
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first 64 bits of its keys, as numbers: the first one, and the first one behind them."""
+        return _first(self.number - 1, self.count), _first(self.number, self.count)
+
     def holds_sql(self, key: str) -> str:
         """A SQL condition: whether a key, a BLOB, is in the share. DuckDB compares BLOBs byte by byte."""
         bounds = []
@@ -64,8 +69,12 @@ class Share:
 WHOLE = Share()
 
 
+def _first(number: int, count: int) -> int:
+    """The first 64 bits behind ``number`` of ``count`` shares."""
+    return -(-(number << _BITS) // count)
+
+
 def _bound(number: int, count: int) -> str:
     """The first key behind ``number`` of ``count`` shares, as a literal; keys are longer, and so not less."""
-    first = -(-(number << _BITS) // count)
-    escaped = "".join(f"\\x{byte:02X}" for byte in first.to_bytes(_BITS // 8, "big"))
+    escaped = "".join(f"\\x{byte:02X}" for byte in _first(number, count).to_bytes(_BITS // 8, "big"))
     return f"'{escaped}'::BLOB"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import SourceError
 from .nearest import did_you_mean, did_you_mean_path, unknown
-from .places import local_files
+from .places import listed_files, local_file
 
 FORMATS = {
     "tsv": (".tsv", ".tab"),
@@ -92,16 +92,16 @@ class Source:
         """Files or globs, as they were given."""
         return tuple(map(str, self.paths)) if not isinstance(self.paths, (str, Path)) else (str(self.paths),)
 
-    def files(self) -> list[str]:
-        """The files: globs expanded and sorted, each file once.
+    def file_names(self) -> list[str]:
+        """The files: globs expanded and sorted, each file once; those of object stores are not fetched.
 
         Raises SourceError for one that is not there.
         """
         found: dict[str, None] = {}
         for name in self.names:
-            copies = local_files(name)
-            if copies is not None:
-                found.update(dict.fromkeys(copies))
+            listed = listed_files(name)
+            if listed is not None:
+                found.update(dict.fromkeys(listed))
                 continue
             path = Path(name)
             if path.is_dir():
@@ -117,6 +117,10 @@ class Source:
                 raise SourceError(f"no file '{name}'{way_out}")
             found.update(dict.fromkeys(matches))
         return list(found)
+
+    def files(self) -> list[str]:
+        """The files of :meth:`file_names`, and copies of those of object stores."""
+        return [local_file(name) for name in self.file_names()]
 
     def format_of(self, file: str) -> str:
         """The format that a file is read as."""

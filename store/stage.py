@@ -165,12 +165,7 @@ def stage_source(
     """
     if source.where:
         require_condition(source.where)
-    con.execute(
-        f"CREATE TABLE {name} (id BIGINT, source INTEGER, row BIGINT, key BLOB, text VARCHAR, pair VARCHAR, "
-        "label VARCHAR, reason VARCHAR);"
-        f"CREATE TABLE {name}_rejects (source INTEGER, row BIGINT, reason VARCHAR);"
-        f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
-    )
+    create_tables(con, name)
     tell("reading", 0)
     files = ["the query"] if source.query else source.files()
     labels = (label_column,) if isinstance(label_column, str) else tuple(label_column or ())
@@ -199,6 +194,16 @@ def stage_source(
         picking.ids if picking else ids, keep_text,
         tuple(scans), tuple(first_ids),
     )  # fmt: skip
+
+
+def create_tables(con: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Make the tables of a stage: its rows, its rejects, and the names of its files."""
+    con.execute(
+        f"CREATE TABLE {name} (id BIGINT, source INTEGER, row BIGINT, key BLOB, text VARCHAR, pair VARCHAR, "
+        "label VARCHAR, reason VARCHAR);"
+        f"CREATE TABLE {name}_rejects (source INTEGER, row BIGINT, reason VARCHAR);"
+        f"CREATE TABLE {name}_files (id INTEGER, name VARCHAR)"
+    )
 
 
 def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:

@@ -7,10 +7,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from ...store import FeatureTable, Source, SourceError, Store, default_name
 from ...store.duck import scan_memory, workspace
+from ...store.first_pass import FirstPass, stage_parts
 from ...store.log_folder import has_log
 from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
@@ -72,6 +74,7 @@ def build_features(
     *,
     name: str | None = None,
     share: Share = WHOLE,
+    first_pass: FirstPass | None = None,
     tokens_per_batch: int | None = None,
     commit_seconds: float | None = None,
     progress: Progress | None = None,
@@ -79,14 +82,16 @@ def build_features(
     """Encode the source's texts, or those of a share, that the feature set does not hold yet; commit them.
 
     Several processes may build shares of a source at once, also the same share twice: the counts of all
-    shares add up to those of the whole.
+    shares add up to those of the whole. With a finished ``first_pass`` each of them reads its own texts
+    alone, as the source's files held them when the parts were written.
 
     The feature set is made if need be; ``name`` defaults to one that tells the setting. What was
     encoded when an exception (or Ctrl-C) ends the run is committed, and not encoded again. A kill costs
     what was encoded in the last ``commit_seconds`` (300 unless given).
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
-    if source.is_separate and not share.is_whole:  # a text of two pairs would be in two shares
+    is_divided = first_pass is not None or not share.is_whole
+    if source.is_separate and is_divided:  # a text of two pairs would be in two shares
         raise SourceError("shares and workers are for single texts and joint pairs; build each column alone")
     clock = Stopwatch()
     with clock("total"), workspace() as con:
@@ -94,15 +99,15 @@ def build_features(
             is_new = not has_log(Store(store).path / name)
             if not is_new and encoder.spec.may_be_ragged:
                 encoder.lay_out_as(FeatureTable(Store(store).path / name).spec)
-            stage = stage_source(con, source, keep_text=is_new, share=share)
+            stage = _staged(con, source, "stage", share, first_pass, keep_text=is_new)
             table = Store(store).create(name, encoder.spec)
             texts = encoded_texts(stage)
-            work = find_missing(texts, table.listed_shards)
+            work = find_missing(texts, table.listed_shards.of_share(share))
             if work.missing and not texts.has_texts:
                 # Reading the source again costs little beside encoding, and nothing where all is known.
-                stage = stage_source(con, source, "texts", share=share)
+                stage = _staged(con, source, "texts", share, first_pass, keep_text=True)
                 texts = encoded_texts(stage)
-                work = find_missing(texts, table.listed_shards)
+                work = find_missing(texts, table.listed_shards.of_share(share))
         encode_missing(
             texts,
             work,
@@ -134,6 +139,20 @@ def build_features(
         feature_set=name,
         version=table.version,
     )
+
+
+def _staged(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    name: str,
+    share: Share,
+    first_pass: FirstPass | None,
+    *,
+    keep_text: bool,
+) -> Stage:
+    if first_pass is None:
+        return stage_source(con, source, name, keep_text=keep_text, share=share)
+    return stage_parts(con, source, first_pass, share, name=name, keep_text=keep_text)
 
 
 def busy_share(seconds: dict[str, float]) -> float:

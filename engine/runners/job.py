@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...store import FeatureSpec, Source, Store, default_name
+from ...store.first_pass import FirstPass
 from ...store.progress import Progress
 from ...store.share import Share
 from ..backends.load import load_encoder_of
@@ -86,6 +87,7 @@ class BuildJob:
         self,
         share: Share,
         *,
+        first_pass: FirstPass | None = None,
         progress: Progress | None = None,
         say: Callable[[str], None] | None = None,
         load: Callable[..., Encoder] = load_encoder_of,
@@ -105,6 +107,7 @@ class BuildJob:
             encoder,
             name=self.name,
             share=share,
+            first_pass=first_pass,
             tokens_per_batch=self.tokens_per_batch,
             commit_seconds=self.commit_seconds,
             progress=progress,
@@ -120,6 +123,8 @@ class BuildShare:
 
     job: BuildJob
     share: Share
+    first_pass: FirstPass | None = None
+    """What holds the source's texts; without it, the worker reads the source."""
 
     @property
     def folder(self) -> str:
@@ -142,17 +147,22 @@ class BuildShare:
 
     def to_json(self) -> str:
         """The task as one line of JSON."""
-        return json.dumps({"job": self.job.to_json(), "share": str(self.share)})
+        first_pass = dataclasses.asdict(self.first_pass) if self.first_pass else None
+        told = {"job": self.job.to_json(), "share": str(self.share), "first_pass": first_pass}
+        return json.dumps(told, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "BuildShare":
         """The task of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
-        fields: dict[str, str] = json.loads(text)
-        return cls(BuildJob.from_json(fields["job"]), Share.parse(fields["share"]))
+        fields: dict[str, Any] = json.loads(text)
+        first_pass = FirstPass(**fields["first_pass"]) if fields["first_pass"] else None
+        return cls(BuildJob.from_json(fields["job"]), Share.parse(fields["share"]), first_pass)
 
     def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> dict[str, Any]:
         """Build the share; the encoder is that of the last task, if it had the same."""
-        summary = self.job.build(self.share, progress=progress, say=say, load=kept_encoder)
+        summary = self.job.build(
+            self.share, first_pass=self.first_pass, progress=progress, say=say, load=kept_encoder
+        )
         return dataclasses.asdict(summary)
 
 

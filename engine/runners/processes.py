@@ -2,7 +2,6 @@
 
 import os
 import queue
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -13,10 +12,10 @@ from ...store.progress import Progress, hears_progress
 from ...store.share import WHOLE, Share
 from ..encode.build import BuildSummary
 from ..encode.devices import cpu_threads, cuda_is_available
-from .job import BuildJob, BuildShare
+from .build import build_with
+from .job import BuildJob
 from .stages import Stages
 from .task import Task
-from .total import total_of
 from .worker_process import Messages, WorkerProcess, end
 
 CORES_PER_WORKER = 4
@@ -38,18 +37,17 @@ def build_in_processes(
     workers: int,
     *,
     share: Share = WHOLE,
+    first_pass: str = "auto",
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> BuildSummary:
     """Build a share of the job by so many processes, each of which commits what it encodes.
 
-    Raises as :func:`run_in_processes`.
+    ``first_pass`` is as of :func:`enc.engine.runners.build.build_with`. Raises as :func:`run_in_processes`.
     """
-    started = time.perf_counter()
     _require_workers(workers)
-    tasks = [BuildShare(job, share.part(number, workers)) for number in range(1, workers + 1)]
-    found = run_in_processes(tasks, workers, say=say)
-    return total_of([BuildSummary(**one) for one in found], time.perf_counter() - started)
+    with Processes(workers, job.device, say) as team:
+        return build_with(team, job, share, first_pass=first_pass, say=say)
 
 
 @hears_progress

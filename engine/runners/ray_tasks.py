@@ -3,9 +3,8 @@
 import logging
 import os
 import socket
-import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -13,9 +12,9 @@ from ...store import EncError, WorkerError
 from ...store.progress import Progress, hears_progress, tell
 from ...store.share import WHOLE, Share
 from ..encode.build import BuildSummary
-from .job import BuildJob, BuildShare
+from .build import build_with
+from .job import BuildJob
 from .task import Task, order_of, task_of
-from .total import total_of
 
 RETRIES = 3  # of a task whose worker or node died; what it had committed is not encoded again
 WAIT_SECONDS = 1.0
@@ -30,17 +29,17 @@ def build_with_ray(
     cpus_per_worker: float = 1,
     gpus_per_worker: float = 0,
     share: Share = WHOLE,
+    first_pass: str = "auto",
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> BuildSummary:
     """Build a share of the job by Ray tasks; raises as :class:`RayTasks`.
 
-    All machines must see the source, the store and the model under the same names, and have the same enc.
+    ``first_pass`` is as of :func:`enc.engine.runners.build.build_with`. All machines must see the source, the
+    store and the model under the same names, and have the same enc.
     """
-    started = time.perf_counter()
     with RayTasks(workers, cpus_per_worker=cpus_per_worker, gpus_per_worker=gpus_per_worker) as team:
-        shares = [share.part(number, team.workers) for number in range(1, team.workers + 1)]
-        found = team.run([BuildShare(job, one) for one in shares])
-    return total_of([BuildSummary(**one) for one in found], time.perf_counter() - started)
+        return build_with(team, job, share, first_pass=first_pass, say=say)
 
 
 @hears_progress

@@ -20,14 +20,19 @@ from .cache import (
     withdraw,
 )
 from .client import retried
-from .copies import folder_to_write, is_url, local_files, local_folder, put_folder, require_puts
+from .copies import folder_to_write, is_url, listed_files, local_file, local_folder, put_folder, require_puts
 from .place import (
     Place,
     commit_options,
     descriptor,
     free_bytes,
     has_locks,
+    mark_of,
+    marks_in,
+    opened,
     place_of,
+    remove_empty,
+    remove_folder,
     require_safe_commits,
     sizes_in,
     table_uri,
@@ -51,8 +56,12 @@ __all__ = [
     "hold",
     "is_url",
     "keep",
-    "local_files",
+    "listed_files",
+    "local_file",
     "local_folder",
+    "mark_of",
+    "marks_in",
+    "opened",
     "origin_of",
     "outgoing",
     "place_of",
@@ -60,6 +69,8 @@ __all__ = [
     "put_folder",
     "readable",
     "reading_threads",
+    "remove_empty",
+    "remove_folder",
     "require_puts",
     "require_safe_commits",
     "retried",

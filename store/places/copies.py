@@ -21,11 +21,10 @@ def is_url(path: object) -> bool:
     return colon == ":" and rest.startswith("/") and len(scheme) > 1 and scheme.isalnum()
 
 
-def local_files(name: str) -> list[str] | None:
-    """Copies of the files that a URL, or a glob of them, names; None for what is no URL.
+def listed_files(name: str) -> list[str] | None:
+    """The files that a URL, or a glob of them, names; None for what is no URL. Nothing is fetched.
 
-    Raises PlaceError for a folder and for what is not there. A file is fetched once in a process, which so
-    sees one state of it.
+    Raises PlaceError for a folder and for what is not there.
     """
     if not is_url(name):
         return None
@@ -38,12 +37,20 @@ def local_files(name: str) -> list[str] | None:
                 if place.is_dir()
                 else f"no file '{name}'"
             )
-        return [_copied(str(place))]
+        return [str(place)]
     folder, _, _ = name[:wild].rpartition("/")
     found = sorted(str(path) for path in RemotePath(folder).glob(name[len(folder) + 1 :]))
     if not found:
         raise PlaceError(f"no file '{name}'")
-    return [_copied(url) for url in found]
+    return found
+
+
+def local_file(name: str) -> str:
+    """A copy of the file that a URL names; a local file is itself.
+
+    A file is fetched once in a process, which so sees one state of it.
+    """
+    return _copied(name) if is_url(name) else name
 
 
 def local_folder(path: "str | Place") -> Path:

@@ -5,12 +5,14 @@ import os
 import re
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..errors import PlaceError
 from . import client
+from .reader import ObjectReader
 from .remote import RemotePath
 
 Place: TypeAlias = Path | RemotePath
@@ -76,6 +78,45 @@ def sizes_in(folder: Place) -> dict[str, int]:
         return {name: size for name, size in folder.sizes().items() if "/" not in name}
     with os.scandir(folder) as entries:
         return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
+
+def mark_of(file: Place) -> tuple[str | int | float, ...]:
+    """What changes when a file is replaced or written to. Raises FileNotFoundError."""
+    if isinstance(file, RemotePath):
+        return tuple(file.stat())
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def marks_in(place: Place) -> list[list[str | int | float]]:
+    """The name and :func:`mark_of` of a file, or of all that lie in a folder and the folders in it."""
+    if isinstance(place, RemotePath):
+        return [[name, *map(str, mark)] for name, mark in sorted(place.marks().items())]
+    files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+    return [[str(file), *mark_of(file)] for file in files]
+
+
+@contextmanager
+def opened(file: Place) -> Iterator[Any]:
+    """A file to read from at any place of it. Raises FileNotFoundError."""
+    with ObjectReader(file) if isinstance(file, RemotePath) else file.open("rb") as stream:
+        yield stream
+
+
+def remove_folder(folder: Place) -> None:
+    """Remove a folder and what lies in it."""
+    if isinstance(folder, RemotePath):
+        for name in folder.sizes():
+            RemotePath(f"{folder}/{name}").unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder)
+
+
+def remove_empty(folder: Place) -> None:
+    """Remove a folder of this machine if nothing is in it."""
+    if isinstance(folder, Path):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def table_uri(place: Place) -> str:

@@ -21,6 +21,7 @@ class Stat(NamedTuple):
 
     st_size: int
     st_mtime: float
+    e_tag: str
 
 
 class RemotePath:
@@ -118,13 +119,13 @@ class RemotePath:
         return next(self._objects(), None) is not None
 
     def stat(self) -> Stat:
-        """Size in bytes, and when it was last written, in seconds since 1970."""
+        """Size in bytes, when it was last written, in seconds since 1970, and a mark of its content."""
         if not self.parts:
             raise FileNotFoundError(2, "no object", str(self))
         import obstore
 
         meta = self._attempt(lambda: obstore.head(self._client(), self.key))
-        return Stat(meta["size"], meta["last_modified"].timestamp())
+        return Stat(meta["size"], meta["last_modified"].timestamp(), str(meta.get("e_tag")))
 
     def iterdir(self) -> "Iterator[RemotePath]":
         """Objects and folders that lie in it."""

@@ -53,3 +53,22 @@ def test_without_ray_the_command_that_adds_it_is_told_in_one_line(
     found = enc("build-features", reviews, *store, "--runner", "ray", code=2)
     told = [line for line in found.stderr.splitlines() if "Ray" in line]
     assert told == ["error: Ray is not installed; pip install 'enc-features[ray]'"]
+
+
+def test_a_first_pass_is_made_alone_and_used_by_shares(enc, reviews, tmp_path, tiny_bert):
+    def build(*options, code=0):
+        start = ("build-features", reviews, "--store", tmp_path / "store", "--max-length", 16)
+        return enc(*start, "--model", tiny_bert, "--backend", "torch", *options, code=code)
+
+    told = build("--first-pass", "only")
+    assert "rows read         60" in told.stdout
+    made = json.loads(build("--first-pass", "only", "--json").stdout)
+    assert (made["files"], made["read"], made["distinct"]) == (1, 0, 60)
+    found = [json.loads(build("--share", share, "--json").stdout) for share in ("1/2", "2/2")]
+    assert [one["rows"] for one in found] == [one["encoded"] for one in found]
+    assert sum(one["encoded"] for one in found) == 60
+    assert "leave out --share" in build("--first-pass", "only", "--share", "1/2", code=2).stderr
+    assert len(json.loads(enc("store", "ls", tmp_path / "store", "--json").stdout)) == 1
+    removed = enc("store", "vacuum", tmp_path / "store", "--retain", 0).stdout
+    assert "2 files of a first pass" in removed
+    assert not (tmp_path / "store" / "_work").exists()

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from enc.store import FeatureTable
@@ -29,31 +27,6 @@ def test_builders_that_start_on_a_store_that_is_not_there(tmp_path, tiny_bert, b
     compact(table)
     assert table.rows == len(world.keys)
     assert {key for key, _ in rows_of(table)} == world.keys
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    """A function that mounts a small file system in memory."""
-    places: list[Path] = []
-
-    def mount(name: str, size: int) -> Path:
-        place = tmp_path / name
-        place.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)],
-            check=False,
-            capture_output=True,
-        )
-        if done.returncode:
-            pytest.skip(f"a small file system cannot be mounted: {done.stderr.decode().strip()}")
-        places.append(place)
-        return place
-
-    if shutil.which("mount") is None or sys.platform != "linux":
-        pytest.skip("small file systems are mounted on Linux")
-    yield mount
-    for place in places:
-        subprocess.run(["umount", "--lazy", str(place)], check=False, capture_output=True)
 
 
 def one_line(world: World, command: str, *words: str) -> None:

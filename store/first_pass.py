@@ -1,0 +1,245 @@
+"""The first pass over a source: its distinct texts by key, in parts, of which a share reads what it needs.
+
+Without it, each of many workers reads the whole source. A part (:mod:`.text_part`) has the texts of one file,
+and lies in the store's folder ``_work/ID/`` under a name that is another one when the file has changed; ID is
+of the source and the setting. So a first pass that was interrupted goes on with the parts that are there, any
+process finds what any other one has made, and no part is used of a file that is no longer the same.
+"""
+
+import errno
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import compute
+
+from . import plan
+from .catalog import Store
+from .duck import with_memory, workspace
+from .errors import StoreError, WorkspaceError
+from .files import replaced_file
+from .log_folder import has_log
+from .places import Place, mark_of, marks_in, opened, place_of
+from .progress import tell
+from .shard_file import reason
+from .share import Share
+from .source import Source
+from .spec import FeatureSpec
+from .stage import Stage, create_tables, stage_source
+from .table import FeatureTable
+from .text_part import Facts, read_facts, read_share, write_texts
+from .work import WORK_FOLDER, using, work_folder
+
+pc: Any = compute  # its functions are made when it is imported, and type checkers know only some of them
+_READ_ROWS = 1 << 16
+_STREAM = "enc_stream"
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """Where the parts of a source lie, and which ones there must be as its files are now."""
+
+    folder: str
+    """In the store."""
+    parts: tuple[str, ...]
+    """The names of the parts, in the order of the source's files."""
+
+    @property
+    def place(self) -> Place:
+        """The folder."""
+        return place_of(self.folder)
+
+    def missing(self) -> list[int]:
+        """Numbers of the files whose parts are not there."""
+        place = self.place
+        there = {path.name for path in place.iterdir()} if place.is_dir() else set()
+        return [number for number, name in enumerate(self.parts) if name not in there]
+
+
+def first_pass_of(source: Source, store: Store | str | Place, name: str, digest: str) -> FirstPass:
+    """The first pass of a source for a feature set of a setting, as the source's files are now.
+
+    Raises SourceError for a file that is not there.
+    """
+    told = {**asdict(source), "set": name, "setting": digest, "enc": version("enc-features")}
+    others = [mark for path in source.allowed_paths for mark in marks_in(place_of(path))]
+    parts = [_digest([file, *mark_of(place_of(file)), others]) for file in source.file_names()]
+    if source.query:  # which reads all files at once
+        parts = [_digest([parts, others])]
+    folder = work_folder(Store(store).path, _digest(told))
+    return FirstPass(str(folder), tuple(f"texts-{part}.parquet" for part in parts))
+
+
+def digest_of_set(store: Store | str | Place, name: str, spec: FeatureSpec) -> str:
+    """The digest of a feature set's setting, whether it is there or is to be made."""
+    path = Store(store).path / name
+    return FeatureTable(path).spec.digest if has_log(path) else spec.digest
+
+
+def finished_first_pass(
+    source: Source, store: Store | str | Path, name: str, spec: FeatureSpec
+) -> FirstPass | None:
+    """The first pass of a source as its files are now, if all of its parts are there."""
+    if source.is_separate or not (Store(store).path / WORK_FOLDER).is_dir():
+        return None
+    first_pass = first_pass_of(source, store, name, digest_of_set(store, name, spec))
+    return None if first_pass.missing() else first_pass
+
+
+def write_part(source: Source, first_pass: FirstPass, number: int) -> Facts:
+    """Read one file of a source, and write its part and its rejects. Raises as :func:`stage_source`.
+
+    The part has its name only when it is whole. Raises SourceError if the file is no longer the one that the
+    first pass is of, and WorkspaceError where the store's disk is full.
+    """
+    file = source.title if source.query else source.file_names()[number]
+    one = source if source.query else replace(source, paths=(file,))
+    with using(first_pass.place), workspace() as con:
+        stage = stage_source(con, one)
+        stage.name_file(0, file)
+        with _told_if_full(first_pass):
+            if stage.rejected:
+                stage.write_rejects(first_pass.place / _rejects(first_pass.parts[number]))
+            return _write_texts(stage, file, first_pass.place / first_pass.parts[number])
+
+
+def _write_texts(stage: Stage, file: str, place: Place) -> Facts:
+    rows = stage.rows - stage.rejected
+    found: list[Facts] = []
+
+    def facts(distinct: int) -> Facts:
+        found[:] = [
+            Facts(file, stage.text_column, stage.pair_column, rows, distinct, stage.rejected, stage.reasons())
+        ]
+        return found[0]
+
+    def write(_: int) -> None:
+        tell("sorting", 0, rows)
+        with replaced_file(place) as path, stage.con.cursor() as cursor:
+            sql = f"{plan.rows_sql(stage.name, 'key, text, pair', 'true')} ORDER BY key"
+            write_texts(path, _counted(cursor.sql(sql).to_arrow_reader(_READ_ROWS), rows), rows, facts)
+
+    with_memory(stage.con, write)
+    return found[0]
+
+
+def part_facts(first_pass: FirstPass) -> list[Facts]:
+    """What is known of each file. Raises StoreError for a part that is damaged or gone."""
+    found = []
+    for part in first_pass.parts:
+        place = first_pass.place / part
+        with _told_if_damaged(place, first_pass), opened(place) as file:
+            found.append(read_facts(file))
+    return found
+
+
+def stage_parts(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    first_pass: FirstPass,
+    share: Share,
+    *,
+    name: str = "stage",
+    keep_text: bool = True,
+) -> Stage:
+    """As :func:`enc.store.stage.stage_source` of a share, of a first pass; rows are in the order of keys,
+    and each text of a file is there once.
+
+    Raises StoreError for a part that is damaged or gone.
+    """
+    create_tables(con, name)
+    place, facts, ids, rows = first_pass.place, list[Facts](), 0, 0
+    columns = ("rows", "text", "pair") if keep_text else ("rows",)
+    kept = "text, pair" if keep_text else "NULL, NULL"
+    with using(place):
+        for number, part in enumerate(first_pass.parts):
+            with _told_if_damaged(place / part, first_pass), opened(place / part) as file:
+                facts.append(read_facts(file))
+                for table in read_share(file, share, columns):
+                    new = pa.array(np.arange(ids, ids + len(table)))
+                    con.register(_STREAM, table.append_column("id", new))
+                    con.execute(
+                        f"INSERT INTO {name} SELECT id, {number}, id + 1, key, {kept}, NULL, NULL "
+                        f"FROM {_STREAM}"
+                    )
+                    con.unregister(_STREAM)
+                    ids += len(table)
+                    rows += pc.sum(table.column("rows")).as_py()
+            con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, facts[-1].file])
+            if share.is_first and facts[-1].rejected:
+                _add_rejects(con, name, number, place / _rejects(part), first_pass)
+    rejected = sum(one.rejected for one in facts) if share.is_first else 0
+    return Stage(
+        con, name, source, facts[0].text_column, facts[0].pair_column, (), None, False,
+        rows + rejected, rejected, ids, keep_text, (), (0,) * len(facts),
+    )  # fmt: skip
+
+
+def _add_rejects(
+    con: duckdb.DuckDBPyConnection, name: str, number: int, place: Place, first_pass: FirstPass
+) -> None:
+    with _told_if_damaged(place, first_pass), opened(place) as file:
+        for batch in pq.ParquetFile(file).iter_batches(_READ_ROWS, columns=["row", "reason"]):
+            con.register(_STREAM, pa.Table.from_batches([batch]))
+            con.execute(f"INSERT INTO {name}_rejects SELECT {number}, row, reason FROM {_STREAM}")
+            con.unregister(_STREAM)
+
+
+def expected_bytes(source: Source, numbers: Sequence[int]) -> int:
+    """About how many bytes the parts of these files have, before they are read: as many as the files."""
+    names = [source.file_names()[number] for number in numbers] if not source.query else source.file_names()
+    return sum(place_of(name).stat().st_size for name in names)
+
+
+def _rejects(part: str) -> str:
+    return part.replace("texts-", "rejects-", 1)
+
+
+def _counted(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.RecordBatch]:
+    done = 0
+    for batch in reader:
+        yield batch
+        done += batch.num_rows
+        tell("sorting", done, rows)
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def _told_if_full(first_pass: FirstPass) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, duckdb.Error) as error:
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and not (isinstance(error, duckdb.Error) and first_pass.folder in str(error)):
+            raise
+        raise WorkspaceError(
+            f"the first pass does not fit into '{first_pass.folder}' ({reason(error)}); free some "
+            "space there and run this again, which goes on, or pass --first-pass never"
+        ) from error
+
+
+@contextmanager
+def _told_if_damaged(place: Place, first_pass: FirstPass) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StoreError(
+            f"'{place}' is gone: another build of the same source may have ended; run this again"
+        ) from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(
+            f"'{place}' is damaged ({reason(error)}); remove the folder '{first_pass.folder}', and run "
+            "this again"
+        ) from error

@@ -1,0 +1,46 @@
+"""What a first pass writes, and that shares read of it what they would read of the source."""
+
+import pytest
+from enc.store import Share, Source
+from enc.store.duck import workspace
+from enc.store.first_pass import finished_first_pass, first_pass_of, stage_parts, write_part
+from enc.store.stage import stage_source
+from fakes import fake_spec
+
+SPEC = fake_spec()
+
+
+@pytest.fixture
+def source(write, tmp_path):
+    write("a.tsv", "text\tlabel\n" + "".join(f"text {i % 700}\t{i}\n" for i in range(1000)) + "\t5\n")
+    write("b.csv", 'text,label\n"text 1",1\n"only, here",2\nodd\n"text 1",3\n')
+    return Source([tmp_path / "a.tsv", tmp_path / "b.csv"])
+
+
+def made(source, store):
+    first_pass = first_pass_of(source, store, "set", SPEC.digest)
+    for number in first_pass.missing():
+        write_part(source, first_pass, number)
+    return first_pass
+
+
+def rows_of(stage):
+    columns = "SELECT DISTINCT key, text, pair FROM {} WHERE key IS NOT NULL ORDER BY key"
+    rejects = (
+        "SELECT f.name, r.row, r.reason FROM {0}_rejects r JOIN {0}_files f ON f.id = r.source ORDER BY ALL"
+    )
+    return [stage.con.sql(sql.format(stage.name)).fetchall() for sql in (columns, rejects)]
+
+
+def test_shares_of_a_first_pass_are_those_of_the_source(source, tmp_path):
+    first_pass = made(source, tmp_path / "store")
+    assert finished_first_pass(source, tmp_path / "store", "set", SPEC) == first_pass
+    for share in (Share(), Share(1, 3), Share(3, 3), Share(7, 512)):
+        with workspace() as con:
+            scanned = stage_source(con, source, "scanned", share=share)
+            read = stage_parts(con, source, first_pass, share)
+            assert rows_of(read) == rows_of(scanned)
+            assert (read.rows, read.rejected) == (scanned.rows, scanned.rejected)
+            assert read.reasons() == scanned.reasons()
+            assert read.first_reject() == scanned.first_reject()
+            assert (read.text_column, read.pair_column) == ("text", None)
