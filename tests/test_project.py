@@ -106,3 +106,12 @@ def test_what_is_imported_is_declared():
                 names = [str(node.module)]
             for package in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
                 assert declared & {*map(canonicalize_name, owners.get(package, [package]))}, (path, package)
+
+
+def test_a_registry_shows_a_page_that_stands_alone():
+    """Links into the checkout, and pictures that lie there, lead nowhere on a registry."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = (ROOT / project["readme"]).read_text(encoding="utf-8")
+    linked = re.findall(r"\]\(([^)]+)\)|(?:src|href)=[\"']([^\"']+)|^\[[^]]+\]: (\S+)", page, re.MULTILINE)
+    assert all("".join(link).startswith("https://") for link in linked)
+    assert "pip install enc-features" in page
