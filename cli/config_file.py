@@ -60,14 +60,29 @@ def values_of(path: str, ctx: click.Context) -> dict[str, Any]:
         raise wrong(f"no file '{path}'{did_you_mean_path(path)}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise wrong(f"'{path}' cannot be read as TOML: {error}") from error
-    commands = _tables(ctx.find_root().command)
+    root = ctx.find_root().command
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     for key in tables:
-        if key not in commands:
-            raise wrong(f"'{path}' has a table [{key}], which is no command{did_you_mean(key, commands)}")
+        if not _is_table(root, key):
+            near = did_you_mean(key, _tables(root))
+            raise wrong(f"'{path}' has a table [{key}], which is no command{near}")
     own = "-".join(ctx.command_path.split()[1:]) or str(ctx.command.name)
     found = {key: value for key, value in values.items() if key not in tables} | tables.get(own, {})
     return {key.replace("_", "-"): value for key, value in found.items()}
+
+
+def _is_table(command: click.Command, key: str) -> bool:
+    """Whether a table is that of a command, or of one below it. Of all others, no module is imported."""
+    if not isinstance(command, click.Group):
+        return key == str(command.name)
+    ctx = click.Context(command)
+    for name in command.list_commands(ctx):
+        if key == name or key.startswith(f"{name}-"):
+            one = command.get_command(ctx, name)
+            below = key[len(name) + 1 :]
+            if _is_table(one, below) if isinstance(one, click.Group) else not below:
+                return True
+    return False
 
 
 def _tables(command: click.Command, path: tuple[str, ...] = ()) -> list[str]:
