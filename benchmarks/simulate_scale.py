@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..engine.runners.build import tasks_for
+
 KEY_BYTES = 32
 SHARD_BYTES = 256 << 20
 FULL_SHARDS = 4  # that are committed at once
@@ -26,6 +28,12 @@ class Costs:
     texts_per_second: float = 300.0
     read_rows_per_second: float = 500_000.0
     """Of the source, hashed and staged, or left out as another share's."""
+    part_rows_per_second: float = 280_000.0
+    """Of the source, in a first pass: read, hashed, staged, sorted and written."""
+    range_rows_per_second: float = 380_000.0
+    """Of a share, read and staged of what a first pass wrote."""
+    part_bytes: float = 115.0
+    """In the store for each text until a build by a first pass ends."""
     look_up_rows_per_second: float = 1_500_000.0
     """Of stored keys, against a share's."""
     stage_bytes: float = 46.0
@@ -51,14 +59,19 @@ class Plan:
     """Of one worker, on average; 0 for none."""
     seed: int = 0
     first_pass: bool = False
-    """Whether source and stored keys are put into ranges first, of which each worker reads its own; else
-    each worker reads all.
+    """Whether the source is read once for all workers first, and each then reads its own texts and keys, a
+    share after the other; else each worker reads all.
     """
 
     @property
     def share(self) -> int:
         """Texts of each worker."""
         return -(-self.texts // self.workers)
+
+    @property
+    def task(self) -> int:
+        """Texts that a worker reads at a time."""
+        return -(-self.texts // tasks_for(self.workers, self.texts)) if self.first_pass else self.share
 
 
 @dataclass
@@ -77,15 +90,22 @@ class Outcome:
     """For the log, by all workers."""
     temporary_gb: float = 0.0
     """On the disk of one worker."""
+    store_gb: float = 0.0
+    """In the store, by a first pass, until the build ends."""
     busy: float = 0.0
     """Share of the workers' time in which texts were encoded that stayed."""
 
 
-def start_cost(plan: Plan, costs: Costs, stored: int) -> float:
-    """Seconds from the start of a worker to its first encoded text, with so many texts stored by all."""
-    read = plan.share if plan.first_pass else plan.texts
-    keys = stored / plan.workers if plan.first_pass else stored
-    return costs.start_seconds + read / costs.read_rows_per_second + keys / costs.look_up_rows_per_second
+def start_cost(plan: Plan, costs: Costs, stored: int, rows: int) -> float:
+    """Seconds from the start of a worker to its first encoded text, with so many texts stored by all.
+
+    ``rows`` are what it reads of a first pass.
+    """
+    if plan.first_pass:
+        read = rows / costs.range_rows_per_second
+        return costs.start_seconds + read + stored / plan.texts * rows / costs.look_up_rows_per_second
+    read = plan.texts / costs.read_rows_per_second
+    return costs.start_seconds + read + stored / costs.look_up_rows_per_second
 
 
 def simulate(plan: Plan, costs: Costs) -> Outcome:
@@ -97,8 +117,8 @@ def simulate(plan: Plan, costs: Costs) -> Outcome:
     texts_a_commit = max(1, min(full, int(plan.commit_after * costs.texts_per_second)))
     log_free_at, stored = 0.0, 0
     left = [plan.share] * plan.workers
-    first_pass = 2 * plan.texts / costs.read_rows_per_second / plan.workers if plan.first_pass else 0.0
-    begins_at = first_pass + start_cost(plan, costs, 0)
+    first_pass = plan.texts / costs.part_rows_per_second / plan.workers if plan.first_pass else 0.0
+    begins_at = first_pass + start_cost(plan, costs, 0, plan.share)  # all that it reads of its tasks
     events = [(begins_at, worker, 0) for worker in range(plan.workers)]  # texts of 0: it begins to encode
     killed_at = [_next_kill(plan, chance, 0.0) for _ in range(plan.workers)]
     while events:
@@ -114,7 +134,7 @@ def simulate(plan: Plan, costs: Costs) -> Outcome:
             outcome.kills += 1
             outcome.lost_texts += max(0, min(some, int((died - now) * costs.texts_per_second)))
             killed_at[worker] = _next_kill(plan, chance, died)
-            heapq.heappush(events, (died + start_cost(plan, costs, stored), worker, 0))
+            heapq.heappush(events, (died + start_cost(plan, costs, stored, plan.task), worker, 0))
             continue
         begins = max(now, log_free_at)
         outcome.retries += begins > now
@@ -127,7 +147,8 @@ def simulate(plan: Plan, costs: Costs) -> Outcome:
         outcome.hours = max(outcome.hours, log_free_at / 3600)
         if left[worker] > 0:
             heapq.heappush(events, (log_free_at, worker, 0))
-    staged = plan.share * (costs.stage_bytes + costs.text_bytes)
+    staged = plan.task * (costs.stage_bytes + costs.text_bytes)
+    outcome.store_gb = plan.texts * costs.part_bytes / 1e9 if plan.first_pass else 0.0
     written = 2 * FULL_SHARDS * SHARD_BYTES
     outcome.temporary_gb = (staged + min(written, plan.share * plan.row_bytes)) / 1e9
     at_work = plan.texts / costs.texts_per_second
@@ -145,7 +166,7 @@ def report(plan: Plan, costs: Costs, workers: Sequence[int], hours: Sequence[flo
     """A table of outcomes in Markdown, by number of workers and by hours between the kills of one."""
     titles = (
         "workers", "hours between kills of one", "hours", "with a first pass", "kills", "texts lost",
-        "commits", "waited for the log", "shards", "temporary GB a worker", "busy",
+        "commits", "waited for the log", "shards", "temporary GB a worker", "with a first pass", "busy",
     )  # fmt: skip
     lines = [
         "# A build of many texts, simulated",
@@ -153,8 +174,10 @@ def report(plan: Plan, costs: Costs, workers: Sequence[int], hours: Sequence[flo
         f"{plan.texts:,} texts, {plan.row_bytes:,} bytes of features each; a commit after "
         f"{plan.commit_after:g} s or {FULL_SHARDS} full shards. Seed {plan.seed}.",
         "",
-        "Each worker reads the whole source and leaves out the other shares. *With a first pass*: the hours "
-        "if source and stored keys were put into ranges before, which enc does not do.",
+        "Each worker reads the whole source and leaves out the other shares. *With a first pass*: the source "
+        "is read once for all, as enc does for more than 16 workers, which takes "
+        f"{plan.texts * costs.part_bytes / 1e9:,.0f} GB of the store until the build ends. What a kill costs "
+        "in the first pass itself, the file that is being read, is left out.",
         "",
         f"| {' | '.join(titles)} |",
         f"|{' ---: |' * len(titles)}",
@@ -167,7 +190,7 @@ def report(plan: Plan, costs: Costs, workers: Sequence[int], hours: Sequence[flo
                 f"{count}", f"{between or 'none'}", f"{found.hours:.1f}", f"{ranged.hours:.1f}",
                 f"{found.kills:,}", f"{found.lost_texts:,}", f"{found.commits:,}",
                 f"{found.retries:,} times, {found.waited_seconds:.0f} s", f"{found.shards:,}",
-                f"{found.temporary_gb:.1f}", f"{found.busy:.1%}",
+                f"{found.temporary_gb:.1f}", f"{ranged.temporary_gb:.1f}", f"{found.busy:.1%}",
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"Costs of a worker: {json.dumps(asdict(costs))}", ""]

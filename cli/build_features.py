@@ -116,7 +116,7 @@ def command(
     part = Share.parse(share) if share else Share()
     workers = _workers(values)
     if source.paths:
-        source.files()  # a misspelt file should not wait for the model
+        source.file_names()  # a misspelt file should not wait for the model
     encoder = encoder_for(store, name, values)
     seconds = commit_minutes * 60
     build = {"name": name, "tokens_per_batch": tokens_per_batch, "commit_seconds": seconds, "share": part}
@@ -162,14 +162,9 @@ def _workers(values: dict[str, Any]) -> int | None:
 def _build(
     source: "Source", store: str, encoder: "Encoder", build: dict[str, Any], first_pass: str
 ) -> "BuildSummary":
-    from ..engine import build_features
-    from ..store import default_name
-    from ..store.first_pass import finished_first_pass
+    from ..engine.runners.build import build_alone
 
-    name, finished = build["name"] or default_name(encoder.spec, encoder.layer_count), None
-    if first_pass == "auto" and not build["share"].is_whole:
-        finished = finished_first_pass(source, store, name, encoder.spec)
-    summary = build_features(source, store, encoder, first_pass=finished, **build)
+    summary = build_alone(source, store, encoder, use_first_pass=first_pass == "auto", **build)
     if explained := encoder.explain():
         note(f"chose {explained}")
     return summary

@@ -23,6 +23,8 @@ FACTS_KEY = "enc.facts"
 RANGES = 256  # that a part is divided into, about, by row groups
 _GROUP_ROWS = (1 << 10, 1 << 16)  # of a row group, at the least and at the most
 _GROUP_BYTES = 32 << 20
+READ_ROWS = 1 << 17  # that are read of a part at a time; DuckDB writes about as many together
+READ_BYTES = 32 << 20
 _SCHEMA = pa.schema(
     [
         pa.field("key", pa.binary(KEY_BYTES), nullable=False),
@@ -131,10 +133,9 @@ def read_share(file: BinaryIO, share: Share, columns: Sequence[str]) -> Iterator
     with pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True) as part:
         first, stop = share.span
         bounds = of_metadata(part.metadata.metadata, part.num_row_groups)
-        for number, one in enumerate(bounds):
-            if one is not None and not _may_hold(one, first, stop):
-                continue
-            table = part.read_row_group(number, columns=["key", *columns])
+        chosen = [number for number, one in enumerate(bounds) if one is None or _may_hold(one, first, stop)]
+        for groups in _read_at_once(part, chosen):
+            table = part.read_row_groups(groups, columns=["key", *columns])
             keys = table.column("key").combine_chunks().cast(pa.binary())
             leading = key_words(keys)[:, 0].byteswap()
             held = leading >= np.uint64(first)
@@ -142,6 +143,22 @@ def read_share(file: BinaryIO, share: Share, columns: Sequence[str]) -> Iterator
                 held &= leading < np.uint64(stop)
             if held.any():
                 yield table.filter(pa.array(held))
+
+
+def _read_at_once(part: pq.ParquetFile, groups: Sequence[int]) -> Iterator[list[int]]:
+    """Row groups of a part that are read together, because each alone may be small."""
+    some: list[int] = []
+    rows = size = 0
+    for number in groups:
+        group = part.metadata.row_group(number)
+        if some and (rows + group.num_rows > READ_ROWS or size + group.total_byte_size > READ_BYTES):
+            yield some
+            some, rows, size = [], 0, 0
+        some.append(number)
+        rows += group.num_rows
+        size += group.total_byte_size
+    if some:
+        yield some
 
 
 def _may_hold(bounds: Bounds, first: int, stop: int) -> bool:

@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from ...store.first_pass import FirstPass
-from ...store.share import Share
+from ...store import Source, Store, default_name
+from ...store.first_pass import FirstPass, finished_first_pass
+from ...store.share import WHOLE, Share
 from ...store.work import remove_work, using
-from ..encode.build import BuildSummary
+from ..encode.build import BuildSummary, build_features
+from ..encode.encoder import Encoder
 from .first_pass import FirstPassSummary, Team, finished_of, first_pass_of_job, make_first_pass
 from .job import BuildJob, BuildShare
 from .total import total_of
@@ -41,6 +45,28 @@ def build_with(
     if share.is_whole:
         remove_work(parts.place)
     return total_of(found, time.perf_counter() - started)
+
+
+def build_alone(
+    source: Source,
+    store: Store | str | Path,
+    encoder: Encoder,
+    *,
+    name: str | None = None,
+    share: Share = WHOLE,
+    use_first_pass: bool = True,
+    **build: Any,
+) -> BuildSummary:
+    """As :func:`enc.engine.encode.build.build_features`, but a first pass that lies finished is used.
+
+    It is removed when the whole is built.
+    """
+    name = name or default_name(encoder.spec, encoder.layer_count)
+    finished = finished_first_pass(source, store, name, encoder.spec) if use_first_pass else None
+    summary = build_features(source, store, encoder, name=name, share=share, first_pass=finished, **build)
+    if finished and share.is_whole:
+        remove_work(finished.place)
+    return summary
 
 
 def first_pass_with(team: Team, job: BuildJob, say: Callable[[str], None] | None = None) -> FirstPassSummary:

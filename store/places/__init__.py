@@ -20,7 +20,16 @@ from .cache import (
     withdraw,
 )
 from .client import retried
-from .copies import folder_to_write, is_url, listed_files, local_file, local_folder, put_folder, require_puts
+from .copies import (
+    fetched_file,
+    folder_to_write,
+    is_url,
+    listed_files,
+    local_file,
+    local_folder,
+    put_folder,
+    require_puts,
+)
 from .place import (
     Place,
     commit_options,
@@ -48,6 +57,7 @@ __all__ = [
     "commit_options",
     "descriptor",
     "fetched",
+    "fetched_file",
     "folder_of",
     "folder_to_write",
     "forget",

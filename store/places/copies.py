@@ -53,6 +53,15 @@ def local_file(name: str) -> str:
     return _copied(name) if is_url(name) else name
 
 
+def fetched_file(name: str, folder: Path) -> str:
+    """A copy in a folder of the file that a URL names, as it is now; a local file is itself."""
+    if not is_url(name):
+        return name
+    place = RemotePath(name)
+    place.download(folder / place.name)
+    return str(folder / place.name)
+
+
 def local_folder(path: "str | Place") -> Path:
     """A folder of this machine with the files of a folder; a local one is itself. Raises PlaceError."""
     if isinstance(path, Path) or not is_url(path):

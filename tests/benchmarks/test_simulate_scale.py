@@ -6,6 +6,9 @@ from enc.benchmarks.simulate_scale import Costs, Plan, report, simulate
 COSTS = Costs(
     texts_per_second=10,
     read_rows_per_second=100,
+    part_rows_per_second=50,
+    range_rows_per_second=100,
+    part_bytes=1e6,
     look_up_rows_per_second=1e12,
     put_bytes_per_second=1e12,
     commit_seconds=1,
@@ -32,7 +35,8 @@ def test_two_workers_read_all_each_and_wait_for_the_log():
 
 def test_many_workers_read_their_range_alone():
     found = simulate(replace(PLAN, workers=20, first_pass=True), COSTS)
-    # the first pass reads and writes 1,000 rows by 20 workers; then 50 rows each
+    # the first pass reads and writes 1,000 rows at 50 by 20 workers; then 50 rows each at 100
+    assert found.store_gb == pytest.approx(1)
     assert found.hours * 3600 == pytest.approx(1 + 5 + 0.5 + 5 + 20 * 1, abs=1e-3)
 
 

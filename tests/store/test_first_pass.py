@@ -1,9 +1,13 @@
 """What a first pass writes, and that shares read of it what they would read of the source."""
 
+import os
+from dataclasses import replace
+
 import pytest
-from enc.store import Share, Source
+from enc.store import Share, Source, SourceError
+from enc.store import first_pass as first_passes
 from enc.store.duck import workspace
-from enc.store.first_pass import finished_first_pass, first_pass_of, stage_parts, write_part
+from enc.store.first_pass import finished_first_pass, first_pass_of, part_facts, stage_parts, write_part
 from enc.store.stage import stage_source
 from fakes import fake_spec
 
@@ -44,3 +48,32 @@ def test_shares_of_a_first_pass_are_those_of_the_source(source, tmp_path):
             assert read.reasons() == scanned.reasons()
             assert read.first_reject() == scanned.first_reject()
             assert (read.text_column, read.pair_column) == ("text", None)
+
+
+def test_a_part_is_of_the_file_of_its_name_alone(source, tmp_path):
+    """A file that comes in between, or takes the place of another one, is not written under its name."""
+    store = tmp_path / "store"
+    every = Source(str(tmp_path / "*.*sv"))
+    first_pass = first_pass_of(every, store, "set", SPEC.digest)
+    (tmp_path / "aa.tsv").write_text("text\nanother\n")
+    write_part(every, first_pass, 1)
+    assert [one.file for one in part_facts(replace(first_pass, parts=first_pass.parts[1:]))] == [
+        str(tmp_path / "b.csv")
+    ]
+    os.utime(tmp_path / "a.tsv", ns=(1, 1))
+    with pytest.raises(SourceError, match="changed while they were read"):
+        write_part(every, first_pass, 0)
+    assert len(first_pass.missing()) == 1
+
+
+def test_a_file_that_changes_while_it_is_staged_has_no_part(source, tmp_path, monkeypatch):
+    first_pass = first_pass_of(source, tmp_path / "store", "set", SPEC.digest)
+
+    def late(con, source):
+        (tmp_path / "b.csv").write_text("text\nnew\n")
+        return stage_source(con, source)
+
+    monkeypatch.setattr(first_passes, "stage_source", late)
+    with pytest.raises(SourceError, match="changed while they were read"):
+        write_part(source, first_pass, 1)
+    assert len(first_pass.missing()) == 2

@@ -10,7 +10,7 @@ from enc.engine import build_features, encode_texts, load_encoder
 from enc.engine.backends.registry import BACKENDS
 from enc.engine.runners import build as builds
 from enc.engine.runners import first_pass as passes
-from enc.engine.runners.build import build_with, first_pass_with, tasks_for
+from enc.engine.runners.build import build_alone, build_with, first_pass_with, tasks_for
 from enc.engine.runners.first_pass import first_pass_of_job
 from enc.engine.runners.job import BuildJob
 from enc.engine.runners.processes import Processes, build_in_processes
@@ -166,6 +166,18 @@ def test_a_share_uses_a_first_pass_that_lies_there(job, tmp_path):
     assert first_pass_with(InThisProcess(), job).read == 0
 
 
+def test_one_process_uses_a_first_pass_that_lies_there(job, tmp_path):
+    first_pass_with(InThisProcess(), job)
+    encoder = FakeEncoder()
+    half = build_alone(job.source, job.store, encoder, name="set", share=Share(2, 2))
+    assert work_of(job.store)
+    scanned = build_alone(job.source, job.store, encoder, name="set", share=Share(1, 2), use_first_pass=False)
+    assert encoder.encoded == half.encoded + scanned.encoded
+    whole = build_alone(job.source, job.store, encoder, name="set")
+    assert (whole.encoded, whole.rows) == (0, half.rows + scanned.rows)
+    assert work_of(job.store) == []
+
+
 def test_an_interrupted_first_pass_goes_on(job, tmp_path):
     team = InThisProcess()
     team.stop_after = 1
@@ -312,4 +324,5 @@ def test_source_and_store_may_lie_in_an_object_store(objects, files, tmp_path, e
     assert summary.first_reject.startswith("s3://bucket/in/a.tsv, row 901: ")
     assert Store("s3://bucket/store").open("set").rows == one.distinct
     objects.objects["in/b.csv"] = (b"text,label\nanother,1\n", 2.0)
-    assert first_pass_with(InThisProcess(), job).read == 2  # the folder is gone, and one file is another
+    told = first_pass_with(InThisProcess(), job)
+    assert (told.read, told.rows) == (2, 902)  # the folder is gone, and one file is another

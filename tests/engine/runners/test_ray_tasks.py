@@ -47,6 +47,16 @@ def test_tasks_build_shares(cluster, job):
     assert cluster.is_initialized()  # it was running before
 
 
+def test_tasks_build_by_a_first_pass(cluster, job):
+    seen = []
+    summary = build_with_ray(job, 2, first_pass="always", progress=lambda *told: seen.append(told))
+    assert (summary.rows, summary.encoded, summary.rejected) == (501, 500, 1)
+    assert ("working", 1, 1, "") in seen  # the file's part
+    assert seen[-1] == ("working", 2, 2, "")
+    assert Store(job.store).open().rows == 500
+    assert not os.path.exists(os.path.join(job.store, "_work"))
+
+
 def test_a_task_has_as_many_threads_as_processors(cluster, job, monkeypatch):
     monkeypatch.setattr(ray_tasks, "do_task", threads_of_task)
     with pytest.raises(WorkerError, match="1 threads"):
