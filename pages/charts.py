@@ -13,6 +13,7 @@ WIDTH, HEIGHT = 300, 190
 """Of a chart's inner part, in pixels; with its axes it fits a phone."""
 COLOURS = [f"var(--c{number})" for number in range(10)]
 _INK, _QUIET, _GRID, _PAPER = "var(--ink)", "var(--quiet)", "var(--grid)", "var(--paper)"
+_FEW_POINTS = 300  # which may be larger
 _CROSS = "M-.5,-.3L-.3,-.5L0,-.2L.3,-.5L.5,-.3L.2,0L.5,.3L.3,.5L0,.2L-.3,.5L-.5,.3L-.2,0Z"
 _CONFIG: Spec = {
     "aria": False,
@@ -183,6 +184,7 @@ def point_chart(
     ``wrong``, they are crosses.
     """
     bare = {"labels": False, "ticks": False, "domain": False, "grid": False}
+    is_sparse = len(values) < _FEW_POINTS
     field, order = series
     wrong = {"test": "datum.is === 'wrong'"}
     return spec_of(
@@ -196,8 +198,8 @@ def point_chart(
             "color": category(field, None, scale={"domain": list(order), "range": COLOURS}),
             "shape": category("is", None, legend={"symbolFillColor": _INK},
                               scale={"domain": ["right", "wrong"], "range": ["circle", _CROSS]}),
-            "size": {"condition": {**wrong, "value": 90}, "value": 22},
-            "opacity": {"condition": {**wrong, "value": 1}, "value": 0.5},
+            "size": {"condition": {**wrong, "value": 90}, "value": 60 if is_sparse else 22},
+            "opacity": {"condition": {**wrong, "value": 1}, "value": 0.75 if is_sparse else 0.5},
             "tooltip": hover(*hovered),
         },
         **more,

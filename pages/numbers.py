@@ -27,3 +27,10 @@ def number_cell(value: Any) -> Cell:
     """A cell with a figure, by which its column is sorted, or with a text."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return Cell(number_text(value), float(value) if is_number else None)
+
+
+def setting_cell(value: Any) -> Cell:
+    """A cell with a number that somebody chose, as it would be typed, or with a text."""
+    return (
+        Cell(f"{value:g}", value) if isinstance(value, float) and math.isfinite(value) else number_cell(value)
+    )

@@ -48,6 +48,7 @@ def run_figures(run: Run) -> dict[str, Any]:
             ],
             "curves": run.history,
             "sweep": run.sweep,
+            "tried": run.tried,
             "missing": run.missing,
         }
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...pages.charts import line_chart, matrix_chart
 from ...pages.content import Block, Cell, Chart, Column, Figure, Figures, Note, Page, Section, Table
-from ...pages.numbers import number_cell, number_text
+from ...pages.numbers import number_cell, number_text, setting_cell
 from ...pages.page import write_page
 from ...pages.painter import Painter
 from ...store import ReportError
@@ -24,6 +24,15 @@ from .runs import Run, read_run
 from .set_rows import SetRows
 
 SCHEMA = 1
+_TRIED = (
+    ("metric", ".4f", "on its folds", "The metric that counts, the mean over the folds."),
+    ("error", ".4f", "±", "The standard error of the mean."),
+    ("seconds", ",.1f", "seconds", "To train and judge it, without encoding."),
+    ("feature_bytes", ",", "bytes a row", "Of the features of a row in the store."),
+    ("head_bytes", ",", "bytes of the head", "Its size."),
+    ("texts_per_second", ",.0f", "new texts/s", "How many it scores here, encoding included."),
+)
+"""Of a candidate: the field, how its number is written, title and hint."""
 _CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES = 200, 20, 6
 
 
@@ -74,6 +83,7 @@ def _parts(run: Run) -> list[tuple[str, list[Block]]]:
                             "those with both a label and a prediction."))  # fmt: skip
     return [
         ("Figures", summary),
+        ("Candidates", _candidates(run)),
         ("Learning curves", _learning(run)),
         *_parts_of_rows(run, run.rows),
         ("Sweep", _sweep(run)),
@@ -174,12 +184,37 @@ def _probabilities(rows: Rows | None) -> list[Block]:
     ]  # fmt: skip
 
 
+def _candidates(run: Run) -> list[Block]:
+    if not run.tried:
+        return []
+    columns = [
+        Column("candidate"),
+        *(Column(title, is_number=True, hint=hint) for _, _, title, hint in _TRIED),
+    ]
+    cells = [
+        [
+            Cell(str(one["name"]), kind="best" if one["is_kept"] else ""),
+            *(
+                Cell("–" if one[name] is None else format(one[name], form), one[name])
+                for name, form, _, _ in _TRIED
+            ),
+        ]
+        for one in run.tried
+    ]
+    return [Table(columns, cells, "what was tried, in the order of its cost; the green one was kept")]
+
+
 def _sweep(run: Run) -> list[Block]:
     if not run.sweep:
         return []
-    names = list(run.sweep[0])
+    names = [name for name in run.sweep[0] if any(row[name] not in (None, False) for row in run.sweep)]
+    settings = names[: names.index("seed")] if "seed" in names else []
     numeric = {name for name in names if isinstance(run.sweep[0][name], (int, float))}
     columns = [Column(name.replace("_", " "), is_number=name in numeric) for name in names]
     shown = run.sweep[:500]
     caption = f"{len(shown)} of {len(run.sweep):,} runs" if len(run.sweep) > len(shown) else ""
-    return [Table(columns, [[number_cell(row[name]) for name in names] for row in shown], caption)]
+    cells = [
+        [setting_cell(row[name]) if name in settings else number_cell(row[name]) for name in names]
+        for row in shown
+    ]
+    return [Table(columns, cells, caption)]

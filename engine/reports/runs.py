@@ -39,6 +39,8 @@ class Run:
     labels: list[str] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     sweep: list[dict[str, Any]] = field(default_factory=list)
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    """The candidates of a search for a head."""
     rows: Rows | NumberRows | SetRows | None = None
     missing: list[str] = field(default_factory=list)
     """What cannot be shown, and why."""
@@ -87,6 +89,7 @@ def _head(folder: Path) -> Run:
     if kept := _table(folder / "history.parquet", missing):
         history = kept.to_pylist()
     sweep = _table(folder / "sweep.parquet", missing)
+    tried = _table(folder / "auto.parquet", missing)
     predicted = _table(folder / "out_of_fold.parquet", missing)
     rows = None
     if predicted is None:
@@ -96,10 +99,11 @@ def _head(folder: Path) -> Run:
         )
     else:
         rows = _out_of_fold(predicted, facts["task"], labels)
-    return Run(
-        folder.name, facts, metrics, labels, history,
-        sweep.to_pylist() if sweep is not None else [], rows, missing,
-    )  # fmt: skip
+    found = {
+        name: [] if table is None else table.to_pylist()
+        for name, table in (("sweep", sweep), ("tried", tried))
+    }
+    return Run(folder.name, facts, metrics, labels, history, **found, rows=rows, missing=missing)
 
 
 def _out_of_fold(predicted: pa.Table, task: str, labels: list[str]) -> Rows | NumberRows | SetRows | None:

@@ -15,9 +15,10 @@ def tuned_run(folder: Path) -> Run:
     """Read the folder of a fine-tuned model. Raises ReportError where its record is damaged."""
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        judged_first = sorted(record["metrics"].items(), key=lambda one: not one[0].startswith("eval_"))
         metrics = {
             name.removeprefix("eval_"): value
-            for name, value in record["metrics"].items()
+            for name, value in judged_first
             if not any(time in name for time in _TIMES)
         }
         facts = {
@@ -33,7 +34,7 @@ def tuned_run(folder: Path) -> Run:
         "What the model says of single rows is not kept in its folder: `enc fine-tune … --do_eval` writes a "
         "report with it, and so does this command of a file that was scored with --proba --label-column."
     ]
-    return Run(folder.name, facts, metrics, labels, _history(folder, missing), [], None, missing)
+    return Run(folder.name, facts, metrics, labels, _history(folder, missing), missing=missing)
 
 
 def _history(folder: Path, missing: list[str]) -> list[dict[str, Any]]:

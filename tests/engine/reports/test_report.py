@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from browser import SCHEMES, WIDTHS, all_alive, browser, opened
 from enc.engine.reports.curves import calibration, precision_recall, principal_axes
+from enc.engine.reports.figures import run_figures
 from enc.engine.reports.number_rows import NumberRows
-from enc.engine.reports.report import write_report
-from enc.engine.reports.runs import MAX_ROWS, read_run
+from enc.engine.reports.report import page_of, write_report
+from enc.engine.reports.runs import MAX_ROWS, Run, read_run
 from enc.engine.reports.set_rows import SetRows
+from enc.pages.content import Cell, Table
 from enc.store import ReportError
 
 HEADS = Path(__file__).parents[2] / "data" / "v0.1"
@@ -114,6 +116,33 @@ def test_rows_without_a_label_or_a_prediction_are_left_out(tmp_path):
     pq.write_table(pa.table({"label": pa.nulls(2, pa.string()), "prediction": ["a", "b"]}), path)
     with pytest.raises(ReportError, match="no row with both"):
         read_run(path)
+
+
+def test_a_sweep_shows_settings_as_they_are_typed_and_no_column_that_says_nothing():
+    made = {"seed": 42, "fold": None, "diverged": False, "accuracy": 0.91234}
+    run = Run("swept", sweep=[{"learning_rate": rate, "head": "mlp", **made} for rate in (0.001, 1.0)])
+    (table,) = page_of([run]).sections[-1].blocks
+    assert isinstance(table, Table)
+    assert [column.title for column in table.columns] == ["learning rate", "head", "seed", "accuracy"]
+    shown = [[cell.text for cell in row if isinstance(cell, Cell)] for row in table.rows]
+    assert shown == [["0.001", "mlp", "42", "0.9123"], ["1", "mlp", "42", "0.9123"]]
+
+
+def test_the_candidates_of_a_search_are_shown_and_the_kept_one_is_marked(tmp_path):
+    folder = shutil.copytree(HEADS / "head-linear", tmp_path / "head")
+    figures = {"metric": 0.5, "error": 0.01, "seconds": 1.5, "feature_bytes": 192, "head_bytes": 2328}
+    tried = [
+        {"name": name, **figures, "texts_per_second": None, "is_kept": name == "b", "can_be_kept": True}
+        for name in "ab"
+    ]
+    pq.write_table(pa.Table.from_pylist(tried), folder / "auto.parquet")
+    run = read_run(folder)
+    (table,) = next(section.blocks for section in page_of([run]).sections if section.title == "Candidates")
+    assert isinstance(table, Table)
+    cells = [[cell for cell in row if isinstance(cell, Cell)] for row in table.rows]
+    assert [(row[0].text, row[0].kind) for row in cells] == [("a", ""), ("b", "best")]
+    assert [cell.text for cell in cells[0][1:]] == ["0.5000", "0.0100", "1.5", "192", "2,328", "–"]
+    assert [one["name"] for one in run_figures(run)["tried"]] == ["a", "b"]
 
 
 def test_many_rows_are_sampled(tmp_path):
