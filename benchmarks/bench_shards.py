@@ -23,6 +23,7 @@ from ..store import writer as store_writer
 from ..store.compact import compact
 from ..store.duck import workspace
 from ..store.lookup import look_up
+from ..store.progress import tell
 from ..store.stage import stage_source
 from ..store.table import FeatureTable
 from ..store.writer import NewShard, commit_shards
@@ -41,6 +42,7 @@ TEXTS = 3000
 def run_shards(*, shards: Sequence[int], rows: int, repetitions: int, say: Callable[[str], None]) -> Results:
     """Measure every step with each number of shards, and again with rows sorted by key."""
     measurements: list[Measurement] = []
+    total = sum(len(STEPS) + 2 * (count > SORTED_SHARDS) for count in {*shards})
     with tempfile.TemporaryDirectory(prefix="enc-bench-") as name:
         folder = Path(name)
         write_rows(folder / "rows.parquet", rows)
@@ -50,6 +52,7 @@ def run_shards(*, shards: Sequence[int], rows: int, repetitions: int, say: Calla
             store = folder / f"store-{count}"
             write_store(folder / "rows.parquet", rows, store, count)
             for step, what in STEPS.items():
+                tell("repeating", len(measurements), total)
                 measurements.append(
                     _measure(f"{count:,} shards, {what}", step, folder, store, repetitions, say)
                 )
@@ -62,7 +65,9 @@ def run_shards(*, shards: Sequence[int], rows: int, repetitions: int, say: Calla
                 measurement.remarks = {"shards after": done}
                 measurements.append(measurement)
                 again = f"{count:,} shards sorted by key, {STEPS['few']}"
+                tell("repeating", len(measurements), total)
                 measurements.append(_measure(again, "few", folder, store, repetitions, say))
+        tell("repeating", total, total)
     settings = {"rows": rows, "width": FreeEncoder().spec.hidden_size, "repetitions": repetitions}
     return Results("shards", measurements[0].name, settings, measurements, machine(), less_is_better=True)
 
