@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import duckdb
+import enc
 import pytest
 from click.testing import CliRunner
 from enc.cli.main import main
@@ -91,12 +92,29 @@ def small_models(small_minilm, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(small_minilm), prepend=os.pathsep)
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory) -> Path:
+    """A folder with the command `enc` of the code under test: the environment's may be of another."""
+    folder, package = tmp_path_factory.mktemp("programs"), Path(enc.__file__).parent
+    lines = [
+        f"#!{sys.executable}",
+        "import sys",
+        f"sys.path[:0] = {[str(package.parent)] if package.name == 'enc' else []}",
+        "from enc.cli.main import main",
+        "main(prog_name='enc')",
+    ]
+    (folder / "enc").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "enc").chmod(0o755)
+    return folder
+
+
 @pytest.fixture
-def reader(samples, tmp_path, monkeypatch):
+def reader(samples, programs, tmp_path, monkeypatch):
     """Someone who runs the blocks of a page, in order, in a folder of their own."""
     shutil.copytree(samples, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    places = (programs, Path(sys.executable).parent, os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, places)))
     names = {"__name__": "__main__"}
 
     def run(block: Block) -> None:
