@@ -100,8 +100,10 @@ def vacuum_work(store: str | Place, *, retain_hours: float, dry_run: bool = Fals
 def _is_used(folder: Place) -> bool:
     try:
         lock = exclusive_lock(folder / _USED)
-    except OSError:
-        return False  # there are no locks, or it was never used
+    except FileNotFoundError:
+        return False
+    except OSError:  # of an object store the age tells, and elsewhere nobody can
+        return has_locks(folder)
     if lock:
         lock.release()
     return lock is None

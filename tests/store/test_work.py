@@ -1,8 +1,9 @@
+import errno
 import os
 import time
 
 import pytest
-from enc.store import Store, StoreError
+from enc.store import Store, StoreError, work
 from enc.store.work import WORK_FOLDER, remove_work, using, vacuum_work, work_folder
 from feature_sets import filled
 
@@ -62,6 +63,18 @@ def test_a_vacuum_removes_what_was_used_long_ago(store):
     assert vacuum_work(store, retain_hours=0.5) == []
     assert len(vacuum_work(store, retain_hours=0)) == 1
     assert vacuum_work(store, retain_hours=0) == []
+
+
+def test_where_nobody_can_tell_what_is_used_it_stays(store, monkeypatch):
+    folder = left(store, hours=1000)
+
+    def no_locks(path):
+        raise OSError(errno.ENOLCK, "no locks", str(path))
+
+    monkeypatch.setattr(work, "exclusive_lock", no_locks)
+    assert vacuum_work(store, retain_hours=0) == []
+    assert not remove_work(folder)
+    assert folder.exists()
 
 
 def test_a_folder_in_which_nothing_was_left_goes_by_itself(store):
