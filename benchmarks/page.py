@@ -154,9 +154,11 @@ def _notes(one: Saved, before: Sequence[Saved]) -> list[Block]:
     notes = [
         Note("Settings: " + ", ".join(f"{name} {value}" for name, value in one["settings"].items()) + ".")
     ]
-    missing = [f"{m['name']}: {m['problem']}" for m in one["measurements"] if m["problem"]]
-    if missing:
-        notes.append(Note("Not measured: " + "; ".join(missing) + "."))
+    missing: dict[str, list[str]] = {}  # by the reason, which several often share
+    for measurement in one["measurements"]:
+        if measurement["problem"]:
+            missing.setdefault(measurement["problem"], []).append(measurement["name"])
+    notes += [Note(f"Not measured: {', '.join(names)} ({reason})") for reason, names in missing.items()]
     differing = differing_settings(one, before)
     if differing:
         notes.append(Note("What is compared was not measured alike: " + "; ".join(differing) + "."))

@@ -101,7 +101,7 @@ def line_chart(
     encoding = {
         "x": quantity(x[0], x[1], scale=scale, axis=axis),
         "y": quantity(
-            y[0], y[1], scale={"zero": False, **(y_scale or {})}, axis={"tickCount": 5, "format": ".4~g"}
+            y[0], y[1], scale={"zero": False, **(y_scale or {})}, axis={"tickCount": 5, "format": ",.4~r"}
         ),
         "color": category(series, None, scale={"range": list(colours or COLOURS)}),
     }  # fmt: skip
@@ -214,7 +214,7 @@ def scatter_chart(
 ) -> Spec:
     """Points of two numbers each, and a dashed line where these are equal."""
     numbers = [value[one[0]] for value in values for one in (x, y)] or [0, 1]
-    axis = {"tickCount": 6, "format": ".4~g"}
+    axis = {"tickCount": 6, "format": ",.4~r"}
     channels = {
         "x": quantity(x[0], x[1], scale={"zero": False}, axis=axis),
         "y": quantity(y[0], y[1], scale={"zero": False}, axis=axis),

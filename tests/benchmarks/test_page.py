@@ -130,7 +130,7 @@ def test_a_page_tells_ratios_changes_and_what_was_not_measured(page):
     for text in (
         "4.1x",
         "2.00x, faster",
-        "absent: it is not installed",
+        "Not measured: absent (it is not installed)",
         "of the ceiling",
         "Time against metric",
     ):
