@@ -158,7 +158,7 @@ def _notes(one: Saved, before: Sequence[Saved]) -> list[Block]:
     for measurement in one["measurements"]:
         if measurement["problem"]:
             missing.setdefault(measurement["problem"], []).append(measurement["name"])
-    notes += [Note(f"Not measured: {', '.join(names)} ({reason})") for reason, names in missing.items()]
+    notes += [Note(f"Not measured: {'; '.join(names)} ({reason})") for reason, names in missing.items()]
     differing = differing_settings(one, before)
     if differing:
         notes.append(Note("What is compared was not measured alike: " + "; ".join(differing) + "."))

@@ -26,7 +26,7 @@ def bars(values: Values, name: str, x: tuple[str, str], number: str = ".3~g") ->
                 x[0],
                 x[1],
                 scale={"domain": [0, longest * 1.2 or 1.0], "nice": False},
-                axis={"tickCount": 5, "format": "~s"},
+                axis={"tickCount": 5, "format": "~s" if longest >= 10_000 else ",.3~r"},  # "m" is no minute
             ),
             "tooltip": hover((name, name), (x[0], x[1], number)),
         },

@@ -8,6 +8,7 @@ from enc.benchmarks.bench_roofline import points, work_of
 from enc.benchmarks.page import page_of, write_results_page
 from enc.benchmarks.results import Measurement, Results, write_report
 from enc.benchmarks.saved import changes, differing_settings, read_saved
+from enc.pages.comparisons import bars
 from enc.store import ReportError
 
 MACHINE = {
@@ -166,3 +167,9 @@ def test_a_report_is_read_back(tmp_path):
     write_report(Results("x", "a", {}, measured, MACHINE, details={"d": [{"n": 1}]}), tmp_path)
     (saved,) = read_saved(tmp_path / "results.json")
     assert (saved["schema"], saved["details"], saved["benchmark"]) == (2, {"d": [{"n": 1}]}, "x")
+
+
+@pytest.mark.parametrize(("seconds", "form"), [(0.071, ",.3~r"), (20_000.0, "~s")])
+def test_seconds_below_one_are_not_told_in_m(seconds, form):
+    spec = bars([{"stage": "encode", "seconds": seconds}], "stage", ("seconds", "seconds"))
+    assert spec["encoding"]["x"]["axis"]["format"] == form
