@@ -2,8 +2,7 @@
 against the best head on frozen features.
 
 Every contender does the whole job, from files to figures on the validation rows, with the same model,
-rows, epochs, batch size, learning rate and seed, on the same threads; only heads of upper layers have a
-learning rate of their own, which the report names. The plain script is what
+rows, epochs, batch size, learning rate and seed, on the same threads. The plain script is what
 transformers' documentation shows: texts tokenized once, a Trainer with its defaults, batches padded to
 their longest text; and the same with run_glue.py's default, every text padded to the maximum.
 """
@@ -21,8 +20,6 @@ import torch
 from ..engine.encode.facts import quiet
 from ..engine.encode.model_files import model_folder
 from ..engine.finetune.options import FineTuneOptions, parse_options
-from ..engine.heads.kinds import ENCODER
-from ..engine.train.config import DEFAULTS
 from .finetune_features import Rows, frozen, read_rows, upper, whole
 from .results import Measurement, Results, in_turn, machine
 
@@ -89,14 +86,10 @@ def run(
     return Results(
         "fine-tune",
         baseline,
-        {"options": f"`{title}`", "seeds": seeds, "repetitions": repetitions, **_rate_of_heads(layers)},
+        {"options": f"`{title}`", "seeds": seeds, "repetitions": repetitions},
         [m for m, _ in field],
         machine(("accelerate",)),
     )
-
-
-def _rate_of_heads(layers: Sequence[int]) -> dict[str, float]:
-    return {"learning rate of heads": DEFAULTS[ENCODER]["learning_rate"]} if layers else {}
 
 
 def _shown(found: Sequence[dict[str, float]], seeds: int) -> dict[str, str]:

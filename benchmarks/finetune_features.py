@@ -121,8 +121,7 @@ def frozen(options: FineTuneOptions, folder: Path, rows: Rows) -> dict[str, floa
 def upper(options: FineTuneOptions, folder: Path, rows: Rows, layers: int) -> dict[str, float]:
     """Encode the states below the upper ``layers`` once, and train these layers on them as a head.
 
-    The last epoch is what counts, as in a fine-tune: nothing is chosen on the validation rows. The learning
-    rate is the head's own default: what suits a few layers is more than what suits a whole model.
+    The last epoch is what counts, as in a fine-tune: nothing is chosen on the validation rows.
     """
     given, model = options.training, options.model.model_name_or_path or ""
     path = model_folder(model)
@@ -150,6 +149,7 @@ def upper(options: FineTuneOptions, folder: Path, rows: Rows, layers: int) -> di
             head_args={"layers": layers} | ({"lr_decay": decay} if decay < 1 else {}),
             epochs=epochs,
             batch_size=given.per_device_train_batch_size,
+            learning_rate=given.learning_rate,
             warmup=warmup if warmup < 1 else warmup / steps,
             weight_decay=given.weight_decay,
             seed=given.seed,

@@ -144,10 +144,9 @@ def checked_class_weights(
 
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    # Of fine-tuning, more or less: what was pre-trained is changed a little at a time. A few layers bear, and
-    # need, a higher rate than a whole model does.
+    # Of fine-tuning, more or less: what was pre-trained is changed a little at a time.
     ENCODER: {
-        "learning_rate": 3e-4,
+        "learning_rate": 1e-4,
         "epochs": 3,
         "batch_size": 16,
         "schedule": "linear",
