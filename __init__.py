@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .engine.runners.job import BuildJob
     from .engine.runners.processes import build_in_processes
     from .engine.runners.ray_tasks import build_with_ray
+    from .engine.runners.team import Workers
     from .engine.scoring.evaluation import evaluate_head
     from .engine.scoring.predict import predict_texts as predict
     from .engine.scoring.run import score_parquet as score
@@ -66,6 +67,7 @@ __all__ = [
     "Store",
     "TextFeatures",
     "TrainConfig",
+    "Workers",
     "audit",
     "auto_head",
     "build_features",
@@ -108,6 +110,7 @@ _HOMES = {
     "BuildJob": "engine.runners.job:BuildJob",
     "build_in_processes": "engine.runners.processes:build_in_processes",
     "build_with_ray": "engine.runners.ray_tasks:build_with_ray",
+    "Workers": "engine.runners.team:Workers",
     # Heads on features.
     "Head": "engine.heads.head:Head",
     "TrainConfig": "engine.train.config:TrainConfig",

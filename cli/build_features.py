@@ -20,34 +20,20 @@ from .options import (
 from .text import rejects_line, rows_of, seconds_line
 from .values import backend_values, setting_values, source_of
 from .voice import note
+from .worker_options import WORKERS_HEADING, worker_options, workers_of
 
 if TYPE_CHECKING:
     from ..engine import BuildSummary, Encoder
     from ..engine.runners.first_pass import FirstPassSummary
-    from ..engine.runners.processes import Processes
-    from ..engine.runners.ray_tasks import RayTasks
+    from ..engine.runners.team import Workers
     from ..store import Source
-
-MOST_WORKERS = 1024
-MOST_UNITS = 10_000  # processors or GPUs of one machine
 
 
 spread_options = options(
     click.option(
         "--share", metavar="K/N", help="Build the Kth of N shares of the texts, such as 3/8: for array jobs."
     ),
-    click.option(
-        "--workers",
-        metavar="N",
-        help="Processes that build a share each; auto: one for each GPU, or for every 4 cores.  [default: 1]",
-    ),
-    click.option(
-        "--runner",
-        type=click.Choice(["local", "ray"]),
-        default="local",
-        show_default=True,
-        help="Where workers run: here, or on the Ray cluster that RAY_ADDRESS names.",
-    ),
+    worker_options,
     click.option(
         "--first-pass",
         type=click.Choice(["auto", "always", "never", "only"]),
@@ -55,9 +41,7 @@ spread_options = options(
         show_default=True,
         help="Read the source once for all workers, into the store; auto: for more than 16; only: no more.",
     ),
-    click.option("--cpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 1]"),
-    click.option("--gpus-per-worker", type=float, metavar="N", help="Of a Ray task.  [default: 0]"),
-    heading="Several processes and machines",
+    heading=WORKERS_HEADING,
 )
 
 
@@ -114,15 +98,14 @@ def command(
         raise WorkerError("--first-pass only reads the whole source; leave out --share, and pass it later")
     source = source_of(sources, values)
     part = Share.parse(share) if share else Share()
-    workers = _workers(values)
+    workers = workers_of(values)
     if source.paths:
         source.file_names()  # a misspelt file should not wait for the model
     encoder = encoder_for(store, name, values)
     seconds = commit_minutes * 60
     build = {"name": name, "tokens_per_batch": tokens_per_batch, "commit_seconds": seconds, "share": part}
-    by_itself = workers == 1 and values["runner"] == "local" and values["first_pass"] in ("auto", "never")
     try:
-        if by_itself:
+        if workers is None and values["first_pass"] in ("auto", "never"):
             summary = _build(source, store, encoder, build, values["first_pass"])
         else:
             summary = _build_by_workers(source, store, encoder, workers, build, values)
@@ -135,28 +118,6 @@ def command(
         click.echo(summary_text(summary, store))
     else:
         click.echo(first_pass_text(summary))
-
-
-def _workers(values: dict[str, Any]) -> int | None:
-    """How many processes; None where Ray is to use all that it has."""
-    from ..store import WorkerError
-
-    asked, is_ray = values["workers"], values["runner"] == "ray"
-    for unit in ("cpus", "gpus"):
-        amount = values[f"{unit}_per_worker"]
-        if amount is not None and not is_ray:
-            raise WorkerError(f"--{unit}-per-worker is of Ray's tasks; add --runner ray, or leave it out")
-        if amount is not None and not 0 <= amount <= MOST_UNITS:
-            raise WorkerError(f"--{unit}-per-worker {amount}: pass a number from 0 to {MOST_UNITS}")
-    if asked is None:
-        return None if is_ray else 1
-    if asked == "auto":
-        from ..engine.runners.processes import suitable_workers
-
-        return None if is_ray else suitable_workers(values["device"])
-    if not asked.isdecimal() or not 1 <= int(asked) <= MOST_WORKERS:
-        raise WorkerError(f"--workers {asked}: pass a number from 1 to {MOST_WORKERS}, or auto")
-    return int(asked)
 
 
 def _build(
@@ -174,31 +135,21 @@ def _build_by_workers(
     source: "Source",
     store: str,
     encoder: "Encoder",
-    workers: int | None,
+    workers: "Workers | None",
     build: dict[str, Any],
     values: dict[str, Any],
 ) -> "BuildSummary | FirstPassSummary":
     from ..engine.runners.build import build_with, first_pass_with
     from ..engine.runners.job import BuildJob
+    from ..engine.runners.team import Workers
 
     asked = {name: values[name] for name in ("model", "backend", "precision", "device")}
     share = build.pop("share")
     job = BuildJob.of(source, store, encoder, **build, **asked)
-    with _team(workers, values) as team:
+    with (workers or Workers(1)).team(values["device"], note) as team:
         if values["first_pass"] == "only":
             return first_pass_with(team, job, note)
         return build_with(team, job, share, first_pass=values["first_pass"], say=note)
-
-
-def _team(workers: int | None, values: dict[str, Any]) -> "Processes | RayTasks":
-    if values["runner"] == "local":
-        from ..engine.runners.processes import Processes
-
-        return Processes(workers or 1, values["device"], note)
-    from ..engine.runners.ray_tasks import RayTasks
-
-    cpus = 1.0 if values["cpus_per_worker"] is None else values["cpus_per_worker"]
-    return RayTasks(workers, cpus_per_worker=cpus, gpus_per_worker=values["gpus_per_worker"] or 0.0)
 
 
 def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encoder":

@@ -22,6 +22,7 @@ from .options import (
 from .score_text import summary_text
 from .values import encoder_loader, load_classifiers, require_input, source_of, threshold_of
 from .voice import note
+from .worker_options import worker_options, workers_of
 
 
 @click.command("score", cls=EncCommand, short_help="Add predictions to files of rows.")
@@ -58,6 +59,7 @@ from .voice import note
     heading="What is written",
 )
 @backend_options
+@worker_options
 @json_option
 def command(
     inputs: tuple[str, ...],
@@ -92,7 +94,7 @@ def command(
     from ..engine import score_parquet
 
     require_input(inputs, output, values)
-    source = source_of(inputs, values)
+    source, workers = source_of(inputs, values), workers_of(values)
     heads, model = load_classifiers(values, column_prefix)
     load = encoder_loader(values, model)
     if values["verify_model"]:
@@ -116,6 +118,7 @@ def command(
                 "model": model,
                 **{name: values[name] for name in ("backend", "precision", "device")},
             },
+            workers=workers,
             say=note,
         )
     except KeyboardInterrupt as interrupt:

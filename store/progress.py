@@ -41,6 +41,7 @@ STAGES = {
     "judging": "folds",
     "evaluating": "batches",
     "comparing": "rows",
+    "computing": "rows",
     "scoring": "rows",
     "gathering": "rows",
     "checking": "vectors",

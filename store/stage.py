@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -27,6 +28,25 @@ from .source_connection import errors_of_source, reading_connection
 from .staging import Staging
 
 _READ_ROWS = 1 << 17
+
+
+class StagedTexts(Protocol):
+    """Texts in a table ``name`` (id, key, text, pair), in the order of their ids."""
+
+    @property
+    def con(self) -> duckdb.DuckDBPyConnection:
+        """The connection that has the table."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of the table."""
+        ...
+
+    @property
+    def pair_column(self) -> str | None:
+        """The column that the second texts came from; None for single texts."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -43,11 +43,12 @@ if "build-features" in sys.argv:
 if "score" in sys.argv:
     import enc.engine.encode.build as build
     import enc.engine.encode.windows as windows
+    import enc.engine.scoring.batches_of_ids as batches_of_ids
     import enc.engine.scoring.output as output
     import enc.engine.scoring.unfinished as unfinished
     import enc.engine.scoring.writing as writing
     windows.FIRST_WINDOW_ROWS, windows.WINDOW_ROWS, build.WINDOW_SECONDS = 16, 40, 0.0
-    writing.BATCH_ROWS, writing.PART_SECONDS, output.ROW_GROUP_ROWS = 16, 0.0, 32
+    batches_of_ids.BATCH_ROWS, writing.PART_SECONDS, output.ROW_GROUP_ROWS = 16, 0.0, 32
     log = os.environ.get("ENC_TEST_LOG", os.devnull)
     def tell(line):
         with open(log, "a") as file: print(line, file=file)

@@ -30,8 +30,8 @@ ARROWS = {
     },
     "engine.finetune": {"engine.backends", "engine.encode", "engine.heads", "store"},
     "engine.scoring": {
-        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.words", "pages",
-        "store",
+        "engine.backends", "engine.encode", "engine.heads", "engine.pairs", "engine.runners", "engine.words",
+        "pages", "store",
     },
     "engine.publish": {"engine.encode", "engine.finetune", "engine.heads", "engine.words", "store"},
     "engine.features_in": {"store"},

@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import FeatureSpec, plan
-from ...store.stage import Stage
+from ...store.stage import StagedTexts
 from .combination import Combination
 from .words import COUNTS, WordRarity, word_counts
 
 _READ_ROWS = 8192
 
 
-def rarity_of(stage: Stage, chosen: np.ndarray) -> np.ndarray:
+def rarity_of(stage: StagedTexts, chosen: np.ndarray) -> np.ndarray:
     """How rare the words of the chosen rows' texts are; ``chosen`` is bool [ids].
 
     See :meth:`engine.pairs.words.WordRarity.table`.
@@ -25,7 +25,7 @@ def rarity_of(stage: Stage, chosen: np.ndarray) -> np.ndarray:
     return rarity.table()
 
 
-def counts_of(stage: Stage, chosen: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+def counts_of(stage: StagedTexts, chosen: np.ndarray, rarity: np.ndarray) -> np.ndarray:
     """Word counts float32 [rows, …] of the chosen rows' pairs, in the order of their ids."""
     counts = np.empty((int(np.count_nonzero(chosen)), len(COUNTS)), np.float32)
     place = np.cumsum(chosen) - 1
@@ -34,7 +34,7 @@ def counts_of(stage: Stage, chosen: np.ndarray, rarity: np.ndarray) -> np.ndarra
     return counts
 
 
-def counts_of_ids(stage: Stage, ids: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+def counts_of_ids(stage: StagedTexts, ids: np.ndarray, rarity: np.ndarray) -> np.ndarray:
     """Word counts float32 [rows, …] of the pairs of rows with these ids, which ascend and are near by."""
     if not len(ids):
         return np.empty((0, len(COUNTS)), np.float32)
@@ -71,7 +71,7 @@ def pair_rows(
 
 
 def _texts(
-    stage: Stage, chosen: np.ndarray, *, first_id: int = 0, condition: str = "true"
+    stage: StagedTexts, chosen: np.ndarray, *, first_id: int = 0, condition: str = "true"
 ) -> Iterator[tuple[np.ndarray, pa.Array, pa.Array]]:
     """Ids int64 [n] of chosen rows, and both texts of each, in the order of the stage.
 

@@ -23,7 +23,7 @@ from ..heads.metrics import Predicted, compute, confusion_matrix, metric_names
 from ..heads.targets import read_targets
 from .added import Added, Threshold
 from .jobs import require_output
-from .row_features import RowFeatures
+from .row_features import RowFeatures, RowOutputs
 from .tables import Features, Group, source_for
 
 _BLOCK_ROWS = 8192
@@ -49,18 +49,23 @@ class Evaluation:
     It holds 4 bytes for each row and label.
     """
 
-    def __init__(self, stage: Stage, added: Added, group: Group):
-        """Raises LabelError for a label that the head does not know, and SourceError where there is none."""
+    def __init__(
+        self, stage: Stage, added: Added, group: Group, rows: Callable[[], RowOutputs] | None = None
+    ):
+        """``rows`` makes what the head gives for the stage's rows, when the labels are known to be sound.
+
+        Raises LabelError for a label that the head does not know, and SourceError where there is none.
+        """
         head = added.head
         self._stage, self._added = stage, added
         labelled = stage.rows_where("label IS NOT NULL")
         locations, self._targets = read_targets(stage, group.locations, head.task, head.labels, labelled)
         if not len(locations):
             raise SourceError(f"{stage.source.title} has no row with a label and a usable text")
-        rows, ids = RowFeatures(head, group, stage), np.flatnonzero(labelled)
+        given, ids = rows() if rows else RowFeatures(head, group, stage), np.flatnonzero(labelled)
         starts = range(0, len(ids), _BLOCK_ROWS)
         blocks = (ids[start : start + _BLOCK_ROWS] for start in starts)
-        self._outputs = np.concatenate([rows.outputs(block) for block in blocks])
+        self._outputs = np.concatenate([given.outputs(block) for block in blocks])
         self._decided = added.decide(self._outputs)
 
     def figures(self) -> Figures:

@@ -1,14 +1,28 @@
-"""What a head takes of the rows that are scored."""
+"""What a head takes of the rows that are scored, and what it gives for them."""
+
+from typing import Protocol
 
 import numpy as np
 
-from ...store.lookup import NOWHERE
-from ...store.stage import Stage
+from ...store.stage import StagedTexts
 from ..heads.head import Head
 from ..pairs.served import combined_rows
 from ..pairs.texts import counts_of_ids
+from .batches_of_ids import are_known
 from .tables import Group
 from .word_texts import texts_of_ids
+
+
+class RowOutputs(Protocol):
+    """What a head gives for rows, by their ids."""
+
+    def are_known(self, ids: np.ndarray) -> np.ndarray:
+        """Whether there are features of the rows with these ids, bool [n]."""
+        ...
+
+    def outputs(self, ids: np.ndarray) -> np.ndarray:
+        """The head's outputs float32 [n, outputs] of rows with features; their ids ascend."""
+        ...
 
 
 class RowFeatures:
@@ -16,14 +30,13 @@ class RowFeatures:
     texts of a pair.
     """
 
-    def __init__(self, head: Head, group: Group, stage: Stage):
+    def __init__(self, head: Head, group: Group, stage: StagedTexts):
         self._head, self._locations, self._stage = head, group.locations, stage
         self._features = group.features(head)
 
     def are_known(self, ids: np.ndarray) -> np.ndarray:
         """Whether there are features of the rows with these ids, bool [n]."""
-        found = self._locations[ids] != NOWHERE
-        return found if found.ndim == 1 else found.all(1)
+        return are_known(self._locations, ids)
 
     def take(self, ids: np.ndarray) -> np.ndarray:
         """What the head takes, [n, *head.shape], of rows with features; their ids ascend."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,22 @@ from ...store.duck import workspace
 from ...store.files import sync
 from ...store.progress import Progress, hears_progress, tell
 from ...store.scratch import scratch_folder
-from ...store.stage import source_columns
+from ...store.stage import Stage, source_columns
 from ..backends.load import load_encoder_of
 from ..encode.build import Stopwatch
 from ..encode.encoder import Encoder
 from ..heads.head import Head
+from ..runners.team import Workers, team_of
 from .added import Added, Threshold
+from .division import Division
 from .evaluation import Evaluation, Figures
 from .jobs import QUERY, Job, jobs_of, rejects_file_of, require_output, with_files_of_folders
 from .parquet_input import ParquetInput, facts_of
+from .row_features import RowFeatures, RowOutputs
 from .rows import Rows, output_names
 from .scorer import Scorer
 from .settings import settings_of
-from .tables import Features, source_for
+from .tables import Features, Group, source_for
 from .tally import Tally
 from .unfinished import OtherRun, Unfinished, folder_of
 from .urls import local_output
@@ -78,6 +82,7 @@ def score_parquet(
     overwrite: bool = False,
     load: Callable[[FeatureSpec], Encoder] | None = None,
     asked_of_encoder: Mapping[str, Any] | None = None,
+    workers: Workers | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> ScoreSummary:
@@ -98,6 +103,11 @@ def score_parquet(
     for that output raises OtherRun, unless it may ``overwrite``. An ``output`` that is a URL is put there at
     the end (:mod:`engine.scoring.urls`). ``asked_of_encoder`` is what ``load`` was
     asked for, and must be the same, too. ``say`` is told what is gone on with.
+
+    With ``workers``, other processes encode the new texts and compute what the heads give, and this one
+    reads and writes (:mod:`engine.scoring.division`). They load encoders as ``asked_of_encoder`` says:
+    ``model``, ``backend``, ``precision``, ``device``. Predictions are those of one process, up to the last
+    bits of features that are encoded in other batches.
     """
     by_prefix = {column_prefix: heads} if isinstance(heads, Head) else dict(heads)
     added = [
@@ -112,15 +122,19 @@ def score_parquet(
         jobs = jobs_of(source, output, overwrite=overwrite or not is_new)
         if is_new:
             require_output(rejects_file_of(output), overwrite=overwrite)
-        with Unfinished(output) as kept:
+        asked = {name: value for name, value in (asked_of_encoder or {}).items() if value is not None}
+        with Unfinished(output) as kept, team_of(workers, asked.get("device"), say) as team:
+            division = None if team is None else Division(team, kept, asked)
             options = {
                 "columns": columns, "proba": proba, "top-k": top_k, "threshold": threshold,
-                "label column": label_column, "store": str(Path(str(store)).absolute()) if store else None,
+                "label column": label_column, "store": str(Store(store).path.absolute()) if store else None,
                 "cache": cache, "encoder": asked_of_encoder,
             }  # fmt: skip
             settings = settings_of(source, jobs, by_prefix, options)
             kept.begin(settings, overwrite=overwrite, say=say)
-            run = _Run(source, jobs, output, added, columns, label_column, overwrite, clock, kept, say)
+            run = _Run(
+                source, jobs, output, added, columns, label_column, overwrite, clock, kept, settings, division
+            )
             features = Features(
                 by_prefix,
                 Store(store) if store else None,
@@ -128,6 +142,7 @@ def score_parquet(
                 kept.folder,
                 load or load_encoder_of,
                 kept,
+                division.encode if division else None,
             )
             try:
                 summary = run.summary(features)
@@ -156,7 +171,8 @@ class _Run:
     overwrite: bool
     clock: Stopwatch
     kept: Unfinished
-    say: Callable[[str], None]
+    settings: Mapping[str, Any]
+    division: Division | None
 
     def summary(self, features: Features) -> ScoreSummary:
         """Run; the summary is without the seconds."""
@@ -184,15 +200,17 @@ class _Run:
             with clock("stage"):
                 rows = scope.enter_context(Rows.of(stage, opened, facts, scratch))
             schemas = [rows.schema(job, self.columns, fields) for job in jobs]
+            rows_of = self._rows_of(stage, groups)
             group_of = {prefix: group for group in groups for prefix in group.heads}
-            scorers = [Scorer(one, group_of[one.prefix], stage) for one in self.added]
             metrics = {}
             if self.label_column is not None:  # before anything is written: a label may be unknown
                 with clock("evaluate"):
                     metrics = {
-                        one.added.column: Evaluation(stage, one.added, one.group).figures() for one in scorers
+                        one.column: Evaluation(stage, one, group_of[one.prefix], rows_of(one)).figures()
+                        for one in self.added
                     }
             with clock("score"):
+                scorers = [Scorer(one, rows_of(one)(), group_of[one.prefix].spec) for one in self.added]
                 counted = _counter(stage.rows)
                 total = Tally.sum(
                     [
@@ -221,6 +239,15 @@ class _Run:
                 outputs=[str(job.output) for job in jobs],
                 metrics=metrics,
             )
+
+    def _rows_of(self, stage: Stage, groups: Sequence[Group]) -> Callable[[Added], Callable[[], RowOutputs]]:
+        """What makes, of what a head adds, a function that gives the head's outputs on the stage's rows."""
+        division, heads = self.division, {one.prefix: one.head for one in self.added}
+        if division is None:
+            group_of = {prefix: group for group in groups for prefix in group.heads}
+            return lambda one: partial(RowFeatures, one.head, group_of[one.prefix], stage)
+        computed = cache(lambda: division.rows(stage, groups, heads, self.settings))
+        return lambda one: lambda: computed()[one.prefix]
 
     def _require_outputs(self) -> None:
         """Raise SourceError for what may not be overwritten, unless this run, interrupted, wrote it."""

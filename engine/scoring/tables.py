@@ -87,6 +87,10 @@ class Features:
     load: Callable[[FeatureSpec], Encoder]
     kept: Unfinished | None = None
     """What an interrupted run has found and encoded, and where this one keeps that."""
+    elsewhere: Callable[[Stage, Work, FeatureTable, Encoder, int], None] | None = None
+    """Encodes the missing texts of a group, by its number, in other processes than this one; see
+    :meth:`engine.scoring.division.Division.encode`.
+    """
 
     def located(
         self,
@@ -139,6 +143,10 @@ class Features:
             work = find_missing(texts, group.shards)
         with clock("load"):
             encoder = self.load(group.spec)
+        if self.elsewhere is not None:
+            with clock("encode"):
+                self.elsewhere(texts, work, group.tables[-1], encoder, number)
+            return
         fixed = self._fixed_windows(self.kept, work, encoder, number) if self.kept else None
         encode_missing(
             texts,

@@ -14,10 +14,8 @@ goes on.
 """
 
 import base64
-import hashlib
 import os
 import shutil
-import uuid
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -31,14 +29,12 @@ import numpy as np
 from ...store import SourceError
 from ...store.files import replaced_file, sync
 from ...store.journal import Journal
-from ...store.locks import Lock, exclusive_lock, has_no_locks
-from .jobs import UNFINISHED
 from .partial_file import Part
 from .tally import Tally
+from .unfinished_folder import folder_of, locked
 
-_OF_ROWS = {"columns", "proba", "top-k", "threshold", "label column"}
+OF_ROWS = {"columns", "proba", "top-k", "threshold", "label column"}
 """Settings that the features do not depend on."""
-_LONGEST_NAME = 200  # bytes; longer ones are shortened, so that the folder's name fits where the file's does
 
 
 class OtherRun(SourceError):
@@ -55,27 +51,15 @@ class Finished:
     tally: Tally
 
 
-def folder_of(output: str | Path) -> Path:
-    """Where the unfinished output lies."""
-    text = str(output)
-    if Path(text).is_dir() or text.endswith(("/", os.sep)):
-        return Path(text) / UNFINISHED
-    path = Path(text)
-    name = path.name.encode()
-    if len(name) > _LONGEST_NAME:
-        short = name[:100].decode(errors="ignore")
-        return path.with_name(f"{short}-{hashlib.sha256(name).hexdigest()[:16]}{UNFINISHED}")
-    return path.with_name(f"{path.name}{UNFINISHED}")
-
-
 class Unfinished:
     """The folder, locked; a context manager, which removes the folder if nothing in it is worth keeping."""
 
     def __init__(self, output: str | Path):
         """Raises SourceError where another process is writing the same output."""
         self.output = output
+        self._begun_by: list[Callable[[], bool]] = []
         self._made = [path for path in folder_of(output).parents if not path.exists()]
-        self.folder, self._lock = _locked(folder_of(output))
+        self.folder, self._lock = locked(folder_of(output))
         self._read()
         if not self._journal.entries:
             self.clear()
@@ -94,7 +78,12 @@ class Unfinished:
     @property
     def is_begun(self) -> bool:
         """Whether there is something to go on with."""
-        return bool(self._of_job) or self.last("encoding") is not None
+        if self._of_job or self.last("encoding"):
+            return True
+        is_of_this_run = bool(self._begun_by)
+        return self.last("divided") is not None and (
+            not is_of_this_run or any(has_more() for has_more in self._begun_by)
+        )
 
     def begin(self, settings: Mapping[str, Any], *, overwrite: bool, say: Callable[[str], None]) -> None:
         """Go on with what an interrupted run of these settings finished, or begin.
@@ -111,7 +100,7 @@ class Unfinished:
             self.note("settings", settings)
         elif not names:
             say(f"going on with what an interrupted run left in '{self.folder}'")
-        elif set(names) <= _OF_ROWS:
+        elif set(names) <= OF_ROWS:
             say(f"going on with the texts that an interrupted run encoded; it had another {', '.join(names)}")
             self.note("settings", settings)
             for job in list(self._of_job):
@@ -129,6 +118,14 @@ class Unfinished:
             f"an interrupted run began '{self.output}' with another {what}; repeat its command to finish it, "
             "or pass --overwrite to begin anew"
         )
+
+    def divide(self, has_more: Callable[[], bool]) -> None:
+        """Note that workers do a part of the work now, which is worth keeping if there ``has_more`` at the
+        end.
+        """
+        if self.last("divided") is None:
+            self._begun_by.append(has_more)
+            self.note("divided", True)
 
     def last(self, name: str) -> Any:
         """What was noted last under a name; None where nothing was."""
@@ -244,6 +241,7 @@ class Unfinished:
         self._read()
 
     def _read(self) -> None:
+        self._begun_by.clear()
         self._journal = Journal(self.folder / "journal")
         self._of_job: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for entry in self._journal.entries:
@@ -253,30 +251,6 @@ class Unfinished:
     def _add(self, job: int, **values: Any) -> None:
         self._journal.append({"job": job, **values})
         self._of_job[job].append(self._journal.entries[-1])
-
-
-def _locked(folder: Path) -> tuple[Path, Lock | None]:
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = exclusive_lock(folder / "lock", create=True)
-        except FileNotFoundError:  # the run that had it has just finished
-            continue
-        except OSError as error:
-            if not has_no_locks(error):
-                raise
-            (folder / "lock").unlink(missing_ok=True)
-            with suppress(OSError):
-                folder.rmdir()
-            own = folder.with_name(f"{folder.name}-{uuid.uuid4().hex[:8]}")
-            own.mkdir(parents=True)
-            return own, None
-        if lock is None:
-            raise SourceError(
-                f"another process is writing this output (it holds '{folder}'); wait for it, or choose "
-                "another output"
-            )
-        return folder, lock
 
 
 def _identity(status: os.stat_result) -> list[int]:

@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 
 from ...store import plan
-from ...store.stage import Stage
+from ...store.stage import StagedTexts
 from ..words.texts import Texts
 
 _READ_ROWS = 8192
 
 
-def texts_of_ids(stage: Stage, ids: np.ndarray) -> Texts:
+def texts_of_ids(stage: StagedTexts, ids: np.ndarray) -> Texts:
     """The texts of a stage's rows with these ids, which ascend; those of a batch are near by.
 
     The stage must have kept its texts.

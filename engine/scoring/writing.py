@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...store.prefetch import computed_ahead, prefetched
+from .batches_of_ids import batch_rows
 from .jobs import Job
 from .parquet_input import changed
 from .partial_file import PartialFile, PartialFileError
@@ -17,8 +18,6 @@ from .scorer import Scorer
 from .tally import Tally
 from .unfinished import Finished, Unfinished
 
-BATCH_ROWS = 65536
-BATCH_BYTES = 64 << 20  # of features in a batch
 PART_SECONDS = 5.0  # so much scoring is lost at the most, and what is being made; nothing else depends on it
 
 
@@ -106,8 +105,8 @@ class Writing:
     def _scored(self, skipped: int, skipped_rows: int) -> Generator[tuple[pa.RecordBatch, Tally], None, None]:
         """Batches of the output, after so many, and their counts."""
         names = self._schema.names[: len(self._schema.names) - len(self._added)]
-        batch_rows = max(1, min(BATCH_ROWS, *(BATCH_BYTES // s.group.spec.row_bytes for s in self._scorers)))
-        with closing(prefetched(self._rows.batches(self._job, batch_rows, names), "enc-read")) as batches:
+        size = batch_rows([scorer.spec for scorer in self._scorers])
+        with closing(prefetched(self._rows.batches(self._job, size, names), "enc-read")) as batches:
             if sum(batch.num_rows for batch, _ in islice(batches, skipped)) != skipped_rows:
                 raise changed(self._job.inputs[0])
             threads = min(scorer.threads for scorer in self._scorers)

@@ -27,6 +27,19 @@ def test_what_cannot_be_divided_so_is_told(enc, reviews, tmp_path, tiny_bert, op
     assert not store.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--workers", "0"], "--workers 0: pass a number from 1 to 1024, or auto"),
+        (["--gpus-per-worker", "1"], "--gpus-per-worker is of Ray's tasks; add --runner ray"),
+    ],
+)
+def test_a_score_that_cannot_be_divided_so_is_told(enc, reviews, tmp_path, options, line):
+    output = tmp_path / "out.parquet"
+    assert line in enc("score", reviews, output, "--head", tmp_path / "head", *options, code=2).stderr
+    assert not output.exists()
+
+
 def test_shares_and_workers_make_one_feature_set(enc, reviews, tmp_path, tiny_bert):
     def build(*options):
         start = ("build-features", reviews, "--store", tmp_path / "store", "--max-length", 16)

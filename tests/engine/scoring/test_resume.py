@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features, score_parquet, train_head
 from enc.engine.encode import build, windows
-from enc.engine.scoring import output, unfinished, writing
+from enc.engine.scoring import batches_of_ids, output, unfinished_folder, writing
 from enc.engine.scoring.scorer import Scorer
 from enc.engine.scoring.unfinished import OtherRun, Unfinished
 from enc.engine.train.config import TrainConfig
@@ -60,7 +60,7 @@ def small(monkeypatch):
     monkeypatch.setattr(windows, "FIRST_WINDOW_ROWS", 16)
     monkeypatch.setattr(windows, "WINDOW_ROWS", 50)
     monkeypatch.setattr(windows, "READ_ROWS", 7)
-    monkeypatch.setattr(writing, "BATCH_ROWS", 16)
+    monkeypatch.setattr(batches_of_ids, "BATCH_ROWS", 16)
     monkeypatch.setattr(writing, "PART_SECONDS", 0.0)
     monkeypatch.setattr(output, "ROW_GROUP_ROWS", 32)
 
@@ -344,7 +344,7 @@ def test_without_locks_nothing_is_gone_on_with_and_nothing_is_left(head, parquet
     def no_locks(path, *, create=False):
         raise OSError(errno.ENOLCK, "no locks")
 
-    monkeypatch.setattr(unfinished, "exclusive_lock", no_locks)
+    monkeypatch.setattr(unfinished_folder, "exclusive_lock", no_locks)
     out = tmp_path / "out.parquet"
     broken_run(monkeypatch, head, parquet, out)
     assert kept_of(out) == []

@@ -12,7 +12,7 @@ from enc.engine import (
     score_parquet,
     train_head,
 )
-from enc.engine.scoring import writing
+from enc.engine.scoring import batches_of_ids
 from enc.store import HeadError, Source, SourceError, Store
 from fakes import FakeEncoder
 
@@ -60,7 +60,7 @@ def new(tmp_path, request):
 @pytest.mark.parametrize("cache", [True, False])
 @pytest.mark.parametrize("combine", ["cosines", "cosines,words,difference,rbf"])
 def test_scores_are_those_of_predict(trained, new, tmp_path, monkeypatch, combine, cache):
-    monkeypatch.setattr(writing, "BATCH_ROWS", 2)
+    monkeypatch.setattr(batches_of_ids, "BATCH_ROWS", 2)
     head, encoder, output = trained(combine), FakeEncoder(), tmp_path / "out.parquet"
     options = {"load": lambda _: encoder, "proba": True, "cache": cache}
     summary = score_parquet(new, output, head, tmp_path / "store", **options)

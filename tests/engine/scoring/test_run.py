@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from enc.engine import TrainConfig, build_features, encode_texts, evaluate_head, score_parquet, train_head
-from enc.engine.scoring import writing
+from enc.engine.scoring import batches_of_ids
 from enc.store import FeatureTable, LabelError, ModelError, Source, SourceError, SpecError, Store, StoreError
 from fakes import FakeEncoder, fake_spec
 
@@ -137,7 +137,7 @@ def test_many_batches_give_the_same_rows(trained, parquet, tmp_path, monkeypatch
     head, store, _ = trained
     path, _ = parquet
     score_parquet(path, tmp_path / "whole.parquet", head, store, load=lambda head: FakeEncoder())
-    monkeypatch.setattr(writing, "BATCH_ROWS", 3)
+    monkeypatch.setattr(batches_of_ids, "BATCH_ROWS", 3)
     score_parquet(path, tmp_path / "pieces.parquet", head, store)
     assert pq.read_table(tmp_path / "pieces.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))
 
