@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...store.progress import Progress
+from ...store.progress import Progress, unheard
 from .batches_of_ids import are_known
 from .part_files import is_whole, write_part
 from .plan_of_parts import Plan
@@ -58,6 +58,7 @@ class OutputsTask:
         bounds = plan.batches.part(self.part)
         first, stop = int(bounds[0]), int(bounds[-1])
         heads = list(zip(plan.heads, plan.rows, plan.group_of, strict=True))
+        told = progress or unheard
         done, total = 0, (stop - first) * len(heads)
         plan.hold_texts(first, stop)
         for number, (head, rows, group) in enumerate(heads):
@@ -68,8 +69,7 @@ class OutputsTask:
                 for start, end in pairwise(bounds.tolist()):
                     ids = start + np.flatnonzero(known[start - first : end - first])
                     found[ids - first] = outputs_of(head, rows, group.spec, ids)
-                    if progress:
-                        progress("computing", done + end - first, total)
+                    told("computing", done + end - first, total)
                 write_part(path, found, known)
             done += stop - first
         return stop - first
