@@ -56,7 +56,8 @@ class WorkerProcess:
     def _start(self, messages: "Messages") -> None:
         threads = str(max(1, len(self.cores)))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker"],
+            # Modules of the current folder are the user's, whatever names they have (-P).
+            [sys.executable, "-P", "-m", f"{__package__}.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

@@ -71,7 +71,9 @@ def test_workers_build_what_one_process_does(job, source, tiny_bert, backend, tm
     assert build_in_processes(job, 2).cached == 3000
 
 
-def test_a_share_is_divided_among_workers(job):
+def test_a_share_is_divided_among_workers_whatever_modules_lie_where_they_start(job, tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise SystemExit(9)")
+    monkeypatch.chdir(tmp_path)
     first = build_in_processes(job, 2, share=Share(1, 2))
     second = build_in_processes(job, 2, share=Share(2, 2))
     assert (first.encoded + second.encoded, stored(job).rows) == (3000, 3000)
