@@ -68,7 +68,7 @@ def test_the_wheel_runs(site, tmp_path):
     )
     places = done.stdout.splitlines()
     assert all(place.startswith(str(site)) for place in places[:3])
-    assert "Look at all of the feature sets of STORE" in done.stdout
+    assert "Look at all shards, and mend what is broken" in done.stdout
 
 
 CONSUMER = """\

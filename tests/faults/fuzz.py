@@ -152,8 +152,11 @@ def expected(data: bytes, format: str, path: Path) -> list[tuple[str, str | None
 def _object(line: bytes) -> tuple[str, str | None] | None:
     try:
         # DuckDB takes the first of two fields of a name, and a comma behind the last field.
-        text = re.sub(r",\s*([}\]])", r"\1", line.decode())
-        found = json.loads(text, object_pairs_hook=lambda pairs: dict(reversed(pairs)))
+        text = line.decode()
+        try:
+            found = json.loads(text, object_pairs_hook=_firsts)
+        except ValueError:
+            found = json.loads(re.sub(r",\s*([}\]])", r"\1", text), object_pairs_hook=_firsts)
         json.dumps(found, ensure_ascii=False).encode()  # half a character is none
     except ValueError:
         return None
@@ -161,6 +164,10 @@ def _object(line: bytes) -> tuple[str, str | None] | None:
         return None
     label = found.get("label")
     return found["text"], label if isinstance(label, str) else None
+
+
+def _firsts(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return dict(reversed(pairs))
 
 
 def _fields(fields: list[bytes]) -> tuple[str, str | None] | None:
