@@ -37,14 +37,14 @@ def build_with(
     started = time.perf_counter()
     if not _wants_first_pass(team, job, first_pass):
         found = _built(team, job, share, team.workers, None)
-        return total_of(found, time.perf_counter() - started)
+        return total_of(found, time.perf_counter() - started, team.workers)
     with using(first_pass_of_job(job).place):
         parts, summary = make_first_pass(team, job, say)
         tasks = tasks_for(team.workers, summary.rows // share.count)
         found = _built(team, job, share, tasks, parts)
     if share.is_whole:
         remove_work(parts.place)
-    return total_of(found, time.perf_counter() - started)
+    return total_of(found, time.perf_counter() - started, team.workers)
 
 
 def build_alone(

@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean
 
 from ..encode.build import BuildSummary, busy_share
 
 
-def total_of(summaries: Sequence[BuildSummary], seconds: float) -> BuildSummary:
+def total_of(summaries: Sequence[BuildSummary], seconds: float, workers: int) -> BuildSummary:
     """The summary of all shares, in their order; ``seconds`` is the wall-clock time of the whole.
 
-    Counts are added up. Seconds by stage are means over the workers, which were at work at the same time.
+    Counts are added up. Seconds by stage are means over the workers, which were at work at the same time,
+    whether each had one share or one after the other.
     """
+    at_once = min(workers, len(summaries))
     encoded = sum(one.encoded for one in summaries)
     stages = dict.fromkeys(stage for one in summaries for stage in one.seconds)
-    means = {stage: round(fmean(one.seconds.get(stage, 0.0) for one in summaries), 3) for stage in stages}
+    means = {
+        stage: round(sum(one.seconds.get(stage, 0.0) for one in summaries) / at_once, 3) for stage in stages
+    }
     means["total"] = round(seconds, 3)
     reasons: Counter[str] = Counter()
     for one in summaries:

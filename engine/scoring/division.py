@@ -78,7 +78,9 @@ class Division:
 
         self.kept.divide(has_grown)
         found = self.team.run(tasks)
-        total = total_of([BuildSummary(**one) for one in found], time.perf_counter() - started)
+        total = total_of(
+            [BuildSummary(**one) for one in found], time.perf_counter() - started, self.team.workers
+        )
         if total.distinct != work.missing or total.rejected:
             raise WorkerError(
                 f"the workers found {total.distinct:,} texts in '{path}', to which {work.missing:,} were "
