@@ -19,7 +19,7 @@ import duckdb
 from ..engine.encode.build import find_missing
 from ..store import Share, Source
 from ..store.duck import workspace
-from ..store.first_pass import first_pass_of, stage_parts, write_part
+from ..store.first_pass import first_pass_of, parts_of, stage_parts, write_part
 from ..store.stage import Stage, stage_source
 
 FILES = 4
@@ -75,8 +75,8 @@ def run(rows: int, folder: Path) -> tuple[list[Step], float]:
         staged(f"a share of {count}, scanning", rows // count, scan(Share(1, count)))
 
     def write_parts() -> None:
-        for number in range(FILES):
-            write_part(source, first_pass, number)
+        for part, file in parts_of(source).items():
+            write_part(source, first_pass.folder, part, file)
 
     steps.append(_measured("the first pass", rows // FILES, write_parts, folder / "temporary"))
     for count in (2, SHARES):

@@ -9,7 +9,7 @@ process finds what any other one has made, and no part is used of a file that is
 import errno
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -57,11 +57,11 @@ class FirstPass:
         """The folder."""
         return place_of(self.folder)
 
-    def missing(self) -> list[int]:
-        """Numbers of the files whose parts are not there."""
+    def missing(self) -> list[str]:
+        """The parts that are not there."""
         place = self.place
         there = {path.name for path in place.iterdir()} if place.is_dir() else set()
-        return [number for number, name in enumerate(self.parts) if name not in there]
+        return [name for name in self.parts if name not in there]
 
 
 def first_pass_of(source: Source, store: Store | str | Place, name: str, digest: str) -> FirstPass:
@@ -71,16 +71,25 @@ def first_pass_of(source: Source, store: Store | str | Place, name: str, digest:
     """
     told = {**asdict(source), "set": name, "setting": digest, "enc": version("enc-features")}
     folder = work_folder(Store(store).path, _digest(told))
-    return FirstPass(str(folder), tuple(_parts_of(source)))
+    return FirstPass(str(folder), tuple(parts_of(source)))
 
 
-def _parts_of(source: Source) -> dict[str, str]:
-    """The files of a source by the names of their parts, as the files are now."""
-    others = [mark for path in source.allowed_paths for mark in marks_in(place_of(path))]
-    digests = {_digest([file, *mark_of(place_of(file)), others]): file for file in source.file_names()}
+def parts_of(source: Source) -> dict[str, str]:
+    """The files of a source by the names of their parts, as the files are now; a query is one file."""
+    others = _other_marks(source)
     if source.query:  # which reads all files at once
-        digests = {_digest([list(digests), others]): source.title}
-    return {f"texts-{digest}.parquet": file for digest, file in digests.items()}
+        marks = [[file, *mark_of(place_of(file))] for file in source.file_names()]
+        return {_part([marks, others]): source.title}
+    return {_part([file, *mark_of(place_of(file)), others]): file for file in source.file_names()}
+
+
+def _other_marks(source: Source) -> list[list[str | int | float]]:
+    """Marks of what a query, or a condition, reads beside the source's files."""
+    return [mark for path in source.allowed_paths for mark in marks_in(place_of(path))]
+
+
+def _part(told: Any) -> str:
+    return f"texts-{_digest(told)}.parquet"
 
 
 def digest_of_set(store: Store | str | Place, name: str, spec: FeatureSpec) -> str:
@@ -99,33 +108,35 @@ def finished_first_pass(
     return None if first_pass.missing() else first_pass
 
 
-def write_part(source: Source, first_pass: FirstPass, number: int) -> Facts:
-    """Read one file of a source, and write its part and its rejects. Raises as :func:`stage_source`.
+def write_part(source: Source, folder: str, part: str, file: str) -> Facts:
+    """Read one file of a source, and write its part and its rejects into the folder of a first pass.
 
-    The part has its name only when it is whole. Raises SourceError if the file is no longer the one that the
-    first pass is of, and WorkspaceError where the store's disk is full.
+    ``part`` and ``file`` are of :func:`parts_of`. The part has its name only when it is whole. Raises as
+    :func:`stage_source`, SourceError if the file is no longer the one that the part is of, and WorkspaceError
+    where the store's disk is full.
     """
-    part = first_pass.parts[number]
-    file = _file_of(source, part)
-    with using(first_pass.place), workspace() as con:
+    place = place_of(folder)
+    _require_same(source, part, file)
+    with using(place), workspace() as con:
         one = source if source.query else replace(source, paths=(fetched_file(file, folder_of(con)),))
         stage = stage_source(con, one)
         stage.name_file(0, file)
-        _file_of(source, part)  # what was read was that of which the part is
-        with _told_if_full(first_pass):
+        _require_same(source, part, file)  # what was read was that of which the part is
+        with _told_if_full(place):
             if stage.rejected:
-                stage.write_rejects(first_pass.place / _rejects(part))
-            return _write_texts(stage, file, first_pass.place / part)
+                stage.write_rejects(place / _rejects(part))
+            return _write_texts(stage, file, place / part)
 
 
-def _file_of(source: Source, part: str) -> str:
-    """The file that a part is of. Raises SourceError where it has changed since."""
-    file = _parts_of(source).get(part)
-    if file is None:
-        raise SourceError(
-            f"files of {source.title} changed while they were read; run this again when they are complete"
-        )
-    return file
+def _require_same(source: Source, part: str, file: str) -> None:
+    """Raise SourceError where a file has changed since its part was named. No other file is looked at."""
+    one = source if source.query else replace(source, paths=(file,))
+    try:
+        is_same = part in parts_of(one)
+    except (FileNotFoundError, SourceError):
+        is_same = False
+    if not is_same:
+        raise SourceError(f"{file} changed while it was read; run this again when it is complete")
 
 
 def _write_texts(stage: Stage, file: str, place: Place) -> Facts:
@@ -153,7 +164,7 @@ def part_facts(first_pass: FirstPass) -> list[Facts]:
     found = []
     for part in first_pass.parts:
         place = first_pass.place / part
-        with _told_if_damaged(place, first_pass), opened(place) as file:
+        with _told_if_damaged(place), opened(place) as file:
             found.append(read_facts(file))
     return found
 
@@ -202,7 +213,7 @@ def _rows_of(
     columns = ("rows", "text", "pair") if keep_text else ("rows",)
     for number, part in enumerate(first_pass.parts):
         place = first_pass.place / part
-        with _told_if_damaged(place, first_pass), opened(place) as file:
+        with _told_if_damaged(place), opened(place) as file:
             facts.append(read_facts(file))
             for table in read_share(file, share, columns):
                 yield table.append_column("source", pa.array(np.full(len(table), number, np.int32)))
@@ -211,32 +222,33 @@ def _rows_of(
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """The tables, small ones together: each insertion has its price."""
     held: list[pa.Table] = []
+    rows = size = 0
     for table in tables:
         held.append(table)
-        if sum(map(len, held)) >= READ_ROWS or sum(one.nbytes for one in held) >= READ_BYTES:
+        rows, size = rows + len(table), size + table.nbytes
+        if rows >= READ_ROWS or size >= READ_BYTES:
             yield pa.concat_tables(held)
-            held = []
+            held, rows, size = [], 0, 0
     if held:
         yield pa.concat_tables(held)
 
 
 def _add_rejects(con: duckdb.DuckDBPyConnection, name: str, number: int, first_pass: FirstPass) -> None:
     place = first_pass.place / _rejects(first_pass.parts[number])
-    with _told_if_damaged(place, first_pass), opened(place) as file:
+    with _told_if_damaged(place), opened(place) as file:
         for batch in pq.ParquetFile(file).iter_batches(READ_ROWS, columns=["row", "reason"]):
             con.register(_STREAM, pa.Table.from_batches([batch]))
             con.execute(f"INSERT INTO {name}_rejects SELECT {number}, row, reason FROM {_STREAM}")
             con.unregister(_STREAM)
 
 
-def expected_bytes(source: Source, numbers: Sequence[int]) -> int:
+def expected_bytes(source: Source, files: Iterable[str]) -> int:
     """About how many bytes the parts of these files have, before they are read.
 
     Of sentences of 50 bytes a part has 105% of a TSV file, of longer texts less; of compressed files more.
     """
-    names = source.file_names()
-    chosen = names if source.query else [names[number] for number in numbers]
-    sizes = [place_of(name).stat().st_size * (3 if name.endswith((".gz", ".zst")) else 1) for name in chosen]
+    names = source.file_names() if source.query else files
+    sizes = [place_of(name).stat().st_size * (3 if name.endswith((".gz", ".zst")) else 1) for name in names]
     return sum(sizes) * 5 // 4
 
 
@@ -257,21 +269,21 @@ def _digest(told: Any) -> str:
 
 
 @contextmanager
-def _told_if_full(first_pass: FirstPass) -> Iterator[None]:
+def _told_if_full(folder: Place) -> Iterator[None]:
     try:
         yield
     except (OSError, duckdb.Error) as error:
         is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if not is_full and not (isinstance(error, duckdb.Error) and first_pass.folder in str(error)):
+        if not is_full and not (isinstance(error, duckdb.Error) and str(folder) in str(error)):
             raise
         raise WorkspaceError(
-            f"the first pass does not fit into '{first_pass.folder}' ({reason(error)}); free some "
-            "space there and run this again, which goes on, or pass --first-pass never"
+            f"the first pass does not fit into '{folder}' ({reason(error)}); free some space there and run "
+            "this again, which goes on, or pass --first-pass never"
         ) from error
 
 
 @contextmanager
-def _told_if_damaged(place: Place, first_pass: FirstPass) -> Iterator[None]:
+def _told_if_damaged(place: Place) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
@@ -280,6 +292,5 @@ def _told_if_damaged(place: Place, first_pass: FirstPass) -> Iterator[None]:
         ) from error
     except (OSError, ValueError, pa.ArrowException) as error:
         raise StoreError(
-            f"'{place}' is damaged ({reason(error)}); remove the folder '{first_pass.folder}', and run "
-            "this again"
+            f"'{place}' is damaged ({reason(error)}); remove the folder '{place.parent}', and run this again"
         ) from error

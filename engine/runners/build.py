@@ -11,8 +11,9 @@ from ...store.share import WHOLE, Share
 from ...store.work import remove_work, using
 from ..encode.build import BuildSummary, build_features
 from ..encode.encoder import Encoder
-from .first_pass import FirstPassSummary, Team, finished_of, first_pass_of_job, make_first_pass
+from .first_pass import FirstPassSummary, finished_of, first_pass_of_job, make_first_pass
 from .job import BuildJob, BuildShare
+from .task import Team
 from .total import total_of
 
 FIRST_PASS = ("auto", "always", "never")

@@ -1,11 +1,9 @@
 """The first pass over a source, spread over workers by source file; see :mod:`enc.store.first_pass`."""
 
-import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
 
 from ...store import FeatureSpec, FeatureTable, SourceError, Store, WorkspaceError
 from ...store.first_pass import (
@@ -15,23 +13,14 @@ from ...store.first_pass import (
     finished_first_pass,
     first_pass_of,
     part_facts,
+    parts_of,
     write_part,
 )
 from ...store.log_folder import has_log
 from ...store.places import free_bytes
 from ...store.progress import Progress, heard_by
 from .job import BuildJob
-from .task import Task
-
-
-class Team(Protocol):
-    """Workers: processes of this machine, or Ray's."""
-
-    workers: int
-
-    def run(self, tasks: Sequence[Task]) -> list[Any]:
-        """The results of tasks, in their order."""
-        ...
+from .task import Team
 
 
 @dataclass(frozen=True)
@@ -58,19 +47,23 @@ class PartTask:
     """The task of writing the part of one file (:class:`.task.Task`); nothing is encoded."""
 
     job: BuildJob
-    first_pass: FirstPass
-    number: int
-    """Of the file, from 0."""
+    parts: str
+    """The folder of the first pass."""
+    part: str
+    file: str
+    title: str
+    """Which file of how many."""
+
+    @classmethod
+    def of(cls, job: BuildJob, parts: str, part: str, file: str, title: str) -> "PartTask":
+        """The task of a file of a job's source; a worker is told of no other file."""
+        source = job.source if job.source.query else replace(job.source, paths=(file,))
+        return cls(replace(job, source=source), parts, part, file, title)
 
     @property
     def folder(self) -> str:
         """The current folder of who started the build."""
         return self.job.folder
-
-    @property
-    def title(self) -> str:
-        """Which file of how many."""
-        return f"{self.number + 1}/{len(self.first_pass.parts)} of the first pass"
 
     @property
     def device(self) -> str | None:
@@ -83,23 +76,19 @@ class PartTask:
 
     def to_json(self) -> str:
         """The task as one line of JSON."""
-        told = {
-            "job": self.job.to_json(),
-            "first_pass": dataclasses.asdict(self.first_pass),
-            "number": self.number,
-        }
+        told = [self.job.to_json(), self.parts, self.part, self.file, self.title]
         return json.dumps(told, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "PartTask":
         """The task of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
-        fields: dict[str, Any] = json.loads(text)
-        return cls(BuildJob.from_json(fields["job"]), FirstPass(**fields["first_pass"]), fields["number"])
+        job, *names = json.loads(text)
+        return cls(BuildJob.from_json(job), *names)
 
     def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> None:
         """Write the part."""
         with heard_by(progress):
-            write_part(self.job.source, self.first_pass, self.number)
+            write_part(self.job.source, self.parts, self.part, self.file)
 
 
 def first_pass_of_job(job: BuildJob) -> FirstPass:
@@ -131,12 +120,19 @@ def make_first_pass(
     first_pass = first_pass_of_job(job)
     missing = first_pass.missing()
     if missing:
-        _require_room(job, first_pass, missing, say)
-        team.run([PartTask(job, first_pass, number) for number in missing])
-    if first_pass_of_job(job) != first_pass or first_pass.missing():
-        raise SourceError(
-            f"files of {job.source.title} changed while they were read; run this again when they are complete"
+        files = parts_of(job.source)
+        if not files.keys() >= set(missing):
+            raise _changed(job)
+        _require_room(job, first_pass, [files[part] for part in missing], say)
+        title = "{}/{} of the first pass"
+        team.run(
+            [
+                PartTask.of(job, first_pass.folder, part, files[part], title.format(number, len(missing)))
+                for number, part in enumerate(missing, 1)
+            ]
         )
+    if first_pass_of_job(job) != first_pass or first_pass.missing():
+        raise _changed(job)
     rejects: dict[str, int] = {}
     facts = part_facts(first_pass)
     for one in facts:
@@ -157,10 +153,16 @@ def make_first_pass(
     return first_pass, summary
 
 
+def _changed(job: BuildJob) -> SourceError:
+    return SourceError(
+        f"files of {job.source.title} changed while they were read; run this again when they are complete"
+    )
+
+
 def _require_room(
-    job: BuildJob, first_pass: FirstPass, missing: Sequence[int], say: Callable[[str], None] | None
+    job: BuildJob, first_pass: FirstPass, files: Sequence[str], say: Callable[[str], None] | None
 ) -> None:
-    needed, free = expected_bytes(job.source, missing), free_bytes(Store(job.store).path)
+    needed, free = expected_bytes(job.source, files), free_bytes(Store(job.store).path)
     if say:
         say(f"the first pass writes about {needed / 1e6:,.1f} MB to '{first_pass.folder}'")
     if free is not None and needed > free:

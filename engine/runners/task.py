@@ -7,7 +7,7 @@ folder in which the work was started, so that names of files mean the same.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Protocol, Self
@@ -53,6 +53,16 @@ class Task(Protocol):
         ``progress`` hears how far each stage has come, and ``say`` what is to be told in a line. An EncError
         ends the work of all workers. On KeyboardInterrupt, keep what is finished, and raise it on.
         """
+        ...
+
+
+class Team(Protocol):
+    """Workers: processes of this machine, or Ray's."""
+
+    workers: int
+
+    def run(self, tasks: Sequence[Task]) -> list[Any]:
+        """The results of tasks, in their order."""
         ...
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ...store import WorkerError
 from ...store.nearest import unknown
-from .first_pass import Team
 from .processes import Processes
 from .ray_tasks import RayTasks
+from .task import Team
 
 RUNNERS = ("local", "ray")
 

@@ -27,8 +27,8 @@ from ...store.stage import Stage
 from ..encode.build import BuildSummary, Work
 from ..encode.encoder import Encoder
 from ..heads.head import Head
-from ..runners.first_pass import Team
 from ..runners.job import BuildJob
+from ..runners.task import Team
 from ..runners.total import total_of
 from .batches_of_ids import Batches, are_known, batch_rows
 from .encode_task import EncodeTask

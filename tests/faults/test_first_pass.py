@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from enc.store import FeatureTable, Source, WorkspaceError
-from enc.store.first_pass import first_pass_of, write_part
+from enc.store.first_pass import first_pass_of, parts_of, write_part
 from enc.store.work import WORK_FOLDER
 from fault_world import World
 
@@ -73,5 +73,5 @@ def test_a_store_without_room_is_told_in_one_line(mounted, tmp_path):
     source = Source(tmp_path / "rows.tsv")
     first_pass = first_pass_of(source, store / "store", "set", "0")
     with pytest.raises(WorkspaceError, match=r"does not fit into .*No space left.*--first-pass never"):
-        write_part(source, first_pass, 0)
+        write_part(source, first_pass.folder, *next(iter(parts_of(source).items())))
     assert not first_pass.place.exists()

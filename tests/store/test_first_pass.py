@@ -7,7 +7,14 @@ import pytest
 from enc.store import Share, Source, SourceError
 from enc.store import first_pass as first_passes
 from enc.store.duck import workspace
-from enc.store.first_pass import finished_first_pass, first_pass_of, part_facts, stage_parts, write_part
+from enc.store.first_pass import (
+    finished_first_pass,
+    first_pass_of,
+    part_facts,
+    parts_of,
+    stage_parts,
+    write_part,
+)
 from enc.store.stage import stage_source
 from fakes import fake_spec
 
@@ -23,8 +30,8 @@ def source(write, tmp_path):
 
 def made(source, store):
     first_pass = first_pass_of(source, store, "set", SPEC.digest)
-    for number in first_pass.missing():
-        write_part(source, first_pass, number)
+    for part, file in parts_of(source).items():
+        write_part(source, first_pass.folder, part, file)
     return first_pass
 
 
@@ -55,14 +62,15 @@ def test_a_part_is_of_the_file_of_its_name_alone(source, tmp_path):
     store = tmp_path / "store"
     every = Source(str(tmp_path / "*.*sv"))
     first_pass = first_pass_of(every, store, "set", SPEC.digest)
+    (first, a), (second, b) = parts_of(every).items()
     (tmp_path / "aa.tsv").write_text("text\nanother\n")
-    write_part(every, first_pass, 1)
+    write_part(every, first_pass.folder, second, b)
     assert [one.file for one in part_facts(replace(first_pass, parts=first_pass.parts[1:]))] == [
         str(tmp_path / "b.csv")
     ]
     os.utime(tmp_path / "a.tsv", ns=(1, 1))
-    with pytest.raises(SourceError, match="changed while they were read"):
-        write_part(every, first_pass, 0)
+    with pytest.raises(SourceError, match=r"a\.tsv changed while it was read"):
+        write_part(every, first_pass.folder, first, a)
     assert len(first_pass.missing()) == 1
 
 
@@ -74,6 +82,6 @@ def test_a_file_that_changes_while_it_is_staged_has_no_part(source, tmp_path, mo
         return stage_source(con, source)
 
     monkeypatch.setattr(first_passes, "stage_source", late)
-    with pytest.raises(SourceError, match="changed while they were read"):
-        write_part(source, first_pass, 1)
+    with pytest.raises(SourceError, match=r"b\.csv changed while it was read"):
+        write_part(source, first_pass.folder, *list(parts_of(source).items())[1])
     assert len(first_pass.missing()) == 2

@@ -178,7 +178,7 @@ def test_one_process_uses_a_first_pass_that_lies_there(job, tmp_path):
     assert work_of(job.store) == []
 
 
-def test_an_interrupted_first_pass_goes_on(job, tmp_path):
+def test_an_interrupted_first_pass_goes_on(job, files, tmp_path):
     team = InThisProcess()
     team.stop_after = 1
     with pytest.raises(KeyboardInterrupt):
@@ -186,7 +186,7 @@ def test_an_interrupted_first_pass_goes_on(job, tmp_path):
     assert len([name for name in work_of(job.store) if name.startswith("texts-")]) == 1
     team = InThisProcess()
     summary = build_with(team, job, Share(), first_pass="always")
-    assert [task.number for task in team.tasks if not hasattr(task, "share")] == [1]
+    assert [task.file for task in team.tasks if not hasattr(task, "share")] == [str(files[1])]
     require_like_one_process(summary, job, tmp_path / "one")
 
 
@@ -210,8 +210,17 @@ def test_a_file_that_changed_since_is_read_anew(job, files, tmp_path):
     files[1].write_text('text,label\n"new text",1\n')
     team = InThisProcess()
     summary = build_with(team, job, Share(), first_pass="always")
-    assert [task.number for task in team.tasks[:2]] == [0, 1]
+    assert [task.file for task in team.tasks[:2]] == [str(files[0]), str(files[1])]
     require_like_one_process(summary, job, tmp_path / "one")
+
+
+def test_a_worker_is_told_of_its_own_file_alone(job, files):
+    team = InThisProcess()
+    first_pass_with(team, job)
+    told = [task.to_json() for task in team.tasks]
+    assert len(told) == len(files)
+    for number, one in enumerate(told):
+        assert [str(file) in one for file in files] == [other == number for other in range(len(files))]
 
 
 def test_a_file_that_changes_during_the_first_pass_is_told(job, files):
