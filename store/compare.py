@@ -1,6 +1,7 @@
 """Two feature sets on the same texts: how alike their features are."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ from . import plan
 from .duck import count, execute, workspace
 from .errors import SpecError, StoreError
 from .mapped_tokens import mapped_features
-from .rewrite import key_ranges
 from .table import FeatureTable
 
 _BLOCK_BYTES = 16 << 20
+_ROWS_PER_RANGE = 1_000_000  # keys that DuckDB joins at a time
+_RANGES = 256
 PERCENTILES = (0, 1, 5, 25, 50, 75, 100)
 
 
@@ -81,7 +83,7 @@ def _locations(one: FeatureTable, other: FeatureTable) -> tuple[np.ndarray, np.n
     rows, pairs = max(one.rows, other.rows), []
     keys = [0, 0]
     with workspace() as con:
-        for condition in key_ranges(rows):
+        for condition in conditions(rows):
             for number, table in enumerate((one, other)):
                 sql = plan.locations_sql(table.shards, condition)
                 execute(con, f"CREATE OR REPLACE TEMP TABLE side{number} AS {sql}")
@@ -93,3 +95,15 @@ def _locations(one: FeatureTable, other: FeatureTable) -> tuple[np.ndarray, np.n
     both = np.concatenate(pairs, axis=1)
     both = both[:, np.argsort(both[0], kind="stable")]
     return both[0], both[1], keys[0], keys[1]
+
+
+def conditions(rows: int) -> list[str]:
+    """Conditions that part all keys into ranges of about ``_ROWS_PER_RANGE``: keys are uniform."""
+    count = min(_RANGES, max(1, -(-rows // _ROWS_PER_RANGE)))
+    if count == 1:
+        return ["true"]
+    bounds = [number * 256 // count for number in range(count)] + [256]
+    return [
+        f"key >= '\\x{low:02X}'::BLOB" + (f" AND key < '\\x{high:02X}'::BLOB" if high < 256 else "")
+        for low, high in pairwise(bounds)
+    ]

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +29,6 @@ from .table import FeatureTable
 from .token_rows import TokenRows
 
 LOCK_FILE = ".maintenance.lock"
-ROWS_PER_RANGE = 1_000_000  # keys that DuckDB looks at at a time
-_RANGES = 256
 _READ_COLUMNS = ("key", "n_tokens", "truncated", "features")  # from which all others follow
 
 Block = tuple[pa.Array, np.ndarray, np.ndarray, np.ndarray | TokenRows]
@@ -195,18 +192,6 @@ def find_doubles(shards: ListedShards) -> Doubles:
             is_first[first_rows(words[order])] = True
             found.append(locations[order][~is_first])
     return Doubles(by_shard(np.concatenate(found), shards))
-
-
-def key_ranges(rows: int) -> list[str]:
-    """Conditions that part all keys into ranges of about ``ROWS_PER_RANGE``: keys are uniform."""
-    count = min(_RANGES, max(1, -(-rows // ROWS_PER_RANGE)))
-    if count == 1:
-        return ["true"]
-    bounds = [number * 256 // count for number in range(count)] + [256]
-    return [
-        f"key >= '\\x{low:02X}'::BLOB" + (f" AND key < '\\x{high:02X}'::BLOB" if high < 256 else "")
-        for low, high in pairwise(bounds)
-    ]
 
 
 def by_shard(locations: np.ndarray, shards: Sequence[str]) -> dict[str, np.ndarray]:

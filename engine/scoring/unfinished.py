@@ -57,7 +57,8 @@ class Unfinished:
     def __init__(self, output: str | Path):
         """Raises SourceError where another process is writing the same output."""
         self.output = output
-        self._begun_by: list[Callable[[], bool]] = []
+        self._has_more: Callable[[], bool] | None = None
+        """Whether workers of this run have kept something; None where those of another run have."""
         self._made = [path for path in folder_of(output).parents if not path.exists()]
         self.folder, self._lock = locked(folder_of(output))
         self._read()
@@ -80,10 +81,7 @@ class Unfinished:
         """Whether there is something to go on with."""
         if self._of_job or self.last("encoding"):
             return True
-        is_of_this_run = bool(self._begun_by)
-        return self.last("divided") is not None and (
-            not is_of_this_run or any(has_more() for has_more in self._begun_by)
-        )
+        return self.last("divided") is not None and (self._has_more is None or self._has_more())
 
     def begin(self, settings: Mapping[str, Any], *, overwrite: bool, say: Callable[[str], None]) -> None:
         """Go on with what an interrupted run of these settings finished, or begin.
@@ -124,7 +122,7 @@ class Unfinished:
         end.
         """
         if self.last("divided") is None:
-            self._begun_by.append(has_more)
+            self._has_more = has_more
             self.note("divided", True)
 
     def last(self, name: str) -> Any:
@@ -241,7 +239,7 @@ class Unfinished:
         self._read()
 
     def _read(self) -> None:
-        self._begun_by.clear()
+        self._has_more = None
         self._journal = Journal(self.folder / "journal")
         self._of_job: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         for entry in self._journal.entries:

@@ -28,7 +28,7 @@ from enc.store.delete import delete
 from enc.store.errors import DamagedLog, DamagedShard
 from enc.store.history import Life, lives, spans
 from enc.store.locks import exclusive_lock
-from enc.store.rewrite import LOCK_FILE, find_doubles, key_ranges, maintained, read_rows
+from enc.store.rewrite import LOCK_FILE, find_doubles, maintained, read_rows
 from enc.store.shard import Shard
 from enc.store.shard_file import open_name
 from enc.store.vacuum import is_expired, vacuum
@@ -75,14 +75,6 @@ def test_one_row_is_left_of_a_key_that_two_wrote_and_it_is_the_one_that_readers_
     assert compact(folder).doubles == 5
     assert served(folder) == before
     assert FeatureTable(folder).rows == 15
-
-
-def test_ranges_of_keys_part_all_keys():
-    assert key_ranges(10) == ["true"]
-    ranges = key_ranges(3_500_000)
-    assert ranges[0] == "key >= '\\x00'::BLOB AND key < '\\x40'::BLOB"
-    assert ranges[-1] == "key >= '\\xC0'::BLOB"
-    assert len(key_ranges(10**12)) == 256
 
 
 @pytest.mark.parametrize("keys", [1, 1 << 18])
