@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from faults.fuzz import _object
+
 FILES = int(os.environ.get("ENC_FUZZ", "300"))
 
 
@@ -25,3 +28,16 @@ def test_what_is_read_of_spoiled_files_is_what_stands_in_them():
     if report:
         with open(report, "a", encoding="utf-8") as file:
             file.write(json.dumps({"fuzz": outcomes}) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "read"),
+    [
+        (b'{"text": "a,}b", "label": "b"}', ("a,}b", "b")),  # a sound line is read as it stands
+        (b'{"text": "a", "label": "b" , }', ("a", "b")),
+        (b'{"text": "a", "text": "b", "label": 1}', ("a", None)),
+        (b'{"text": "a" "label": "b"}', None),
+    ],
+)
+def test_the_oracle_is_no_more_lenient_than_needed(line, read):
+    assert _object(line) == read

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from enc.engine import Head, build_features, load_encoder, score_parquet, train_head
 from enc.engine.runners.team import Workers
-from enc.engine.scoring import batches_of_ids
+from enc.engine.scoring import batches_of_ids, outputs_task
 from enc.engine.train.config import TrainConfig
 from enc.store import FeatureTable, Source, Store
 from fakes import Heard
+from team_here import Here
 
 ROWS = 600
 ASKED = {"backend": "torch", "precision": "fp32"}
@@ -87,6 +89,25 @@ def test_two_processes_score_as_one_does(world, monkeypatch):
     assert again.encoded == 0
     assert (world / "again.parquet").read_bytes() == (world / "one.parquet").read_bytes()
     assert not list(world.glob("*enc-part*"))
+
+
+def test_upper_layers_are_computed_by_workers_too(world, tiny_bert, monkeypatch):
+    monkeypatch.setattr(batches_of_ids, "BATCH_ROWS", 128)
+    rows, store = Source(world / "rows.parquet"), world / "tokens"
+    encoder = load_encoder(tiny_bert, max_length=16, layers="1", pooling="tokens", **ASKED)
+    build_features(rows, store, encoder, name="states")
+    head = train_head(
+        Source(world / "train.parquet"), Store(store).open(), valid=Source(world / "train.parquet"),
+        config=TrainConfig.of("encoder", epochs=1, head_args={"layers": 1, "precision": "fp32"}),
+    )  # fmt: skip
+    here = Here()
+    outputs = [world / "one.parquet", world / "two.parquet"]
+    score_parquet(rows, outputs[0], head, store, proba=True)
+    monkeypatch.setattr(Workers, "team", lambda *_: nullcontext(here))
+    monkeypatch.setattr(outputs_task, "_READ", [])
+    score_parquet(rows, outputs[1], head, store, proba=True, workers=Workers(3))
+    assert here.kinds() == ["OutputsTask"] * 5
+    near(*outputs)
 
 
 def test_a_killed_worker_is_replaced(world):
