@@ -17,7 +17,7 @@ from .options import (
     source_options,
     store_option,
 )
-from .text import rejects_line, rows_of, seconds_line
+from .text import rejects_line, rows_of, seconds_line, size_text
 from .values import backend_values, setting_values, source_of
 from .voice import note
 from .worker_options import WORKERS_HEADING, worker_options, workers_of
@@ -206,11 +206,11 @@ def first_pass_text(summary: "FirstPassSummary") -> str:
     """The closing lines of a first pass."""
     was_there = summary.files - summary.read
     lines = [
-        ("files", f"{summary.files:,}", f"{was_there:,} of them were read before" if was_there else ""),
+        ("files", f"{summary.files:,}", f"{was_there:,} read before" if was_there else ""),
         ("rows read", f"{summary.rows:,}", ""),
         ("distinct texts", f"{summary.distinct:,}", "of each file" if summary.files > 1 else ""),
         ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
-        ("megabytes", f"{summary.bytes / 1e6:,.1f}", ""),
+        ("written", size_text(summary.bytes), ""),
         ("seconds", f"{summary.seconds:.2f}", ""),
     ]
     return f"first pass in '{summary.folder}'\n{rows_of(lines)}"

@@ -11,7 +11,8 @@ def require_name(name: str) -> str:
     """``name``, if it can name a feature set; raises StoreError if not."""
     if not re.fullmatch(r"[\w.-]{1,200}", name) or name.startswith((".", "_")):
         raise StoreError(
-            f"'{name[:80]}' cannot name a feature set; use up to 200 letters, digits, '.', '_' and '-'"
+            f"'{name[:80]}' cannot name a feature set; use up to 200 letters, digits, '.', '_' and '-', and "
+            "begin with a letter, a digit or '-'"
         )
     return name
 
