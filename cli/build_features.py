@@ -205,12 +205,12 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
 def first_pass_text(summary: "FirstPassSummary") -> str:
     """The closing lines of a first pass."""
     was_there = summary.files - summary.read
+    before = f", {was_there:,} read before" if was_there else ""
     lines = [
-        ("files", f"{summary.files:,}", f"{was_there:,} read before" if was_there else ""),
+        ("files", f"{summary.files:,}", f"parts of {size_text(summary.bytes)}{before}"),
         ("rows read", f"{summary.rows:,}", ""),
         ("distinct texts", f"{summary.distinct:,}", "of each file" if summary.files > 1 else ""),
         ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
-        ("written", size_text(summary.bytes), ""),
         ("seconds", f"{summary.seconds:.2f}", ""),
     ]
     return f"first pass in '{summary.folder}'\n{rows_of(lines)}"

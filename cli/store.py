@@ -160,9 +160,11 @@ def compact(store: str, name: str | None, by_key: bool, disk: float | None, as_j
         if as_json:
             click.echo(json.dumps(asdict(done)))
         else:
+            shards = count_text(done.shards_before, "shard")
             click.echo(
-                f"{done.feature_set}: {done.shards_before} shards are now {done.shards_after}, {done.rows:,} "
-                f"rows, {done.doubles:,} doubles removed, version {done.version}"
+                f"{done.feature_set}: {shards} {'is' if done.shards_before == 1 else 'are'} now "
+                f"{done.shards_after:,}, {count_text(done.rows, 'row')}, "
+                f"{count_text(done.doubles, 'double')} removed, version {done.version}"
             )
 
 
