@@ -32,4 +32,5 @@ def command(head_folder: str, output: str, model: str | None, overwrite: bool, a
     if as_json:
         click.echo(json.dumps({"output": output, "layers_below": first, "layers_above": layers}))
     else:
-        click.echo(f"written: {output}; {first} layers as they were, and {layers} of the head above them")
+        below = f"{first} layers" if first else "the embeddings"
+        click.echo(f"written: {output}; {below} as they were, and {layers} layers of the head above them")

@@ -77,7 +77,9 @@ encoding_options = options(
         help="Scale vectors to length 1.  [default: as the model's recipe says; not with a --pooling]",
     ),
     click.option(
-        "--layers", metavar="LIST", help="Layers from 1, such as 6, 3,6 or 9-12; last; all.  [default: last]"
+        "--layers",
+        metavar="LIST",
+        help="Layers from 1, such as 6, 3,6 or 9-12; last; all; 0 is the embeddings.  [default: last]",
     ),
     click.option(
         "--max-length",

@@ -10,16 +10,17 @@ from .spec import FeatureSpec
 def parse_layers(layers: str | Sequence[int], available: int | Sequence[int]) -> tuple[int, ...]:
     """Layer numbers from ``last``, ``all``, ``6``, ``3,6`` or ``9-12``.
 
-    ``available`` is the number of a model's layers, or the layers that are stored. Raises SpecError for
+    ``available`` is the number of a model's layers, or the layers that are stored. Layer 0 is what a model's
+    embeddings give to its first layer; ``all`` of a model's layers are those from 1. Raises SpecError for
     a layer that is not there, before any range is expanded.
     """
-    known = tuple(range(1, available + 1)) if isinstance(available, int) else tuple(available)
+    known = tuple(range(available + 1)) if isinstance(available, int) else tuple(available)
     if not isinstance(layers, str):
         numbers = list(layers)
     elif layers == "last":
         numbers = [known[-1]]
     elif layers == "all":
-        numbers = list(known)
+        numbers = [number for number in known if number or not isinstance(available, int)]
     else:
         numbers = []
         for part in layers.split(","):
@@ -42,7 +43,7 @@ def _require_known(numbers: Sequence[int], known: Sequence[int], available: int 
         if number not in known:
             there = f"there are {', '.join(map(str, known))}"
             if isinstance(available, int):
-                there = f"the model has layers 1 to {available}"
+                there = f"the model has layers 1 to {available}, and 0, the embeddings"
             raise SpecError(f"there is no layer {number}; {there}")
 
 

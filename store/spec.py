@@ -36,7 +36,8 @@ class FeatureSpec:
     hidden_size: int
     """Width of one layer's hidden state."""
     layers: tuple[int, ...]
-    """Encoder layers, 1 the first, in the order in which they are concatenated."""
+    """Encoder layers, 1 the first, in the order in which they are concatenated; 0 is what the embeddings
+    give to layer 1."""
     pooling: tuple[str, ...]
     """Any of POOLINGS but tokens, in order of concatenation; or tokens alone."""
     max_length: int
@@ -85,8 +86,8 @@ class FeatureSpec:
             raise SpecError(
                 "pooling 'tokens' cannot be combined with others: its shape differs; build two feature sets"
             )
-        if not self.layers or len(set(self.layers)) != len(self.layers) or min(self.layers) < 1:
-            raise SpecError(f"layers must be distinct numbers from 1 up, got {list(self.layers)}")
+        if not self.layers or len(set(self.layers)) != len(self.layers) or min(self.layers) < 0:
+            raise SpecError(f"layers must be distinct numbers from 0 up, got {list(self.layers)}")
         known = (
             ("dtype", DTYPES),
             ("precision", PRECISIONS),

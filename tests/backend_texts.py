@@ -15,7 +15,13 @@ TEXTS = [
     "don't",
     "no. no. no.",
 ] * 3
-SETTINGS = [dict(), dict(pooling="max,cls", layers="1-2"), dict(pooling="tokens"), dict(layers=[1])]
+SETTINGS = [
+    dict(),
+    dict(pooling="max,cls", layers="1-2"),
+    dict(pooling="tokens"),
+    dict(layers=[1]),
+    dict(pooling="tokens", layers="0"),
+]
 HAS_OPENVINO = find_spec("openvino") is not None
 needs_bf16 = pytest.mark.skipif(not cpu_has_bf16(), reason="this processor has no bf16")
 

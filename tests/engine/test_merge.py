@@ -47,15 +47,17 @@ def outputs_of(head):
     return np.array([[one[label] for label in head.labels.values] for one in proba])
 
 
+@pytest.mark.parametrize("layer", ["0", "1"])
 @pytest.mark.parametrize("model_type", TINY)
-def test_the_merged_model_gives_the_heads_logits(model_type, source, tiny_model, tmp_path):
+def test_the_merged_model_gives_the_heads_logits(model_type, layer, source, tiny_model, tmp_path):
     model = tiny_model(model_type, num_hidden_layers=3, **TINY[model_type])
-    head = trained(source, tmp_path / "store", model)
+    head = trained(source, tmp_path / "store", model, setting=dict(layers=layer))
     merged = merge_head(head, tmp_path / "merged")
     found = torch.softmax(logits_of(merged), -1).numpy()
     np.testing.assert_allclose(found, outputs_of(head), atol=2e-4)
     untouched = AutoModelForSequenceClassification.from_pretrained(model)
-    below = [one for one in untouched.base_model.state_dict() if "layer.0." in one or "layers.0." in one]
+    kept = ("embeddings",) if layer == "0" else ("embeddings", "layer.0.", "layers.0.")
+    below = [one for one in untouched.base_model.state_dict() if any(part in one for part in kept)]
     assert below
     theirs = AutoModelForSequenceClassification.from_pretrained(merged).base_model.state_dict()
     for name in below:
@@ -95,9 +97,11 @@ def test_a_regression_keeps_its_units(source, tiny_model, tmp_path):
     np.testing.assert_allclose(found.numpy(), wanted, atol=2e-3)
 
 
-def test_head_and_encoder_are_one_graph(source, tiny_model, tmp_path):
+@pytest.mark.parametrize("layer", ["0", "1"])
+def test_head_and_encoder_are_one_graph(layer, source, tiny_model, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime has no wheel here")
-    head = trained(source, tmp_path / "store", tiny_model("bert", num_hidden_layers=3))
+    bert = tiny_model("bert", num_hidden_layers=3)
+    head = trained(source, tmp_path / "store", bert, setting=dict(layers=layer))
     export_onnx(head.spec.model, tmp_path / "head.onnx", head=head)
     session = onnxruntime.InferenceSession(tmp_path / "head.onnx")
     batch = AutoTokenizer.from_pretrained(head.spec.model)(TEXTS, padding=True, return_tensors="np")

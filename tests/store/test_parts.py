@@ -11,7 +11,9 @@ def test_layers_in_words():
     assert parse_layers("all", 3) == (1, 2, 3)
     assert parse_layers("9-12, 1", 12) == (9, 10, 11, 12, 1)
     assert parse_layers([2, 1], 2) == (2, 1)
-    for wrong in ("0", "13", "5-13", "x", "-1", "", "3-1", "²", "9" * 5000):
+    assert parse_layers("0", 12) == (0,)
+    assert parse_layers("all", (0, 5)) == (0, 5)
+    for wrong in ("13", "5-13", "x", "-1", "", "3-1", "²", "9" * 5000):
         with pytest.raises(SpecError, match="layer"):
             parse_layers(wrong, 12)
     with pytest.raises(SpecError, match="no layers are named"):

@@ -28,6 +28,19 @@ def test_layers_above_the_highest_wanted_are_not_computed(tiny_bert):
         torch.testing.assert_close(first(*inputs), both(*inputs)[:, :16])
 
 
+def test_layer_0_is_what_the_embeddings_give(tiny_bert):
+    asked = dict(max_length=16, pooling="tokens")
+    alone = load_network(checkpoint_of(str(tiny_bert), layers="0", **asked))
+    assert len(alone.network.encoder.layer) == 0
+    both = load_network(checkpoint_of(str(tiny_bert), layers="0,2", **asked))
+    ids = torch.tensor([[2, 7, 8, 3]])
+    inputs = ids, torch.ones_like(ids), torch.zeros_like(ids)
+    with torch.inference_mode():
+        wanted = alone.network.embeddings(input_ids=ids)
+        torch.testing.assert_close(alone(*inputs), wanted)
+        torch.testing.assert_close(both(*inputs)[..., :16], wanted)
+
+
 def test_weights_that_are_missing_are_named(tiny_bert, tmp_path):
     folder = shutil.copytree(tiny_bert, tmp_path / "model")
     weights = load_file(folder / "model.safetensors")

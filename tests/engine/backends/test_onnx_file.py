@@ -17,7 +17,9 @@ TEXTS = ["a good hotel", "x", "no. no. no. " * 5]
 
 
 @pytest.mark.parametrize("target", ["any", "cpu", "cuda"])
-@pytest.mark.parametrize("options", [dict(), dict(pooling="cls,max", layers="1-2"), dict(pooling="tokens")])
+@pytest.mark.parametrize(
+    "options", [dict(), dict(pooling="cls,max", layers="1-2"), dict(pooling="tokens", layers="0")]
+)
 def test_features(tiny_bert, tmp_path, options, target):
     checkpoint = checkpoint_of(str(tiny_bert), max_length=32, dtype="float32", **options)
     assert export_onnx(checkpoint, tmp_path / "out" / "model.onnx", target=target).difference < 1e-5

@@ -56,7 +56,13 @@ def test_equal_to_padded(tiny_model, model_type):
 
 
 @pytest.mark.parametrize(
-    "options", [dict(pooling="cls,max,mean"), dict(pooling="tokens"), dict(pooling="cls,mean", layers="1-2")]
+    "options",
+    [
+        dict(pooling="cls,max,mean"),
+        dict(pooling="tokens"),
+        dict(pooling="cls,mean", layers="1-2"),
+        dict(pooling="tokens", layers="0"),
+    ],
 )
 def test_every_pooling(tiny_bert, options):
     assert_equal_to_padded(tiny_bert, **options)
