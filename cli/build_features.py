@@ -190,7 +190,7 @@ def summary_text(summary: "BuildSummary", store: str) -> str:
         ("in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", rate),
         ("truncated", f"{summary.truncated:,}", hint),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
         ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),
     ]
     if summary.encoder:
@@ -210,7 +210,7 @@ def first_pass_text(summary: "FirstPassSummary") -> str:
         ("files", f"{summary.files:,}", f"parts of {size_text(summary.bytes)}{before}"),
         ("rows read", f"{summary.rows:,}", ""),
         ("distinct texts", f"{summary.distinct:,}", "of each file" if summary.files > 1 else ""),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
         ("seconds", f"{summary.seconds:.2f}", ""),
     ]
     return f"first pass in '{summary.folder}'\n{rows_of(lines)}"

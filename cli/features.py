@@ -179,7 +179,7 @@ def summary_text(summary: "FeaturesSummary") -> str:
     lines = [
         ("rows read", f"{summary.rows:,}", ""),
         ("with features", f"{summary.with_features:,}", f"of {shape} {summary.dtype}"),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
         ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),

@@ -93,7 +93,7 @@ def summary_text(summary: "ImportSummary", store: str, model: str) -> str:
         ("distinct texts", f"{summary.distinct:,}", ""),
         ("in the store", f"{summary.known:,}", ""),
         ("imported", f"{summary.imported:,}", f"of {summary.width:,} {summary.dtype}, made by '{model}'"),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
     ]
     text = f"feature set '{summary.feature_set}' in '{store}', version {summary.version}\n{rows_of(lines)}"
     return f"{text}\n  all rejects:  {summary.rejects_file}" if summary.rejects_file else text

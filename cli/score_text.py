@@ -22,7 +22,7 @@ def summary_text(summary: "ScoreSummary") -> str:
             for column, counts in summary.predictions.items()
             if counts
         ),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
         ("seconds", f"{summary.seconds['total']:.2f}", seconds_line(summary.seconds)),
@@ -47,7 +47,7 @@ def evaluation_text(summary: "EvaluationSummary", labels: list[str]) -> str:
             if found.predicted < found.rows
             else []
         ),
-        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects)),
+        ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, found.rows + summary.rejected)),
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
     ]

@@ -19,12 +19,13 @@ def seconds_line(seconds: dict[str, float]) -> str:
     return ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items() if stage != "total")
 
 
-def rejects_line(rejects: dict[str, int]) -> str:
-    """Reasons with their rows, the most frequent first."""
+def rejects_line(rejects: dict[str, int], rows: int) -> str:
+    """Reasons with their rows, the most frequent first; and the way out where most rows are not UTF-8."""
     shown = [f"{rows:,} {reason}" for reason, rows in rejects.items()]
     if len(shown) > 4:
         shown[4:] = ["…"]
-    return ", ".join(shown)
+    is_other_encoding = 2 * rejects.get("invalid UTF-8", 0) > rows
+    return ", ".join(shown) + is_other_encoding * "; is it GB18030? iconv -f GB18030 -t UTF-8 writes it anew"
 
 
 def count_text(number: int, thing: str) -> str:

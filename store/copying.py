@@ -51,7 +51,7 @@ def write_rows(stage: Stage, number: int, path: Path) -> str:
     scan = stage.scans[number]
     source = replace(stage.source, where=None)
     with (
-        errors_of_source(scan.file),
+        errors_of_source(scan.file, source),
         reading_connection(stage.con, source, scan.file, _MEMORY_BYTES) as reading,
     ):
         forget(reading)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from .confined import require_select
 from .errors import SourceError
-from .lines import Rejects, header, records
+from .file_kind import require_no_parquet, require_parquet
+from .lines import INVALID_UTF8, Rejects, header, records
 from .plan import quoted
 from .scan import (
     delimited_sql,
@@ -24,7 +25,7 @@ from .scan import (
     unused_name,
 )
 from .source import Source
-from .text_file import TextFile, examine, opened
+from .text_file import TextFile, conversion, examine, opened
 
 REJECTS = "enc"  # prefix of the tables in which DuckDB lists lines that do not parse
 _RECORDS = "enc_records"
@@ -76,9 +77,11 @@ def scan_of(con: duckdb.DuckDBPyConnection, source: Source, file: str) -> Scan:
         return Scan(numbered_sql(query, number), number, columns, file)
     format = source.format_of(file)
     if format == "parquet":
+        require_parquet(file)
         columns = _described(con, parquet_sql(file))
         number = unused_name(columns, "enc row")
         return Scan(numbered_parquet_sql(file, columns, number), number, columns, file, format)
+    require_no_parquet(file)
     return _json(con, file) if format == "jsonl" else _delimited(file, format, source)
 
 
@@ -159,7 +162,10 @@ def _delimited(file: str, format: str, source: Source) -> Scan:
     if not columns:
         found, header_lines = header(file, format, facts.newline)
         if isinstance(found, str):
-            raise SourceError(f"the first line of {file} cannot be read: {found}")
+            way_out = (
+                f"; is it GB18030? convert it: {conversion('GB18030', file)}" if found == INVALID_UTF8 else ""
+            )
+            raise SourceError(f"the first line of {file} cannot be read: {found}{way_out}")
         if not source.has_header:
             found, header_lines = [""] * len(found), 0
         for position, name in enumerate(found):

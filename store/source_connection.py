@@ -31,8 +31,11 @@ def reading_connection(
 
 
 @contextmanager
-def errors_of_source(file: str) -> Iterator[None]:
-    """During a block, what DuckDB and Arrow say of a source is raised as a SourceError."""
+def errors_of_source(file: str, source: Source | None = None) -> Iterator[None]:
+    """During a block, what DuckDB and Arrow say of a source is raised as a SourceError.
+
+    With ``source``, whose file this is, it tells the way out for a Parquet file that is damaged.
+    """
     try:
         yield
     except duckdb.PermissionException as error:
@@ -46,6 +49,12 @@ def errors_of_source(file: str) -> Iterator[None]:
     except duckdb.Error as error:
         if is_out_of_space(error):
             raise
-        raise SourceError(f"{file} cannot be read: {first_line(error)}") from error
+        raise SourceError(_unreadable(file, first_line(error), source)) from error
     except pa.ArrowException as error:
-        raise SourceError(f"{file} cannot be read: {str(error).partition(chr(10))[0]}") from error
+        raise SourceError(_unreadable(file, str(error).partition("\n")[0], source)) from error
+
+
+def _unreadable(file: str, said: str, source: Source | None) -> str:
+    is_parquet = source is not None and not source.query and source.format_of(file) == "parquet"
+    way_out = "; if the file is damaged, copy or write it again" if is_parquet else ""
+    return f"{file} cannot be read: {said.rstrip(': ')}{way_out}"

@@ -229,5 +229,5 @@ def create_tables(con: duckdb.DuckDBPyConnection, name: str) -> None:
 def source_columns(con: duckdb.DuckDBPyConnection, source: Source) -> dict[str, str]:
     """The columns of a source, of its first file, with their DuckDB types; VARCHAR in TSV and CSV."""
     file = "the query" if source.query else source.files()[0]
-    with reading_connection(con, source, file, 1 << 30) as reading, errors_of_source(file):
+    with reading_connection(con, source, file, 1 << 30) as reading, errors_of_source(file, source):
         return dict(scan_of(reading, source, file).columns)

@@ -63,7 +63,7 @@ class Staging:
 
     def run(self) -> Scan:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
-        with errors_of_source(self.file):
+        with errors_of_source(self.file, self.source):
             before = None if self.source.query else fingerprint_of_file(self.file)
             if before and self.source.format_of(self.file) == "parquet":
                 require_small_pages(self.file)

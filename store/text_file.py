@@ -6,8 +6,10 @@ can then be counted against its lines, so that no line is lost without a word.
 
 import codecs
 import io
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -78,6 +80,14 @@ def examine(file: str) -> TextFile:
     return seen.facts()
 
 
+def conversion(encoding: str, file: str) -> str:
+    """The command that writes a text file of this encoding anew, as UTF-8, under a name of its own."""
+    path = Path(file)
+    return (
+        f"iconv -f {encoding} -t UTF-8 {shlex.quote(file)} > {shlex.quote(f'{path.stem}-utf8{path.suffix}')}"
+    )
+
+
 def _blocks(file: str) -> Iterator[bytes]:
     with opened(file) as stream:
         while True:
@@ -143,7 +153,7 @@ class _Counts:
         if block.startswith(_UTF16) or block.count(b"\0") > len(block) // 4:
             raise SourceError(
                 f"{self.file} is not UTF-8 (it looks like UTF-16); convert it: "
-                f"iconv -f UTF-16 -t UTF-8 {self.file} > utf8.txt"
+                f"{conversion('UTF-16', self.file)}"
             )
 
     def facts(self) -> TextFile:

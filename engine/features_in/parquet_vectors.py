@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from ...store import SourceError
+from ...store.file_kind import require_parquet
 from ...store.nearest import did_you_mean
 
 pc: Any = compute  # its functions are made when it is imported, and type checkers know only some of them
@@ -25,6 +26,7 @@ class ParquetVectors:
 
     def __init__(self, file: str, column: str | None = None):
         self._file = file
+        require_parquet(file)
         try:
             self._parquet = pq.ParquetFile(file)
             schema = self._parquet.schema_arrow
@@ -90,7 +92,9 @@ class ParquetVectors:
 
     def _unreadable(self, error: Exception) -> SourceError:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        return SourceError(f"{self._file} cannot be read as Parquet: {reason}")
+        return SourceError(
+            f"{self._file} cannot be read as Parquet: {reason}; if it is damaged, copy or write it again"
+        )
 
 
 def _column_of(schema: pa.Schema, name: str | None, file: str) -> str:

@@ -100,7 +100,7 @@ class Labels:
             title = stage.source.title
             raise LabelError(
                 f"{title} has {len(raw) or 'no'} distinct label{'s' * (not raw)}; training needs at "
-                "least two classes"
+                f"least two classes{_rejects_of(stage)}"
             )
         return cls._of_raw(raw, stage, stage.label_type)
 
@@ -116,6 +116,7 @@ class Labels:
             raise LabelError(
                 f"the lists of {stage.source.title} have {len(raw) or 'no'} distinct label{'s' * (not raw)}; "
                 "training needs at least two (for one, a column of 0 and 1 will do)"
+                f"{_rejects_of(stage)}"
             )
         return cls._of_raw(raw, stage, (stage.label_type or "").removesuffix("[]"))
 
@@ -167,6 +168,15 @@ def class_counts(numbers: np.ndarray, classes: int) -> np.ndarray:
     for start in range(0, len(numbers), _COUNTED_ROWS):  # NumPy makes int64 of all that it counts
         counts += np.bincount(numbers[start : start + _COUNTED_ROWS], minlength=classes)
     return counts
+
+
+def _rejects_of(stage: Stage) -> str:
+    """What a message adds where rows of a stage, and their labels, are not there: they were rejected."""
+    if not stage.rejected:
+        return ""
+    return (
+        f"; {stage.rejected:,} of its {stage.rows:,} rows are rejected, the first is {stage.first_reject()}"
+    )
 
 
 def distinct_labels(stage: Stage, value: str = "label") -> list[str]:

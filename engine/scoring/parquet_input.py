@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...store import SourceError
+from ...store.file_kind import require_parquet
 from ...store.nearest import did_you_mean_path
 from ...store.page_sizes import UNREADABLE
 
@@ -30,13 +31,14 @@ class ParquetInput:
         self.path, self._number = path, number
         if not Path(path).is_file():
             raise SourceError(f"no file '{path}'{did_you_mean_path(path)}")
+        require_parquet(path)
         self._file: BinaryIO = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             self._parquet = pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES)
         except UNREADABLE as error:
             self._file.close()
             raise SourceError(
-                f"'{path}' is not a Parquet file; name its format with --format, or its ending"
+                f"{path} cannot be read as Parquet: its footer is damaged; copy or write it again"
             ) from error
         self._before = _facts(os.fstat(self._file.fileno()))
 

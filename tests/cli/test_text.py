@@ -53,8 +53,12 @@ def test_figures():
         "0 B", "999 B", "1.0 kB", "2.5 MB", "3.0 TB",
     ]  # fmt: skip
     assert seconds_line({"stage": 0.5, "total": 1}) == "stage 0.50"
-    assert rejects_line({"a": 1200, "b": 3, "c": 2, "d": 1}) == "1,200 a, 3 b, 2 c, 1 d"
-    assert rejects_line({"a": 5, "b": 4, "c": 3, "d": 2, "e": 1}) == "5 a, 4 b, 3 c, 2 d, …"
+    assert rejects_line({"a": 1200, "b": 3, "c": 2, "d": 1}, 5000) == "1,200 a, 3 b, 2 c, 1 d"
+    assert rejects_line({"a": 5, "b": 4, "c": 3, "d": 2, "e": 1}, 15) == "5 a, 4 b, 3 c, 2 d, …"
+    assert "iconv" not in rejects_line({"invalid UTF-8": 5}, 10)
+    assert rejects_line({"invalid UTF-8": 6, "a": 1}, 10).startswith(
+        "6 invalid UTF-8, 1 a; is it GB18030? iconv"
+    )
 
 
 def test_numbers_of_things():

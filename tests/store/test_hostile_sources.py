@@ -1,5 +1,6 @@
 """Files as nobody would wish for them: every line is a row or a counted reject, and none is a wrong row."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -174,6 +175,7 @@ def test_a_json_array_is_read(con, write):
         assert staged(con, Source(path), f"s{number}")[1] == [(1, "a", None), (2, "b", None)]
 
 
+PARQUET = b"PAR1" + bytes(40) + b"\4\0\0\0PAR1"
 JSON_LINE = '{"text": "a"}\n'
 
 
@@ -186,6 +188,16 @@ JSON_LINE = '{"text": "a"}\n'
         ("t.jsonl", b"\xef\xbb\xbf" + JSON_LINE.encode(), "begins with a byte-order mark"),
         ("t.jsonl", b'{\n"text": "a"\n}\n', "has no line with a JSON object"),
         ("t.tsv", b"", "is empty: there is no header line"),
+        ("t.csv", "文本,label\n好,1\n".encode("gb18030"), r"is it GB18030\? .* > t-utf8.csv"),
+        ("t.parquet", b"", "is empty, and no Parquet file; write it again"),
+        ("t.parquet", b"PAR1", "was cut off: .* write it again"),
+        ("t.parquet", b"\x93\x01\x02", "does not begin with 'PAR1'.* pass --format tsv, csv or jsonl"),
+        ("t.parquet", b"text\tlabel\na\t1\n", "does not begin with 'PAR1'"),
+        ("t.parquet.gz", gzip.compress(b"PAR1"), "compressed as a whole.* unpack it: gunzip .*parquet.gz"),
+        ("t.parquet", b"PAR1" + bytes(20) + b"\xff\xff\xff\x0fPAR1", "was cut off"),
+        ("t.parquet", b"PAR1" + bytes(40) + b"\4\0\0\0PAR1", "damaged, copy or write it again"),
+        ("t.tsv", PARQUET, "is a Parquet file; pass --format parquet"),
+        ("t.jsonl", PARQUET, "is a Parquet file; pass --format parquet"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_called_what_it_is(con, write, name, content, message):

@@ -82,6 +82,18 @@ def test_columns_that_are_no_classes(stage_of, values, message):
         Labels.of(stage_of(values, type=pa.float64() if 0.5 in values else pa.int64()))
 
 
+def test_rejected_rows_are_told_where_labels_lack(tmp_path):
+    path = tmp_path / "gbk.tsv"
+    path.write_bytes("text\tlabel\n好\t1\n坏\t0\n".encode("gb18030"))
+    with (
+        workspace() as con,
+        pytest.raises(
+            LabelError, match=r"no distinct labels.*; 2 of its 2 rows are rejected, .* row 1: invalid UTF-8$"
+        ),
+    ):
+        Labels.of(stage_source(con, Source(path), label_column="label"))
+
+
 @pytest.mark.parametrize("tsv", [False, True])
 def test_integers_beyond_64_bits_are_refused(stage_of, tsv):
     stage = stage_of([1 << 63, 1], tsv=tsv) if tsv else stage_of([1 << 63, 1], type=pa.uint64())
