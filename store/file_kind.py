@@ -9,8 +9,11 @@ _FOOTER_END = 8  # bytes: the footer's length in four of them, and the magic num
 _COMPRESSED = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd"}
 
 
-def require_parquet(file: str) -> None:
-    """Raise SourceError where a file does not begin and end as Parquet does."""
+def require_parquet(file: str, *, other: str = "pass --format tsv, csv or jsonl") -> None:
+    """Raise SourceError where a file does not begin and end as Parquet does.
+
+    ``other`` is the way out for a file that is sound, and of another format.
+    """
     begin, end, size = _ends(file)
     if not size:
         raise SourceError(f"{file} is empty, and no Parquet file; write it again")
@@ -21,8 +24,8 @@ def require_parquet(file: str) -> None:
             )
     if begin != _MAGIC:
         raise SourceError(
-            f"{file} is no Parquet file: it does not begin with 'PAR1'; if it is of another format, pass "
-            "--format tsv, csv or jsonl, or else write it again"
+            f"{file} is no Parquet file: it does not begin with 'PAR1'; if it is of another format, {other}, "
+            "or else copy or write it again"
         )
     if not end.endswith(_MAGIC) or _length(end) > size:
         raise SourceError(

@@ -26,7 +26,7 @@ class ParquetVectors:
 
     def __init__(self, file: str, column: str | None = None):
         self._file = file
-        require_parquet(file)
+        require_parquet(file, other="give .npy or .parquet")
         try:
             self._parquet = pq.ParquetFile(file)
             schema = self._parquet.schema_arrow
