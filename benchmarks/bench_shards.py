@@ -139,7 +139,7 @@ def do_step(step: str, folder: Path, store: Path) -> dict[str, Any]:
         return watched
 
     with (
-        mock.patch.object(shard_keys, "read_footer", watching(shard_keys.read_footer)),
+        mock.patch.object(shard_keys, "opened", watching(shard_keys.opened)),
         workspace() as con,
     ):
         source = "few" if step == "few" else "rows"

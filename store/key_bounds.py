@@ -6,11 +6,13 @@ older releases and of other tools have none: they may hold any key.
 
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from .locks import LOG_FOLDER, commit_file
+from .logged import LoggedShard
 from .places import Place
 
 KEY_BYTES = 32
@@ -99,6 +101,11 @@ class LoggedBounds:
             self._add((action["add"]["path"], action["add"].get("stats")) for action in _added(lines))
         self._version = version
         return self._found
+
+    def of_shards(self, shards: Iterable[LoggedShard], version: int) -> list[Bounds | None]:
+        """The bounds of shards of a version; None where the log does not say."""
+        found = self.at(version)
+        return [found.get(os.path.basename(shard.path)) for shard in shards]
 
     def _read_checkpoint(self, first: int, version: int) -> int:
         """Read the newest checkpoint that tells more than what is known; returns the first version after."""

@@ -1,6 +1,7 @@
 """Which shards, and which of their row groups, may hold keys that are looked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -69,14 +70,22 @@ class ListedShards(ShardPaths):
     def __init__(
         self,
         logged: Sequence[LoggedShard],
-        bounds: Sequence[Bounds | None],
+        bounds: Callable[[], Sequence[Bounds | None]],
         rows: int,
         lock: Lock | None,
     ):
-        """``rows`` are those of all shards."""
+        """``rows`` are those of all shards; ``bounds`` is called once, by who looks for few keys."""
         super().__init__((shard.path for shard in logged), lock)
-        self.logged, self.rows, self._bounds = logged, rows, bounds
-        self.spans = spans_of(bounds)
+        self.logged, self.rows, self._read_bounds = logged, rows, bounds
+
+    @cached_property
+    def spans(self) -> np.ndarray:
+        """The first and the last bucket of each shard's keys, int64 [n, 2]."""
+        return spans_of(self._bounds)
+
+    @cached_property
+    def _bounds(self) -> Sequence[Bounds | None]:
+        return self._read_bounds()
 
     def of_share(self, share: Share) -> "ListedShards":
         """Those in which keys of a share may be."""
@@ -84,7 +93,7 @@ class ListedShards(ShardPaths):
         chosen = np.flatnonzero((self.spans[:, 0] <= stop) & (self.spans[:, 1] >= first)).tolist()
         logged = [self.logged[number] for number in chosen]
         bounds = [self._bounds[number] for number in chosen]
-        return ListedShards(logged, bounds, sum(map(rows_of, logged)), self._lock)
+        return ListedShards(logged, lambda: bounds, sum(map(rows_of, logged)), self._lock)
 
     def look_at(self, numbers: Sequence[int] | None = None) -> None:
         """Look at size, footer and keys of shards by number, or of all. Raises DamagedShard."""
@@ -95,7 +104,7 @@ class ListedShards(ShardPaths):
 
 def listed(shards: Sequence[LoggedShard]) -> ListedShards:
     """Shards that are not all of a table's, and of whose keys nothing is known."""
-    return ListedShards(shards, [None] * len(shards), sum(map(rows_of, shards)), None)
+    return ListedShards(shards, lambda: [None] * len(shards), sum(map(rows_of, shards)), None)
 
 
 def spans_of(bounds: Sequence[Bounds | None]) -> np.ndarray:

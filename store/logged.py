@@ -1,5 +1,6 @@
 """The committed shards, as the log tells of them."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ def logged_shards(delta: DeltaTable, folder: Path) -> list[LoggedShard]:
     """The shards of a table's version, sorted by path; ``folder`` is what the log's paths are relative to."""
     columns = ("path", "size_bytes", "num_records")
     actions = delta.get_add_actions(flatten=True)
-    rows = zip(*(_values(actions, column) for column in columns), strict=True)
-    return sorted(LoggedShard(str(folder / name), size, rows) for name, size, rows in rows)
+    names, *said = (_values(actions, column) for column in columns)
+    paths = [os.path.join(folder, name) for name in names]
+    return sorted(map(LoggedShard, paths, *said))
 
 
 def rows_of(shard: LoggedShard) -> int:

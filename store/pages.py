@@ -6,6 +6,7 @@ Source: https://github.com/apache/parquet-format/blob/master/src/main/thrift/par
 """
 
 import os
+import re
 import struct
 from typing import Any, NamedTuple
 
@@ -21,14 +22,20 @@ except ImportError:  # there is no wheel for every machine
 FOOTER_END = struct.Struct("<I4s")  # the footer's length and a magic number end every Parquet file
 MAGIC = b"PAR1"
 READ_BYTES = 256 << 10  # at a time: what is read is still in the processor's cache when it is summed up
+_FOOTER_GUESS = 4096  # bytes of the end that are read first; the footer of a small file is in them
 _HEADER_BYTES = 128  # more than a header without statistics has
 _LONG_HEADER_BYTES = 16 << 10  # more than one with statistics has
 _DATA_PAGE, _PLAIN = 0, 0
 _TYPE_FIELD, _SIZE_FIELD, _STORED_SIZE_FIELD, _CHECKSUM_FIELD, _DATA_FIELD = 1, 2, 3, 4, 5
-_VALUES_FIELD, _ENCODING_FIELD, _DEFINITION_FIELD, _REPETITION_FIELD = 1, 2, 3, 4
-_RLE = 3
-_OWN_HEADS = (bytes.fromhex("15151515 1c 15151515 00 00"), bytes.fromhex("15151515 1c 15151515 1c00 00 00"))
-"""The first bytes of the fields of a header with a checksum, and the ends of its structs."""
+_VALUES_FIELD, _ENCODING_FIELD = 1, 2
+NUMBER = rb"[\x80-\xff]{0,4}[\x00-\x7f]"
+"""Matches a number in Thrift's compact protocol, of up to 32 bits."""
+_OWN_HEADER = re.compile(
+    rb"\x15\x00\x15(%b)\x15\1\x15(%b)\x1c\x15(%b)\x15\x00\x15\x06\x15\x06(?:\x1c\x00)?\x00\x00"
+    % (NUMBER, NUMBER, NUMBER),
+    re.DOTALL,
+)
+"""A header as our own writer makes it: of a page of plain values, with a checksum and no statistics."""
 
 
 class Page(NamedTuple):
@@ -53,9 +60,14 @@ def only_page(descriptor: int, chunk: Any) -> Page | None:
     if not set(chunk.encodings) <= {"PLAIN", "RLE"}:
         return None
     header = os.pread(descriptor, _HEADER_BYTES, max(0, chunk.data_page_offset))
+    own = _OWN_HEADER.match(header)
+    if own:
+        size, checksum, values = map(number_of, own.groups())
+        if values != chunk.num_values or own.end() + size != chunk.total_compressed_size:
+            return None
+        return Page(chunk.data_page_offset + own.end(), size, checksum & 0xFFFFFFFF, True)
     try:
-        heads = bytearray()
-        fields, length = _read_struct(header, 0, heads)
+        fields, length = _read_struct(header, 0)
     except (IndexError, ValueError):
         return None
     data, size = fields.get(_DATA_FIELD), fields.get(_STORED_SIZE_FIELD)
@@ -70,13 +82,8 @@ def only_page(descriptor: int, chunk: Any) -> Page | None:
     ):
         return None
     checksum = fields.get(_CHECKSUM_FIELD)
-    levels = data.get(_DEFINITION_FIELD), data.get(_REPETITION_FIELD)
-    return Page(
-        chunk.data_page_offset + length,
-        size,
-        None if checksum is None else checksum & 0xFFFFFFFF,
-        bytes(heads) in _OWN_HEADS and levels == (_RLE, _RLE),
-    )
+    checksum = checksum & 0xFFFFFFFF if isinstance(checksum, int) else None
+    return Page(chunk.data_page_offset + length, size, checksum, False)
 
 
 def sizes_of_pages(descriptor: int, start: int, stop: int) -> list[int] | None:
@@ -88,7 +95,7 @@ def sizes_of_pages(descriptor: int, start: int, stop: int) -> list[int] | None:
     while start < stop:
         header = os.pread(descriptor, _LONG_HEADER_BYTES, start)
         try:
-            fields, length = _read_struct(header, 0, bytearray())
+            fields, length = _read_struct(header, 0)
         except (IndexError, ValueError):
             return None
         size, stored = fields.get(_SIZE_FIELD), fields.get(_STORED_SIZE_FIELD)
@@ -126,20 +133,22 @@ def footer_of(descriptor: int, path: str) -> bytes:
     size = os.fstat(descriptor).st_size
     if not size:
         raise DamagedShard(path, "cannot be read: it is empty")
-    end = os.pread(descriptor, FOOTER_END.size, max(0, size - FOOTER_END.size))
-    if len(end) < FOOTER_END.size or not end.endswith(MAGIC):
+    end = os.pread(descriptor, _FOOTER_GUESS, max(0, size - _FOOTER_GUESS))
+    if len(end) < min(size, _FOOTER_GUESS) or len(end) < FOOTER_END.size or not end.endswith(MAGIC):
         raise DamagedShard(path, "cannot be read: it was cut off, or is no Parquet file")
-    length = FOOTER_END.unpack(end)[0] + FOOTER_END.size
+    length = FOOTER_END.unpack(end[-FOOTER_END.size :])[0] + FOOTER_END.size
     if length > size - len(MAGIC):
         raise DamagedShard(path, "cannot be read: its footer does not fit into it")
+    if length <= len(end):
+        return end[-length:]
     footer = os.pread(descriptor, length, size - length)
     if len(footer) < length:
         raise DamagedShard(path, "cannot be read: it was cut off while it was read")
     return footer
 
 
-def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any], int]:
-    """The fields of a struct by their number, and where the struct ends; what begins them goes to ``heads``.
+def _read_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
+    """The fields of a struct by their number, and where the struct ends.
 
     Numbers, structs and bytes are read, other fields end the reading with ValueError: pages have none.
     """
@@ -147,7 +156,6 @@ def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any]
     number = 0
     while True:
         head, at = data[at], at + 1
-        heads.append(head)
         if not head:
             return fields, at
         kind, step = head & 0x0F, head >> 4
@@ -163,9 +171,17 @@ def _read_struct(data: bytes, at: int, heads: bytearray) -> tuple[dict[int, Any]
             size, at = _read_length(data, at)
             fields[number], at = data[at : at + size], at + size
         elif kind == 12:
-            fields[number], at = _read_struct(data, at, heads)
+            fields[number], at = _read_struct(data, at)
         else:
             raise ValueError(f"a page header has a field of type {kind}")
+
+
+def number_of(data: bytes) -> int:
+    """The zigzag number whose bytes :data:`NUMBER` has matched."""
+    value = 0
+    for byte in reversed(data):
+        value = value << 7 | byte & 0x7F
+    return (value >> 1) ^ -(value & 1)
 
 
 def _read_number(data: bytes, at: int) -> tuple[int, int]:

@@ -85,10 +85,20 @@ def identity(descriptor: int) -> tuple[int, ...]:
 
 def read_footer(path: str, descriptor: int) -> pq.FileMetaData:
     """The footer of a shard's open file, compared with the checksum in its name if it has one."""
+    return parsed_footer(path, verified_footer(path, descriptor)[0])
+
+
+def verified_footer(path: str, descriptor: int) -> tuple[bytes, bool]:
+    """The bytes of a footer, and whether there was a checksum in the file's name to compare them with."""
     footer = footer_of(descriptor, path)
-    named = _FINISHED.fullmatch(os.path.basename(path))
+    named = _FINISHED.fullmatch(path, path.rfind(os.sep) + 1)
     if named and int(named[1], 16) != crc32(footer):
         raise DamagedShard(path, "is damaged: its footer is not what was written")
+    return footer, named is not None
+
+
+def parsed_footer(path: str, footer: bytes) -> pq.FileMetaData:
+    """What the bytes of a shard's footer say."""
     try:
         return pq.read_metadata(pa.BufferReader(MAGIC + footer))
     except (OSError, ValueError, pa.ArrowException) as error:

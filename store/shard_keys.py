@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from .errors import DamagedShard
 from .key_bounds import KEY_BYTES, of_metadata
+from .key_column import KeyColumn, key_column
 from .listed_shards import Wanted, spans_of
 from .logged import LoggedShard
 from .pages import Page, checksum_of, crc32, only_page
 from .places import forget, reading_threads
-from .shard_file import identity, is_finished_name, opened, read_footer
+from .shard_file import identity, opened, verified_footer
 
 _THREADS = 4  # checksums are computed without Python's lock; more threads wait for memory
 _VERIFIED: set[tuple[str | int, ...]] = set()
@@ -71,7 +71,7 @@ def _look_at(shard: LoggedShard) -> None:
         known = (shard.path, *identity(descriptor))
         if known in _VERIFIED:
             return
-        for group, page in enumerate(_key_pages(_footer_of(shard, descriptor), shard.path, descriptor)):
+        for group, page in enumerate(_key_pages(_key_column(shard, descriptor), shard.path, descriptor)):
             if page and checksum_of(descriptor, page.start, page.size, shard.path) != page.checksum:
                 raise DamagedShard(shard.path, _NOT_WRITTEN.format(group))
     _VERIFIED.add(known)
@@ -80,19 +80,18 @@ def _look_at(shard: LoggedShard) -> None:
 def _read_keys(shard: LoggedShard, wanted: Wanted | None) -> ShardKeys | None:
     found: ShardKeys = []
     with opened(shard.path) as descriptor:
-        footer = _footer_of(shard, descriptor)
-        pages = _key_pages(footer, shard.path, descriptor)
-        sizes = [footer.row_group(group).num_rows for group in range(len(pages))]
-        chosen = np.ones(len(pages), np.bool_)
-        if wanted is not None:
-            chosen = wanted.may_be_in(spans_of(of_metadata(footer.metadata, len(pages))))
-        if footer.schema.column(_key_column(footer, shard.path)).physical_type != "FIXED_LEN_BYTE_ARRAY":
+        column = _key_column(shard, descriptor)
+        pages = _key_pages(column, shard.path, descriptor)
+        chosen = None
+        if wanted is not None and len(pages) > 1:  # of one row group the log has said it
+            chosen = wanted.may_be_in(spans_of(of_metadata(column.metadata, len(pages))))
+        if not column.is_fixed:
             return None
         first = 0
-        for group, (page, rows) in enumerate(zip(pages, sizes, strict=True)):
+        for group, (page, rows) in enumerate(zip(pages, column.rows, strict=True)):
             if page is None or page.size != rows * KEY_BYTES:
                 return None
-            if chosen[group]:
+            if chosen is None or chosen[group]:
                 keys = os.pread(descriptor, page.size, page.start)
                 if len(keys) != page.size or crc32(keys) != page.checksum:
                     raise DamagedShard(shard.path, _NOT_WRITTEN.format(group))
@@ -101,33 +100,25 @@ def _read_keys(shard: LoggedShard, wanted: Wanted | None) -> ShardKeys | None:
     return found
 
 
-def _footer_of(shard: LoggedShard, descriptor: int) -> pq.FileMetaData:
-    """The footer of a shard's open file, which has the size and the rows that the log says."""
+def _key_column(shard: LoggedShard, descriptor: int) -> KeyColumn:
+    """What the footer of a shard's open file says, which has the size and the rows that the log says."""
     path, size, rows = shard
     found = os.fstat(descriptor).st_size
     if found and found != size:
         raise DamagedShard(path, f"is damaged: it has {found:,} bytes, and the log says {size:,}")
-    footer = read_footer(path, descriptor)
-    if rows not in (None, footer.num_rows):
-        raise DamagedShard(path, f"is damaged: it has {footer.num_rows:,} rows, and the log says {rows:,}")
-    return footer
+    column = key_column(path, *verified_footer(path, descriptor))
+    if rows not in (None, column.all_rows):
+        raise DamagedShard(path, f"is damaged: it has {column.all_rows:,} rows, and the log says {rows:,}")
+    return column
 
 
-def _key_pages(footer: pq.FileMetaData, path: str, descriptor: int) -> list[Page | None]:
+def _key_pages(column: KeyColumn, path: str, descriptor: int) -> list[Page | None]:
     """The page of keys of each row group; None for one without a checksum, which other tools write."""
-    column, is_ours = _key_column(footer, path), is_finished_name(os.path.basename(path))
     pages: list[Page | None] = []
-    for group in range(footer.num_row_groups):
-        page = only_page(descriptor, footer.row_group(group).column(column))
+    for group, chunk in enumerate(column.chunks):
+        page = only_page(descriptor, chunk)
         is_own = page is not None and page.checksum is not None and page.is_own
-        if is_ours and not is_own:
+        if column.is_ours and not is_own:
             raise DamagedShard(path, _NOT_WRITTEN.format(group))
         pages.append(page if is_own else None)
     return pages
-
-
-def _key_column(footer: pq.FileMetaData, path: str) -> int:
-    columns = footer.schema.names
-    if "key" not in columns or "features" not in columns:
-        raise DamagedShard(path, "is no shard of features: it has no column 'key', or no 'features'")
-    return columns.index("key")

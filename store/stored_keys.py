@@ -1,6 +1,8 @@
 """The keys of shards: of all of them, or of those in which some keys may be that are looked for."""
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import duckdb
 import numpy as np
@@ -19,6 +21,7 @@ Keys = tuple[np.ndarray, np.ndarray]
 """Keys as words, uint64 [n, 4], and their numbers, int64 [n]."""
 _READ_ROWS = 1 << 17
 _RUN_SHARDS = 64
+_IN_MEMORY = 0.9  # share of the time in which is computed, where the system has the files in memory
 
 
 def keys_of(con: duckdb.DuckDBPyConnection, sql: str) -> Iterator[Keys]:
@@ -76,8 +79,17 @@ def _read_ahead(
 
     local = local_threads()
     threads = reading_threads(shards[0], local)
-    runs = _runs(shards.logged, chosen) if threads == local else [[number] for number in chosen]
-    return computed_ahead(read, runs, "enc-keys", threads=threads)
+    if threads != local:
+        yield from computed_ahead(read, ([number] for number in chosen), "enc-keys", threads=threads)
+        return
+    # Threads wait for a disk together. Where nothing is waited for, they wait for Python's lock instead.
+    runs = _runs(shards.logged, chosen)
+    started, computed = time.perf_counter(), time.thread_time()
+    first = [read(run) for run in islice(runs, 1)]
+    seconds, computed = time.perf_counter() - started, time.thread_time() - computed
+    yield from first
+    threads = threads if computed < _IN_MEMORY * seconds else 1
+    yield from computed_ahead(read, runs, "enc-keys", threads=threads)
 
 
 def _runs(logged: Sequence[LoggedShard], chosen: Sequence[int]) -> Iterator[list[int]]:

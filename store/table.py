@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,9 +202,9 @@ class FeatureTable:
         """
         from .listed_shards import ListedShards  # which loads pyarrow
 
-        logged, bounds = self.logged, self.key_bounds
-        found = [bounds.get(Path(shard.path).name) for shard in logged]
-        return ListedShards(logged, found, sum(map(rows_of, logged)), self._lock)
+        logged = self.logged
+        bounds = partial(self._bounds.of_shards, logged, self.version)
+        return ListedShards(logged, bounds, sum(map(rows_of, logged)), self._lock)
 
     @property
     def key_bounds(self) -> dict[str, Bounds]:

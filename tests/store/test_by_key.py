@@ -324,8 +324,8 @@ def found_of(store, numbers, write):
 def test_shards_in_which_no_key_can_be_are_not_opened(sorted_store, rows_of_a_group, write, monkeypatch):
     monkeypatch.setattr(stored_keys, "ROW_GROUP_ROWS", rows_of_a_group)
     looked_at = []
-    whole = shard_keys.read_footer
-    monkeypatch.setattr(shard_keys, "read_footer", lambda path, at: looked_at.append(path) or whole(path, at))
+    whole = shard_keys.opened
+    monkeypatch.setattr(shard_keys, "opened", lambda path: looked_at.append(path) or whole(path))
     found, known = found_of(sorted_store, [7, 1000], write)
     assert known == [True, False]
     assert (found.distinct, found.missing) == (2, 1)
