@@ -14,7 +14,7 @@ from .values import backend_values, key_values, source_of
 from .voice import is_quiet, note, say_nothing
 
 if TYPE_CHECKING:
-    from ..engine.auto.run import AutoFound, Tried
+    from ..engine.auto.found import AutoFound, Tried
     from ..store import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -139,10 +139,11 @@ def found_text(found: "AutoFound") -> str:
 def _cells(tried: "Tried") -> tuple[str, ...]:
     mark = "*" if tried.is_kept else " "
     size = f"{tried.feature_bytes / 1000:.1f}" if tried.feature_bytes else "-"
+    error = "" if tried.error is None else f" ± {tried.error:.4f}"
     rate = "-" if tried.texts_per_second is None else f"{tried.texts_per_second:,.0f}"
     return (
         f"{mark} {tried.name}",
-        f"{tried.metric:.4f} ± {tried.error:.4f}",
+        f"{tried.metric:.4f}{error}",
         f"{tried.seconds:.1f}",
         size,
         size_text(tried.head_bytes) if tried.head_bytes else "-",

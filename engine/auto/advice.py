@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .choice import gains, standard_error
+from .choice import Lead
 from .curve import CurvePoint, last_gain
 from .judged import Judged, Stopped
 
@@ -28,8 +28,11 @@ class Facts:
     rows: int
     texts_per_second: float | None
     minutes: float
+    lead: Lead[Judged]
     tuned: Sequence[Judged] = ()
     """Heads of more and more upper layers, as far as they were tried."""
+    are_all_tuned: bool = False
+    """Whether the last of these was of all layers."""
 
 
 def reason(facts: Facts) -> str:
@@ -37,10 +40,10 @@ def reason(facts: Facts) -> str:
     kept, best, watched = facts.kept, facts.best, facts.watched
     if kept is best:
         return f"kept: {kept.name}, whose {watched} is the best"
-    lead = gains(watched, best.values, kept.values)
+    ahead, error = facts.lead(best, kept)
     return (
         f"kept: {kept.name}, the simplest of those that are as good as the best, which is: {best.name} "
-        f"({_points(lead.mean())} ± {_points(standard_error(lead))} better)"
+        f"({_points(ahead)} ± {_points(error)} better)"
     )
 
 
@@ -48,15 +51,15 @@ def next_steps(facts: Facts) -> list[str]:
     """What would probably help next, the most promising first, a sentence each."""
     watched, found = facts.watched, []
     if facts.words is not None:
-        lead = gains(watched, facts.kept.values, facts.words.values)
-        if lead.mean() <= standard_error(lead):
+        ahead, error = facts.lead(facts.kept, facts.words)
+        if ahead <= error:
             found.append(
                 f"words alone do as well ({facts.words.mean:.4f}): a TF-IDF model needs no encoder, and "
                 "another --model may know more of these texts"
             )
         elif facts.kept.base is not None:
-            of_encoder = gains(watched, facts.kept.base.values, facts.words.values)
-            if of_encoder.mean() <= standard_error(of_encoder):
+            ahead, error = facts.lead(facts.kept.base, facts.words)
+            if ahead <= error:
                 found.append(
                     f"another --model: by itself, this one tells no more than words do "
                     f"({facts.kept.base.mean:.4f} and {facts.words.mean:.4f})"
@@ -82,7 +85,8 @@ def next_steps(facts: Facts) -> list[str]:
         reached = ", ".join(f"{one.name} {one.mean:.4f}" for one in facts.tuned)
         tune += f" ({facts.curve_of.name} {facts.curve_of.mean:.4f}, {reached})"
     place = len(found) if is_rising or not facts.curve else len(found) - 1
-    found.insert(0 if _pays_to_tune(facts) else place, tune)
+    if not facts.are_all_tuned:
+        found.insert(0 if _pays_to_tune(facts) else place, tune)
     late = [one.name for one in facts.stopped if one.is_late]
     if late:
         found.append(
@@ -96,8 +100,8 @@ def _pays_to_tune(facts: Facts) -> bool:
     before = [facts.curve_of, *facts.tuned]
     if len(before) < 2:
         return False
-    lead = gains(facts.watched, before[-1].values, before[-2].values)
-    return bool(lead.mean() > standard_error(lead))
+    ahead, error = facts.lead(before[-1], before[-2])
+    return ahead > error
 
 
 def _tune_time(facts: Facts) -> str:

@@ -9,6 +9,8 @@ class Budget:
 
     def __init__(self, minutes: float, now: Callable[[], float] = time.perf_counter):
         self.minutes, self._now, self._start = minutes, now, now()
+        self.reserved = 0.0
+        """Seconds that are kept for what comes later."""
 
     @property
     def seconds(self) -> float:
@@ -17,5 +19,5 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds that are left, below 0 when it is over."""
-        return 60 * self.minutes - self.seconds
+        """Seconds that are left, without those that are reserved; below 0 when it is over."""
+        return 60 * self.minutes - self.seconds - self.reserved

@@ -92,24 +92,24 @@ def attention_over(spec: FeatureSpec, config: AutoConfig) -> Candidate:
     return Candidate(f"attention over the {title_of(spec)}", spec, attention)
 
 
-UPPER = (1, 2, 4)
-"""How many upper layers are tried as heads, in this order."""
+_UPPER = (1, 2, 4)
+ALL_TUNED = "all layers, tuned"
 
 
-def upper_candidates(spec: FeatureSpec, layer_count: int, config: AutoConfig) -> list[Candidate]:
-    """The model's own upper layers as heads, on the states below them."""
-    found = []
-    for upper in UPPER:
-        if layer_count - upper in spec.layers:
-            tuned = TrainConfig.of(
-                "encoder",
-                head_args={"layers": upper},
-                class_weights=config.class_weights,
-                seed=config.seed,
-            )
-            name = "the last layer, tuned" if upper == 1 else f"the upper {upper} layers, tuned"
-            found.append(Candidate(name, spec.select(layers=(layer_count - upper,)), tuned))
-    return found
+def tuned_layers(layer_count: int) -> list[int]:
+    """How many of the model's upper layers are tuned, candidate by candidate; in the end all."""
+    return [*(upper for upper in _UPPER if upper < layer_count), layer_count]
+
+
+def upper_candidate(spec: FeatureSpec, upper: int, layer_count: int, config: AutoConfig) -> Candidate:
+    """The model's own upper layers as a head, on the states below them."""
+    tuned = TrainConfig.of(
+        "encoder", head_args={"layers": upper}, class_weights=config.class_weights, seed=config.seed
+    )
+    name = "the last layer, tuned" if upper == 1 else f"the upper {upper} layers, tuned"
+    if upper == layer_count:
+        name = ALL_TUNED
+    return Candidate(name, spec.select(layers=(layer_count - upper,)), tuned)
 
 
 def last_third(spec: FeatureSpec) -> tuple[int, ...]:

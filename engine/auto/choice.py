@@ -1,10 +1,15 @@
 """Which of several candidates is kept: the simplest of those that are as good as the best."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from ..heads.metrics import METRICS
+
+T = TypeVar("T")
+Lead = Callable[[T, T], tuple[float, float]]
+"""By how much the first of two candidates is better, and the standard error of that."""
 
 
 def standard_error(values: np.ndarray) -> float:
@@ -13,27 +18,36 @@ def standard_error(values: np.ndarray) -> float:
 
 
 def gains(watched: str, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """By how much the first of two candidates is better on each fold."""
-    return other - one if METRICS[watched].lower_is_better else one - other
+    """By how much the first of two candidates is better on each fold that both were judged on."""
+    folds = min(len(one), len(other))
+    lead = one[:folds] - other[:folds]
+    return -lead if METRICS[watched].lower_is_better else lead
 
 
-def chosen(watched: str, values: Sequence[np.ndarray]) -> int:
-    """The number of the candidate to keep, of the metric's values float64 [folds] of each, simplest first.
+def best_of(candidates: Sequence[T], lead: Lead[T]) -> T:
+    """The best candidate; of equals, the first."""
+    best = candidates[0]
+    for one in candidates[1:]:
+        if lead(one, best)[0] > 0:
+            best = one
+    return best
 
-    It is the first whose folds lie behind those of the best by no more than the standard error of their
-    mean difference (the rule of one standard error of Breiman et al. 1984, on paired folds).
+
+def chosen(candidates: Sequence[T], lead: Lead[T]) -> T:
+    """The candidate to keep of several, simplest first.
+
+    It is the first that the best one leads by no more than the standard error of the lead (the rule of one
+    standard error of Breiman et al. 1984, on paired folds).
     """
-    best = max(values, key=lambda one: float(np.mean(gains(watched, one, np.zeros_like(one)))))
-    for number, one in enumerate(values):
-        lead = gains(watched, best, one)
-        if lead.mean() <= standard_error(lead):
-            return number
-    raise ValueError("no candidates")
+    best = best_of(candidates, lead)
+    for one in candidates:
+        ahead, error = lead(best, one)
+        if ahead <= error:
+            return one
+    return best
 
 
 def is_hopeless(watched: str, values: Sequence[float], best: np.ndarray) -> bool:
     """Whether a candidate, after two folds or more, lies behind the best by more than a standard error."""
-    if len(values) < 2:
-        return False
-    lead = gains(watched, best[: len(values)], np.array(values))
-    return bool(lead.mean() > standard_error(lead))
+    lead = gains(watched, best, np.array(values))
+    return len(lead) > 1 and bool(lead.mean() > standard_error(lead))

@@ -109,6 +109,8 @@ def encode_tokens(
     ``pooled`` is what :func:`encode_rows` made; of each text of a pair by itself, where the pairs of
     ``train`` are joined now.
     """
+    if budget.left < 0:
+        return "the time is over"
     size, texts = (2, _distinct_texts(train, [])) if are_pairs_joined else (1, pooled.texts)
     spec = replace(pooled.spec, layers=layers, pooling=("tokens",))
     if spec.may_be_ragged:

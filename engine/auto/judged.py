@@ -21,9 +21,11 @@ from ..train.solve import solutions, solve
 from ..train.solve_config import SolveConfig
 from .budget import Budget
 from .candidates import Candidate
-from .choice import is_hopeless, standard_error
+from .choice import is_hopeless
 
-_OF_ALL_ROWS = 1.6  # folds, in which a head is trained on all rows and judged on them
+OF_ALL_ROWS = 1.6
+"""Folds, in the time of which a head is trained on all rows and judged on them."""
+_ALL = slice(None)
 _STEPS = 10  # of a training, before they tell how long it takes
 _PAST_BEST = 3  # strengths below the best of a path, after which it is left
 Path = dict[float, tuple[torch.nn.Module, float]]
@@ -36,11 +38,12 @@ class Judged:
 
     name: str
     values: np.ndarray
-    """Of the metric, float64 [folds]."""
+    """Of the metric, float64 [folds]; of the first folds, where there was no time for all."""
     figures: dict[str, float | None]
     """All metrics of the task, means over the folds."""
     outputs: np.ndarray
-    """Of each training row, float32 [rows, outputs], by a head that did not see it."""
+    """Of each training row, float32 [rows, outputs], by a head that did not see it; nan where there is none.
+    """
     seconds: float
     candidate: Candidate | None = None
     """None where no encoder has a part in it, and with words."""
@@ -58,14 +61,15 @@ class Judged:
         return float(self.values.mean())
 
     @property
-    def error(self) -> float:
-        """Standard error of the mean."""
-        return standard_error(self.values)
-
-    @property
     def is_head(self) -> bool:
         """Whether it may be kept; what is none is there to be compared with."""
         return self.candidate is not None or self.base is not None
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it is a head of the encoder's own layers."""
+        config = self.candidate.config if self.candidate else None
+        return isinstance(config, TrainConfig) and config.head == ENCODER
 
     @property
     def served(self) -> TrainData:
@@ -73,6 +77,21 @@ class Judged:
         assert self.candidate is not None
         assert self.data is not None
         return self.data.using(self.candidate.use, self.candidate.combine)
+
+    def and_folds(self, more: "Judged") -> "Judged":
+        """The same candidate, with the folds that it was judged on since."""
+        ours, theirs = len(self.values), len(more.values)
+        figures = {
+            name: None if one is None or other is None else (ours * one + theirs * other) / (ours + theirs)
+            for (name, one), other in zip(self.figures.items(), more.figures.values(), strict=True)
+        }
+        return replace(
+            self,
+            values=np.concatenate([self.values, more.values]),
+            figures=figures,
+            outputs=np.where(np.isnan(self.outputs), more.outputs, self.outputs),
+            seconds=self.seconds + more.seconds,
+        )
 
 
 @dataclass(frozen=True)
@@ -147,7 +166,7 @@ class _Trial:
         values: list[float] = []
         for number, part in enumerate(parts):
             is_long = config.head == ENCODER
-            after = len(parts) - number - 1 + _OF_ALL_ROWS
+            after = len(parts) - number - 1 + OF_ALL_ROWS
             try:
                 with heard_by(_Paced(self, after) if is_long else None):
                     head = fit(part, config, on_epoch=self.require_time)
@@ -192,15 +211,17 @@ def judge(
     watched: str,
     budget: Budget,
     best: Judged | None,
+    folds: slice = _ALL,
 ) -> Judged | Stopped:
-    """Try a candidate on each fold.
+    """Try a candidate on each fold, or on some of them.
 
     ``data`` was read with Folds. The first candidate, for which ``best`` is None, always comes to its end; a
     later one is left when the time is over, or when it cannot be expected to reach the best one.
     """
     started, trial, l2 = time.perf_counter(), _Trial(watched, budget, best), None
     served = data.using(candidate.use, candidate.combine)
-    parts = [holding_out(served, fold_of, int(fold)) for fold in np.unique(fold_of)]
+    numbers = np.unique(fold_of)[folds].tolist()
+    parts = [holding_out(served, fold_of, fold) for fold in numbers]
     try:
         if isinstance(candidate.config, SolveConfig):
             networks, values, l2 = trial.solved(parts, candidate.config)
@@ -209,7 +230,8 @@ def judge(
     except _LeftError as left:
         return Stopped(candidate.name, str(left), left.is_late)
     loss = make_loss(served, candidate.config)
-    outputs, figures = out_of_fold(served, loss, fold_of, {n: [one] for n, one in enumerate(networks)})
+    members = {fold: [one] for fold, one in zip(numbers, networks, strict=True)}
+    outputs, figures = out_of_fold(served, loss, fold_of, members)
     seconds = time.perf_counter() - started
     return Judged(candidate.name, np.array(values), figures, outputs, seconds, candidate, data, l2)
 

@@ -1,11 +1,8 @@
 """The search for a head, from rows to the best that can be had in the time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
 
 from ...store import Source, SourceError, Store
 from ...store.progress import Progress, hears_progress
@@ -23,6 +20,7 @@ from .advice import Facts, next_steps, reason
 from .budget import Budget
 from .candidates import (
     ALIGNED_COMBINATION,
+    ALL_TUNED,
     PAIR_COMBINATION,
     aligned_candidates,
     attention_over,
@@ -33,60 +31,15 @@ from .candidates import (
 from .config import AutoConfig
 from .curve import learning_curve
 from .features import Encoded, Load, encode_rows, encode_tokens
+from .found import AutoFound, line_of, record_of
 from .judged import Judged, Stopped, trained, with_figures
-from .rows import read_rows
+from .rows import Rows, read_rows
 from .search import Say, Search
-from .speeds import Sizes, Speeds
-from .upper import encode_states, try_upper
+from .speeds import Speeds
+from .upper import encode_states, judge_further, seconds_to_train, try_tuned
 from .words import RowJudge
 
 _OF_TIME = 0.3  # of the time, for words
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A line of the table that a search ends with."""
-
-    name: str
-    metric: float
-    error: float
-    """Standard error of the metric, over the folds."""
-    seconds: float
-    """It took to try it; encoding is a line of its own."""
-    feature_bytes: int
-    """A row, on disk."""
-    head_bytes: int
-    texts_per_second: float | None
-    """Rows scored a second where their texts are new; None where that was not measured."""
-    is_kept: bool
-    can_be_kept: bool
-    """Whether it is a head; the others are what heads are compared with."""
-
-
-@dataclass(frozen=True)
-class AutoFound:
-    """What a search found."""
-
-    head: Head
-    metric: str
-    tried: list[Tried]
-    """In the order in which they were tried."""
-    stopped: list[Stopped]
-    """What was left before its last fold, and why."""
-    reason: str
-    next_steps: list[str]
-    out_of_fold: pa.Table
-    """A row for each training row: source, row, fold, label, prediction and probabilities, by heads that
-    did not see the row.
-    """
-    encoding_seconds: float
-    """Of all layers; tokens not included."""
-
-    @property
-    def tables(self) -> dict[str, pa.Table]:
-        """What is kept beside the head, by name."""
-        rows = [vars(one) for one in self.tried]
-        return {"auto": pa.Table.from_pylist(rows), "out_of_fold": self.out_of_fold}
 
 
 @hears_progress
@@ -107,8 +60,9 @@ def auto_head(
     Candidates are tried cheapest first, and judged by folds of the rows: what words alone reach, linear heads
     on features of all layers (which are encoded in one pass, and kept in the store), an mlp as long as its
     folds justify it, and the best of them joined with words; for pairs whose texts are encoded apart, what is
-    combined of both texts; and in the end heads of the encoder's own upper layers, as long as more of them
-    are better. The simplest is kept whose folds are within a standard error of the best one's.
+    combined of both texts; and heads of the encoder's own upper layers, in the end of all, as long as more of
+    them are no worse. Those are judged on the first fold, and on others while there is time. The simplest is
+    kept that is within a standard error of the best one.
 
     ``load`` makes the encoder of a setting, by default :func:`engine.backends.load.load_encoder` of
     ``minilm``; ``asked`` is what is fixed of the setting, such as ``max_length``. ``say`` is told a line for
@@ -125,7 +79,8 @@ def auto_head(
     require_metric(watched, rows.task, rows.outputs)
     fold_of = rows.folds(config.folds, config.seed)
     loss = loss_of(rows.task, rows.labels, rows.targets, config.linear)
-    judge_of_rows, search = RowJudge(rows, fold_of, watched, loss), Search(fold_of, watched, budget, say)
+    judge_of_rows = RowJudge(rows, fold_of, watched, loss)
+    search = Search(judge_of_rows, budget, say)
     say(f"{len(rows.targets):,} rows, {config.folds} folds, at most {config.minutes:g} minutes")
     constant = judge_of_rows.constant()
     if constant:
@@ -136,49 +91,35 @@ def auto_head(
     encoded = encode_rows(train, rows.texts, store, load, asked or AskedSetting(), budget, say)
     encoding = budget.seconds - encoding
 
-    def data_of(features: Encoded, combine: str | None, source: Source = train) -> TrainData:
-        data = load_examples(
-            source,
-            features.table,
-            use=None if features.spec == features.table.spec else features.spec,
-            valid=Folds(config.folds),
-            label_column=label_column,
-            task=task,
-            combine=combine if source.is_separate else None,
-            seed=config.seed,
-        )
-        rows.require_same(data)
-        return data
-
-    data = data_of(encoded, PAIR_COMBINATION)
+    inputs = _Inputs(train, store, load, budget, say, rows, config, label_column, task, encoded)
+    data = inputs.data_of(encoded, PAIR_COMBINATION)
     make = pair_candidates if train.is_separate else linear_candidates
     search.try_all(make(data.spec, config), data)
     search.try_all([mlp_like(search.best_straight, config)], data)
     joined: set[str] = set()
     _join_words(judge_of_rows, search, fitted, joined)
 
-    layers = data.spec.layers if train.is_separate else data.spec.layers[-1:]
-    tokens = encode_tokens(train, store, load, encoded, layers, budget, say)
-    _try_tokens(search, tokens, data_of, config)
+    tokens = "" if not train.is_separate else _try_tokens(search, inputs, data.spec.layers)
     _join_words(judge_of_rows, search, fitted, joined)
-    joint = replace(train, pairs="joint")
-    states = encode_states(joint, store, load, encoded, budget, say, of_pairs=train.is_separate)
-    tuned = try_upper(search, states, lambda one: data_of(one, None, joint), config)
+    states = try_tuned(search, inputs.layer_count, inputs.states, inputs.data_of, config)
+    if not train.is_separate:
+        budget.reserved = seconds_to_train(search)
+        tokens = _try_tokens(search, inputs, data.spec.layers[-1:])
+        budget.reserved = 0.0
+    judge_further(search)
     _join_words(judge_of_rows, search, fitted, joined)
     kept, curve_of = search.kept, search.best_linear
-    head = trained(kept.base or kept)
-    if kept.base is not None and fitted is not None:
-        head = with_figures(judge_of_rows.joined_head(head, kept.base, fitted), kept.figures)
+    head = _trained(kept, judge_of_rows, fitted)
     points = learning_curve(curve_of, fold_of, watched, budget, config.seed)
     speeds = Speeds(
         rows.texts,
         encoded.encoder if budget.left > 0 else None,
         encoded.texts_per_second,
         is_separate=train.is_separate,
-        token_bytes={one.table.name: one.text_bytes for one in (tokens, states) if isinstance(one, Encoded)},
+        token_bytes={one.table.name: one.text_bytes for one in (tokens, *states) if isinstance(one, Encoded)},
     )
     compared = [*(one for one in (constant, words) if one), *search.judged]
-    tried = [_tried(one, kept, speeds.sizes(one, fitted)) for one in compared]
+    tried = [line_of(one, kept, search, speeds.sizes(one, fitted)) for one in compared]
     facts = Facts(
         watched=watched,
         kept=kept,
@@ -190,25 +131,87 @@ def auto_head(
         rows=len(rows.targets),
         texts_per_second=encoded.texts_per_second,
         minutes=config.minutes,
-        tuned=tuned,
+        lead=search.lead,
+        tuned=[one for one in search.judged if one.is_tuned],
+        are_all_tuned=any(one.name == ALL_TUNED for one in search.judged),
     )
     why, steps = reason(facts), next_steps(facts)
-    head = head.replace(record={**head.record, **_record(config, tried, search.stopped, why, steps)})
+    head = head.replace(record={**head.record, **record_of(config, kept, tried, search.stopped, why, steps)})
     predicted = out_of_fold_table(data, head, fold_of, kept.outputs)
     return AutoFound(head, watched, tried, search.stopped, why, steps, predicted, round(encoding, 2))
 
 
-def _try_tokens(
-    search: Search, tokens: Encoded | str, data_of: Callable[[Encoded, str], TrainData], config: AutoConfig
-) -> None:
-    """Judge heads over tokens, or leave them for the reason given."""
+@dataclass(frozen=True)
+class _Inputs:
+    """The rows of a search, and how features of them are made."""
+
+    train: Source
+    store: Store
+    load: Load
+    budget: Budget
+    say: Say
+    rows: Rows
+    config: AutoConfig
+    label_column: str | Sequence[str]
+    task: str | None
+    pooled: Encoded
+
+    @property
+    def layer_count(self) -> int:
+        """Layers of the model."""
+        return self.pooled.encoder.layer_count
+
+    def data_of(self, features: Encoded, combine: str | None = None) -> TrainData:
+        """Rows with their features; pairs are joined unless it is said how their texts are combined."""
+        source = self.train if combine else replace(self.train, pairs="joint")
+        data = load_examples(
+            source,
+            features.table,
+            use=None if features.spec == features.table.spec else features.spec,
+            valid=Folds(self.config.folds),
+            label_column=self.label_column,
+            task=self.task,
+            combine=combine if source.is_separate else None,
+            seed=self.config.seed,
+        )
+        self.rows.require_same(data)
+        return data
+
+    def tokens(self, layers: tuple[int, ...]) -> Encoded | str:
+        """Encode the tokens of single texts; or why there are none."""
+        return encode_tokens(self.train, self.store, self.load, self.pooled, layers, self.budget, self.say)
+
+    def states(self, layers: tuple[int, ...]) -> Encoded | str:
+        """Encode what the model's own layers go on from; of a pair, both texts as one."""
+        joint, of_pairs = replace(self.train, pairs="joint"), self.train.is_separate
+        return encode_states(
+            layers, joint, self.store, self.load, self.pooled, self.budget, self.say, of_pairs=of_pairs
+        )
+
+
+def _try_tokens(search: Search, inputs: _Inputs, layers: tuple[int, ...]) -> Encoded | str:
+    """Judge heads over tokens of these layers, or leave them for the reason returned."""
+    tokens = inputs.tokens(layers)
     if isinstance(tokens, str):
         search.leave(Stopped("heads over tokens", tokens, is_late=True))
-        return
-    data = data_of(tokens, ALIGNED_COMBINATION)
+        return tokens
+    data = inputs.data_of(tokens, ALIGNED_COMBINATION)
     is_pair = data.combination is not None
-    tried = aligned_candidates(data.spec, config) if is_pair else [attention_over(data.spec, config)]
+    tried = (
+        aligned_candidates(data.spec, inputs.config)
+        if is_pair
+        else [attention_over(data.spec, inputs.config)]
+    )
     search.try_all(tried, data)
+    return tokens
+
+
+def _trained(kept: Judged, rows: RowJudge, fitted: FittedWords | None) -> Head:
+    """The head to keep, trained on all rows."""
+    head = trained(kept.base or kept)
+    if kept.base is None or fitted is None:
+        return head
+    return with_figures(rows.joined_head(head, kept.base, fitted), kept.figures)
 
 
 def _words(judge_of_rows: RowJudge, search: Search) -> tuple[FittedWords | None, Judged | None]:
@@ -234,7 +237,7 @@ def _join_words(
 
     ``joined`` names those that are joined already.
     """
-    heads = [one for one in search.judged if one.candidate is not None]
+    heads = [one for one in search.judged if one.candidate is not None and search.is_whole(one)]
     for base in (search.kept_of(heads), search.best_of(heads)):
         if fitted is None or base.name in joined:
             continue
@@ -242,38 +245,6 @@ def _join_words(
         found = judge_of_rows.with_words(base, fitted)
         if found:
             search.add(found)
-
-
-def _tried(judged: Judged, kept: Judged, sizes: Sizes) -> Tried:
-    return Tried(
-        name=judged.name,
-        metric=judged.mean,
-        error=judged.error,
-        seconds=round(judged.seconds, 2),
-        feature_bytes=sizes.feature_bytes,
-        head_bytes=sizes.head_bytes,
-        texts_per_second=sizes.texts_per_second,
-        is_kept=judged is kept,
-        can_be_kept=judged.is_head,
-    )
-
-
-def _record(
-    config: AutoConfig, tried: Sequence[Tried], stopped: Sequence[Stopped], why: str, steps: Sequence[str]
-) -> dict[str, Any]:
-    """What a head's record says of the search."""
-    return {
-        "folds": config.folds,
-        "figures_of": f"the setting on {config.folds} held-out folds",
-        "auto": {
-            "minutes": config.minutes,
-            "seed": config.seed,
-            "tried": [vars(one) for one in tried],
-            "stopped": [vars(one) for one in stopped],
-            "reason": why,
-            "next": list(steps),
-        },
-    }
 
 
 def _load(asked: AskedSetting) -> Encoder:

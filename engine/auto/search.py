@@ -9,8 +9,9 @@ from ..train.examples import TrainData
 from ..train.solve_config import SolveConfig
 from .budget import Budget
 from .candidates import Candidate
-from .choice import chosen, gains
+from .choice import best_of, chosen, gains, standard_error
 from .judged import Judged, Stopped, judge
+from .words import RowJudge
 
 Say = Callable[[str], None]
 
@@ -18,8 +19,10 @@ Say = Callable[[str], None]
 class Search:
     """Candidates on their folds, each told as it ends."""
 
-    def __init__(self, fold_of: np.ndarray, watched: str, budget: Budget, say: Say):
-        self.fold_of, self.watched, self.budget, self._say = fold_of, watched, budget, say
+    def __init__(self, rows: RowJudge, budget: Budget, say: Say):
+        self.rows, self.fold_of, self.watched = rows, rows.fold_of, rows.watched
+        self.budget, self._say = budget, say
+        self.folds = len(np.unique(self.fold_of))
         self.judged: list[Judged] = []
         self.stopped: list[Stopped] = []
 
@@ -38,14 +41,35 @@ class Search:
         if not self.judged:
             raise undefined_metric(self.watched)
 
-    def try_one(self, candidate: Candidate, data: TrainData, rival: Judged) -> Judged | None:
-        """Judge one that is left where it falls behind a rival; None where it was left."""
-        found = judge(candidate, data, self.fold_of, self.watched, self.budget, rival)
+    def try_first(self, candidate: Candidate, data: TrainData) -> Judged | None:
+        """Judge a dear one on the first fold; None where it was left."""
+        found = judge(candidate, data, self.fold_of, self.watched, self.budget, self.best, slice(1))
         if isinstance(found, Stopped):
             self.leave(found)
             return None
         self.add(found)
         return found
+
+    def try_next(self, judged: Judged) -> bool:
+        """Judge one on the next fold; False where there is no time for it."""
+        assert judged.candidate is not None
+        assert judged.data is not None
+        done = len(judged.values)
+        found = judge(
+            judged.candidate,
+            judged.data,
+            self.fold_of,
+            self.watched,
+            self.budget,
+            judged,
+            slice(done, done + 1),
+        )
+        if isinstance(found, Stopped):
+            return False
+        more = judged.and_folds(found)
+        self.judged = [more if one is judged else one for one in self.judged]
+        self.tell(more)
+        return True
 
     def add(self, judged: Judged) -> None:
         """Take in what was judged."""
@@ -59,8 +83,26 @@ class Search:
 
     def tell(self, judged: Judged) -> None:
         """Say what something reached."""
-        figures = f"{self.watched} {judged.mean:.4f} ± {judged.error:.4f}"
-        self._say(f"  {judged.name}: {figures}, {judged.seconds:.1f} s")
+        folds = "" if self.is_whole(judged) else f", {len(judged.values)} of {self.folds} folds"
+        figures = f"{self.watched} {judged.mean:.4f} ± {self.error(judged):.4f}"
+        self._say(f"  {judged.name}: {figures}, {judged.seconds:.1f} s{folds}")
+
+    def is_whole(self, judged: Judged) -> bool:
+        """Whether a candidate was judged on all folds."""
+        return len(judged.values) == self.folds
+
+    def error(self, judged: Judged) -> float:
+        """Standard error of a candidate's metric."""
+        return standard_error(judged.values) if self.is_whole(judged) else self.rows.row_error(judged)
+
+    def lead(self, one: Judged, other: Judged) -> tuple[float, float]:
+        """By how much the first of two is better on the folds that judged both, and the standard error of
+        that: over the folds where these are all of them, else over parts of their rows.
+        """
+        found = gains(self.watched, one.values, other.values)
+        is_whole = len(found) == self.folds
+        error = standard_error(found) if is_whole else self.rows.row_error(one, other)
+        return float(found.mean()), error
 
     @property
     def best(self) -> Judged:
@@ -88,8 +130,8 @@ class Search:
 
     def best_of(self, judged: Sequence[Judged]) -> Judged:
         """The best of some by the metric; of equals, the first."""
-        return max(judged, key=lambda one: float(gains(self.watched, one.values, 0 * one.values).mean()))
+        return best_of(judged, self.lead)
 
     def kept_of(self, judged: Sequence[Judged]) -> Judged:
         """The one of some to keep, see :func:`engine.auto.choice.chosen`."""
-        return judged[chosen(self.watched, [one.values for one in judged])]
+        return chosen(judged, self.lead)

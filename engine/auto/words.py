@@ -19,6 +19,8 @@ from ..words.settings import WordSettings
 from .judged import Judged
 from .rows import Rows
 
+_PARTS = 20  # of the rows, in a jackknife
+
 
 @dataclass(frozen=True)
 class RowJudge:
@@ -47,6 +49,27 @@ class RowJudge:
         seconds = time.perf_counter() - started
         known = np.array(values, np.float64)
         return Judged(name, known, means, task.activation(logits), seconds, base=base, has_words=has_words)
+
+    def row_error(self, one: Judged, other: Judged | None = None) -> float:
+        """Standard error of a candidate's metric, or of its lead over another, on the folds that judged both.
+
+        It is that of a jackknife over parts of the rows, each of which is left out in turn; infinite where
+        the metric is undefined without one.
+        """
+        both = [one] if other is None else [one, other]
+        rows = np.flatnonzero(np.isin(self.fold_of, np.unique(self.fold_of)[: min(map(_folds, both))]))
+        parts = np.random.default_rng(0).permutation(len(rows)) % _PARTS
+        found = [[self._value(each, rows[parts != part]) for each in both] for part in range(_PARTS)]
+        if any(value is None for values in found for value in values):
+            return float("inf")
+        leads = np.array(found, np.float64) @ ([1.0] if other is None else [1.0, -1.0])
+        return float(np.sqrt((_PARTS - 1) * np.var(leads)))
+
+    def _value(self, judged: Judged, rows: np.ndarray) -> float | None:
+        """The metric of some rows."""
+        task, logits = self.rows.task, self.rows.task.logits(judged.outputs[rows])
+        predicted = predicted_of(task, self.loss, self.rows.targets[rows], logits)
+        return compute([self.watched], predicted)[self.watched]
 
     def constant(self) -> Judged | None:
         """What one answer for all rows reaches: the most frequent class, or the mean."""
@@ -99,3 +122,7 @@ class RowJudge:
         goal = goal_of(rows.task, rows.outputs, rows.targets, self.loss)
         with one_thread():
             return fit_joining(of_head[chosen], fitted.out_of_fold[chosen], rows.targets[chosen], goal.loss)
+
+
+def _folds(judged: Judged) -> int:
+    return len(judged.values)

@@ -38,7 +38,8 @@ def held_out_rows(
 
     With ``share``, they are among those that a Fraction of the texts holds out by ``seed``. ``predicted``
     holds what heads predicted that did not see the rows, as :func:`engine.sweep.folds.out_of_fold_table`
-    gives it; else the head's own outputs are shown. Raises what reading the source and its features raises.
+    gives it, and rows without a prediction are left out; else the head's own outputs are shown. Raises what
+    reading the source and its features raises.
     """
     rng = np.random.default_rng(0)
     with workspace() as con:
@@ -50,9 +51,12 @@ def held_out_rows(
         locations = locations_of_rows(stage, look_up(encoded_texts(stage), shards).locations)
         _, targets = read_targets(stage, locations, head.task, head.labels, chosen)
         ids = np.flatnonzero(chosen)
+        is_told = predicted is not None and len(predicted) == len(ids)
+        if predicted is not None and is_told:
+            known = predicted["prediction"].is_valid().to_numpy()
+            ids, targets, predicted = ids[known], targets[known], predicted.filter(known)
         picked = np.sort(rng.choice(len(ids), min(MAX_ROWS, len(ids)), replace=False))
         group = Group([""], [table], table.spec, shards, locations)
-        is_told = predicted is not None and len(predicted) == len(ids)
         outputs, features = _served(RowFeatures(head, group, stage), head, ids[picked], features_only=is_told)
         labels = [str(label) for label in head.labels.values]
         if predicted is not None and is_told:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from ...store import HeadError
@@ -38,11 +39,12 @@ def out_of_fold(
 ) -> tuple[np.ndarray, dict[str, float | None]]:
     """Outputs float32 [rows, outputs] of every training row, by networks that did not see it; and metrics.
 
-    ``networks`` holds the networks by the fold that they hold out. The outputs of several networks are
-    averaged, as an ensemble's are. Metrics are means over the folds, None where one of the folds has none.
+    ``networks`` holds the networks by the fold that they hold out; rows of other folds are nan. The outputs
+    of several networks are averaged, as an ensemble's are. Metrics are means over the folds, None where one
+    of the folds has none.
     """
     task, names = data.task, metric_names(data.task, data.outputs)
-    outputs = np.empty((len(fold_of), data.outputs), np.float32)
+    outputs = np.full((len(fold_of), data.outputs), np.nan, np.float32)
     figures = []
     for fold, members in networks.items():
         rows = np.flatnonzero(fold_of == fold)
@@ -65,7 +67,10 @@ def mean_or_none(values: Sequence[float | None]) -> float | None:
 
 
 def out_of_fold_table(data: TrainData, head: Head, fold_of: np.ndarray, outputs: np.ndarray) -> pa.Table:
-    """Outputs of :func:`out_of_fold` with source, row, fold, label and prediction of each training row."""
+    """Outputs of :func:`out_of_fold` with source, row, fold, label and prediction of each training row.
+
+    Rows that no network held out have no prediction.
+    """
     if data.train.source_rows is None:
         raise HeadError("the training rows were read without their places in the source")
     targets = data.train.targets
@@ -75,8 +80,11 @@ def out_of_fold_table(data: TrainData, head: Head, fold_of: np.ndarray, outputs:
         "row": data.train.source_rows["row"],
         "fold": pa.array(fold_of),
         "label": head.decided(truth) if data.task.has_classes else pa.array(targets),
-        "prediction": head.decided(outputs),
     }
+    found = {"prediction": head.decided(outputs)}
     if data.task.has_classes:
-        columns |= {f"proba_{label}": pa.array(outputs[:, i]) for i, label in enumerate(data.labels.values)}
+        found |= {f"proba_{label}": pa.array(outputs[:, i]) for i, label in enumerate(data.labels.values)}
+    is_known = pa.array(~np.isnan(outputs).any(1))
+    for name, values in found.items():
+        columns[name] = pc.if_else(is_known, values, pa.scalar(None, values.type))  # type: ignore[attr-defined]
     return pa.table(columns)

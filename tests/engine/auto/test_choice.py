@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from enc.engine.auto.choice import chosen, is_hopeless, standard_error
+from enc.engine.auto.choice import chosen, gains, is_hopeless, standard_error
 
 GOOD = np.array([0.80, 0.82, 0.78, 0.81])
 
@@ -27,7 +27,16 @@ def test_the_standard_error_is_that_of_the_mean():
     ],
 )
 def test_the_simplest_within_a_standard_error_of_the_best_is_kept(metric, values, kept):
-    assert chosen(metric, values) == kept
+    def lead(one, other):
+        found = gains(metric, values[one], values[other])
+        return found.mean(), standard_error(found)
+
+    assert chosen(range(len(values)), lead) == kept
+
+
+def test_candidates_are_compared_on_the_folds_that_judged_both():
+    np.testing.assert_allclose(gains("accuracy", GOOD, GOOD[:2] - 0.1), [0.1, 0.1])
+    np.testing.assert_allclose(gains("loss", GOOD[:1], GOOD), [0.0])
 
 
 def test_a_candidate_is_left_where_its_first_folds_lie_behind():
