@@ -6,6 +6,7 @@ import numpy as np
 
 from . import plan
 from .errors import SourceError
+from .share import WHOLE, Share
 from .source import Source
 from .stage import Stage
 
@@ -22,7 +23,7 @@ def encoded_texts(stage: Stage) -> Stage:
     if not stage.source.is_separate:
         return stage
     name = f"{stage.name}{SIDES}"
-    stage.con.execute(f"CREATE OR REPLACE VIEW {name} AS {sides_sql(stage.name)}")
+    stage.con.execute(f"CREATE OR REPLACE VIEW {name} AS {sides_sql(stage.name, stage.share)}")
     return replace(
         stage,
         name=name,
@@ -42,14 +43,15 @@ def require_joint(source: Source) -> None:
         )
 
 
-def sides_sql(stage: str) -> str:
-    """``id, source, row, key, text, pair, label, reason`` of both texts of each usable row."""
+def sides_sql(stage: str, share: Share = WHOLE) -> str:
+    """``id, source, row, key, text, pair, label, reason`` of the usable rows' texts that are in a share."""
     sides = (
         f"SELECT 2 * id + {number} AS id, source, row, {plan.key_sql(column)} AS key, {column} AS text, "
         f"NULL::VARCHAR AS pair, label, reason FROM {stage} WHERE key IS NOT NULL"
         for number, column in enumerate(("text", "pair"))
     )
-    return " UNION ALL ".join(sides)
+    both = " UNION ALL ".join(sides)
+    return both if share.is_whole else f"SELECT * FROM ({both}) WHERE {share.holds_sql('key')}"
 
 
 def locations_of_rows(stage: Stage, locations: np.ndarray) -> np.ndarray:

@@ -81,6 +81,8 @@ class Stage:
     """Of each file: the id of its row n is this number + n - 1, where n counts the rows that parse."""
     seen: np.ndarray | None = None
     """bool [ids]: which rows were read, where the table has only those of them that cannot be used."""
+    share: Share = WHOLE
+    """Of the texts. The table has all pairs that are encoded apart: their two texts may be in two shares."""
 
     def name_file(self, number: int, name: str) -> None:
         """Call a file of the stage otherwise from now on, in rejects and messages."""
@@ -206,13 +208,14 @@ def stage_source(
         tell("reading", ids)
         label_type = scans[-1].columns[labels[0]] if len(labels) == 1 else None
     text, pair = pick_columns(source, list(scans[-1].columns) if scans else [], files[-1])
-    rejected, usable = count(con, f"{name}_rejects"), count(con, f"{name} WHERE key IS NOT NULL")
+    rejected = count(con, f"{name}_rejects")
+    usable = count(con, f"{name} WHERE key IS NOT NULL AND {share.holds_sql('key')}")
     rows = usable + rejected
     tell("reading", max(rows, 1), max(rows, 1))
     return Stage(
         con, name, source, text, pair, labels, label_type, typed, rows, rejected,
         picking.ids if picking else ids, keep_text,
-        tuple(scans), tuple(first_ids),
+        tuple(scans), tuple(first_ids), share=share,
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ class Staging:
             self.first_id,
             paired=len(texts) > 1,
             keep_text=self.keep_text,
-            share=self.share,
+            share=WHOLE if self.source.is_separate else self.share,  # their texts are divided
             hex_keys=self.pick is not None,
         )
         if reading is self.con:

@@ -63,6 +63,8 @@ class Speeds:
         if judged.has_words and fitted is not None:
             seconds += self._word_seconds(fitted.model)
             head_bytes += _word_bytes(fitted.model)
+        if base.is_tuned:
+            seconds = np.nan  # its layers are most of the time, and were not measured
         rate = None if np.isnan(seconds) or not seconds else 1 / seconds
         return Sizes(feature_bytes, head_bytes, rate)
 

@@ -90,9 +90,8 @@ def build_features(
     what was encoded in the last ``commit_seconds`` (300 unless given).
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
-    is_divided = first_pass is not None or not share.is_whole
-    if source.is_separate and is_divided:  # a text of two pairs would be in two shares
-        raise SourceError("shares and workers are for single texts and joint pairs; build each column alone")
+    if source.is_separate and first_pass is not None:
+        raise SourceError("a first pass is for single texts and joint pairs, not for pairs encoded apart")
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):

@@ -94,7 +94,7 @@ class PartTask:
 def first_pass_of_job(job: BuildJob) -> FirstPass:
     """The first pass of a job, as its files are now; raises SourceError for pairs that are encoded apart."""
     if job.source.is_separate:
-        raise SourceError("shares and workers are for single texts and joint pairs; build each column alone")
+        raise SourceError("a first pass is for single texts and joint pairs, not for pairs encoded apart")
     digest = digest_of_set(job.store, job.name, FeatureSpec.from_json(job.spec))
     return first_pass_of(job.source, job.store, job.name, digest)
 

@@ -50,12 +50,15 @@ def test_shares_and_workers_make_one_feature_set(enc, reviews, tmp_path, tiny_be
     assert Store(tmp_path / "store").open().rows == build()["cached"] == 60
 
 
-def test_pairs_that_are_encoded_apart_are_not_divided(enc, tmp_path, tiny_bert):
+def test_pairs_that_are_encoded_apart_are_divided_by_their_texts(enc, tmp_path, tiny_bert):
     path = tmp_path / "pairs.tsv"
-    path.write_text("a\tb\nx\ty\n")
+    path.write_text("a\tb\n" + "".join(f"x{n}\ty{n % 3}\n" for n in range(9)))
     pairs = ("--text-column", "a", "--pair-column", "b", "--pairs", "separate", "--workers", "2")
-    found = enc("build-features", path, "--store", tmp_path / "s", "--model", tiny_bert, *pairs, code=2)
-    assert "shares and workers are for single texts and joint pairs" in found.stderr
+    options = ("--store", tmp_path / "s", "--model", tiny_bert, "--max-length", 16, "--backend", "torch")
+    found = json.loads(enc("build-features", path, *options, *pairs, "--json").stdout)
+    assert (found["rows"], found["distinct"], found["encoded"]) == (9, 12, 12)
+    found = enc("build-features", path, *options, *pairs, "--first-pass", "always", code=2)
+    assert "a first pass is for single texts and joint pairs" in found.stderr
 
 
 def test_without_ray_the_command_that_adds_it_is_told_in_one_line(

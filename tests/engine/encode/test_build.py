@@ -225,3 +225,21 @@ def test_shares_build_the_whole_and_nothing_twice(tmp_path, reviews):
     assert sum(part.encoded for part in parts) == sum(part.rows for part in parts) == 200
     again = build_features(Source(reviews), store, FakeEncoder())
     assert (again.cached, again.encoded) == (200, 0)
+
+
+def test_shares_of_pairs_that_are_encoded_apart_build_the_whole_and_nothing_twice(tmp_path):
+    lines = [f"text {n % 40}\tother {n % 7}" for n in range(90)] + ["text 3\t", "text 1\ttext 2\tmore"]
+    (tmp_path / "p.tsv").write_text("\n".join(["a\tb", *lines]) + "\n")
+    source = Source(tmp_path / "p.tsv", text_column="a", pair_column="b", pairs="separate")
+    whole = build_features(source, tmp_path / "one", FakeEncoder())
+    parts = [
+        build_features(source, tmp_path / "store", FakeEncoder(), share=Share(number, 3))
+        for number in (1, 2, 3)
+    ]
+    assert (whole.rows, whole.distinct, whole.rejected) == (92, 47, 2)
+    for count in ("rows", "distinct", "cached", "encoded", "rejected"):
+        assert sum(getattr(part, count) for part in parts) == getattr(whole, count)
+    assert min(part.encoded for part in parts) > 5
+    assert [bool(part.rejects_file) for part in parts] == [True, False, False]
+    again = build_features(source, tmp_path / "store", FakeEncoder())
+    assert (again.cached, again.encoded) == (47, 0)

@@ -134,7 +134,7 @@ def test_a_query_and_a_condition_are_read_as_ever(files, tmp_path):
 
 def test_pairs_that_are_encoded_apart_are_refused(write, tmp_path):
     source = Source(write("p.tsv", "a\tb\nx\ty\n"), text_column="a", pair_column="b", pairs="separate")
-    with pytest.raises(SourceError, match="shares and workers are for single texts and joint pairs"):
+    with pytest.raises(SourceError, match="a first pass is for single texts and joint pairs"):
         build_with(InThisProcess(), job_of(source, tmp_path / "store"), Share(), first_pass="always")
 
 
