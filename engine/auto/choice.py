@@ -7,6 +7,7 @@ import numpy as np
 
 from ..heads.metrics import METRICS
 
+_HALF_A_POINT = 0.005
 T = TypeVar("T")
 Lead = Callable[[T, T], tuple[float, float]]
 """By how much the first of two candidates is better, and the standard error of that."""
@@ -33,18 +34,24 @@ def best_of(candidates: Sequence[T], lead: Lead[T]) -> T:
     return best
 
 
-def chosen(candidates: Sequence[T], lead: Lead[T]) -> T:
+def chosen(candidates: Sequence[T], lead: Lead[T], most: float) -> T:
     """The candidate to keep of several, simplest first.
 
     It is the first that the best one leads by no more than the standard error of the lead (the rule of one
-    standard error of Breiman et al. 1984, on paired folds).
+    standard error of Breiman et al. 1984, on paired folds), and by no more than ``most``: where few rows tell
+    little, a simple candidate would else be kept that is probably much worse.
     """
     best = best_of(candidates, lead)
     for one in candidates:
         ahead, error = lead(best, one)
-        if ahead <= error:
+        if ahead <= min(error, most):
             return one
     return best
+
+
+def half_a_point(watched: str, value: float) -> float:
+    """How much of a metric may be given up for a simpler candidate: 0.005, of a loss so much of its value."""
+    return _HALF_A_POINT * (abs(value) if METRICS[watched].lower_is_better else 1.0)
 
 
 def is_hopeless(watched: str, values: Sequence[float], best: np.ndarray) -> bool:

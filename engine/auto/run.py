@@ -62,7 +62,7 @@ def auto_head(
     folds justify it, and the best of them joined with words; for pairs whose texts are encoded apart, what is
     combined of both texts; and heads of the encoder's own upper layers, in the end of all, as long as more of
     them are no worse. Those are judged on the first fold, and on others while there is time. The simplest is
-    kept that is within a standard error of the best one.
+    kept that is within half a point, and a standard error, of the best one.
 
     ``load`` makes the encoder of a setting, by default :func:`engine.backends.load.load_encoder` of
     ``minilm``; ``asked`` is what is fixed of the setting, such as ``max_length``. ``say`` is told a line for

@@ -9,7 +9,7 @@ from ..train.examples import TrainData
 from ..train.solve_config import SolveConfig
 from .budget import Budget
 from .candidates import Candidate
-from .choice import best_of, chosen, gains, standard_error
+from .choice import best_of, chosen, gains, half_a_point, standard_error
 from .judged import Judged, Stopped, judge
 from .words import RowJudge
 
@@ -134,4 +134,4 @@ class Search:
 
     def kept_of(self, judged: Sequence[Judged]) -> Judged:
         """The one of some to keep, see :func:`engine.auto.choice.chosen`."""
-        return chosen(judged, self.lead)
+        return chosen(judged, self.lead, half_a_point(self.watched, self.best_of(judged).mean))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from enc.engine.auto.choice import chosen, gains, is_hopeless, standard_error
+from enc.engine.auto.choice import chosen, gains, half_a_point, is_hopeless, standard_error
 
 GOOD = np.array([0.80, 0.82, 0.78, 0.81])
 
@@ -19,8 +19,11 @@ def test_the_standard_error_is_that_of_the_mean():
         ("accuracy", [GOOD + 0.1, GOOD], 0),
         ("loss", [GOOD, GOOD + 0.1], 0),
         ("loss", [GOOD + 0.1, GOOD], 1),
-        # The lead of the second is 0.01 on average, and its standard error 0.015: the simpler one is kept.
-        ("accuracy", [GOOD, GOOD + np.array([0.05, -0.02, 0.02, -0.01])], 0),
+        # The lead of the second is 0.004 on average, and its standard error 0.017: the simpler one is kept.
+        ("accuracy", [GOOD, GOOD + np.array([0.05, -0.03, 0.01, -0.014])], 0),
+        # The same with a lead of 0.01 is more than half a point.
+        ("accuracy", [GOOD, GOOD + np.array([0.05, -0.02, 0.02, -0.01])], 1),
+        ("loss", [10 * GOOD, 10 * GOOD - np.array([0.5, -0.2, 0.2, -0.4])], 0),
         # Here each fold says the same, however much the folds differ.
         ("accuracy", [GOOD, GOOD + np.array([0.01, 0.012, 0.008, 0.01])], 1),
         ("accuracy", [GOOD, GOOD, GOOD], 0),
@@ -31,7 +34,8 @@ def test_the_simplest_within_a_standard_error_of_the_best_is_kept(metric, values
         found = gains(metric, values[one], values[other])
         return found.mean(), standard_error(found)
 
-    assert chosen(range(len(values)), lead) == kept
+    best = max(values, key=lambda one: gains(metric, one, 0 * one).mean())
+    assert chosen(range(len(values)), lead, half_a_point(metric, best.mean())) == kept
 
 
 def test_candidates_are_compared_on_the_folds_that_judged_both():
