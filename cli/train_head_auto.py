@@ -127,22 +127,25 @@ def run_auto(train: tuple[str, ...], output: str, *, as_json: bool, values: dict
 def found_text(found: "AutoFound") -> str:
     """The table, what was kept, and what would help next."""
     titles = ("", found.metric, "seconds", "kB a row", "head", "rows/s")
-    table = table_text(titles, [_cells(one) for one in found.tried], right=titles[1:])
+    most = max(one.folds for one in found.tried)
+    table = table_text(titles, [_cells(one, most) for one in found.tried], right=titles[1:])
     figures = {name: value for name, value in found.head.metrics.items() if name in _shown(found)}
     encoding = f"encoding, once for all of them: {found.encoding_seconds:.1f} s"
     lines = [table, encoding, found.reason, figures_table({"held out": figures})]
     lines += [f"left: {one.name}, {one.reason}" for one in found.stopped]
-    lines += ["next, the most promising first:", *(f"  {one}" for one in found.next_steps)]
+    if found.next_steps:
+        lines += ["next, the most promising first:", *(f"  {one}" for one in found.next_steps)]
     return "\n".join(lines)
 
 
-def _cells(tried: "Tried") -> tuple[str, ...]:
+def _cells(tried: "Tried", most_folds: int) -> tuple[str, ...]:
     mark = "*" if tried.is_kept else " "
     size = f"{tried.feature_bytes / 1000:.1f}" if tried.feature_bytes else "-"
+    folds = "" if tried.folds == most_folds else f" ({tried.folds} of {most_folds} folds)"
     error = "" if tried.error is None else f" ± {tried.error:.4f}"
     rate = "-" if tried.texts_per_second is None else f"{tried.texts_per_second:,.0f}"
     return (
-        f"{mark} {tried.name}",
+        f"{mark} {tried.name}{folds}",
         f"{tried.metric:.4f}{error}",
         f"{tried.seconds:.1f}",
         size,

@@ -32,7 +32,8 @@ class Search:
         Raises SourceError where the metric is undefined for all of them.
         """
         for candidate in candidates:
-            best = self.best if self.judged else None
+            whole = [one for one in self.judged if self.is_whole(one)]  # with it, hope is weighed by folds
+            best = self.best_of(whole) if whole else None
             found = judge(candidate, data, self.fold_of, self.watched, self.budget, best)
             if isinstance(found, Judged):
                 self.add(found)
