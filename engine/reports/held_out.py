@@ -1,5 +1,6 @@
 """The rows that a head was validated on, as a report shows them: texts, outputs, lengths and features."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,8 @@ def held_out_rows(
     reading the source and its features raises.
     """
     rng = np.random.default_rng(0)
+    if source.is_separate and head.combination is None:  # the head takes each pair as one text
+        source = replace(source, pairs="joint")
     with workspace() as con:
         stage = stage_source(con, source, label_column=head.record["label_columns"])
         chosen = stage.rows_where("label IS NOT NULL")

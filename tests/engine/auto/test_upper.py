@@ -77,6 +77,8 @@ def test_pairs_are_joined_for_them(bert, tmp_path, monkeypatch):
     assert found.out_of_fold.num_rows == 40
     encoder = load_encoder_of(found.head.spec, backend="torch", precision="fp32")
     assert len(predict_texts(found.head, ["a x"], encoder, ["good 1"])) == 1
+    table = Store(tmp_path / "store").open(found.head.feature_set)
+    assert held_out_rows(found.head, table, source, predicted=found.out_of_fold).of == 40
 
 
 def test_without_time_or_layers_they_are_left(bert, tiny_model, tmp_path):
