@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SHOWN_CLASSES = 20
 _MATRIX_CLASSES = 10
+_STILL_FALLING = 0.01  # of the loss, in the last epoch
 
 
 def counts_text(*sets: "SetSummary") -> str:
@@ -119,8 +120,12 @@ def _path_advice(head: "Head") -> str:
 
 
 def _epochs_advice(head: "Head") -> str:
-    """What the difference of training and validation rows says, where it is known with its error."""
+    """Whether training ended too soon; else what the difference of training and validation rows says, where
+    it is known with its error.
+    """
     epoch, valid = head.metrics["epoch"], head.metrics.get("accuracy")
+    if falling := _falling_text(head):
+        return falling
     if head.task.name != "single-label" or valid is None or not 0 < epoch <= len(head.history):
         return ""
     train = head.history[epoch - 1].get("train_accuracy")
@@ -132,4 +137,21 @@ def _epochs_advice(head: "Head") -> str:
         return f"{both}: more rows, a smaller head or a higher --weight-decay may generalize better"
     return (
         f"{both}, alike but for chance: more epochs, a larger head or features of more layers may learn more"
+    )
+
+
+def _falling_text(head: "Head") -> str:
+    """That the kept epoch is the last one, and the validation rows' loss was falling still."""
+    losses = [row.get("valid_loss") for row in head.history[-2:]]
+    if len(losses) < 2 or None in losses or head.metrics["epoch"] != len(head.history):
+        return ""
+    before, last = losses
+    if not last < before * (1 - _STILL_FALLING):
+        return ""
+    ways = "more --epochs or a higher --learning-rate"
+    if head.kind == "linear":
+        ways = "more --epochs, a higher --learning-rate or --solver lbfgs"
+    return (
+        f"the loss of the validation rows still fell in the last epoch, from {before:.4f} to {last:.4f}: "
+        f"{ways} may learn more"
     )

@@ -70,10 +70,15 @@ class NumberRows:
         cells = []
         for row in worst:
             line = [Cell(self._text(row, _TEXT))] if self.texts is not None else []
-            numbers = (self.truth[row], self.predicted[row], self.predicted[row] - self.truth[row])
-            line += [number_cell(float(number)) for number in numbers]
+            truth, predicted = float(self.truth[row]), float(self.predicted[row])
+            line += [_label_cell(truth), number_cell(predicted), number_cell(predicted - truth)]
             cells.append([*line, Cell(self.places[row], kind="quiet")])
         return Table(columns, cells, f"the {len(cells):,} rows with the largest errors of {len(errors):,}")
 
     def _text(self, row: int, most: int) -> str:
         return cut(self.texts[row], most) if self.texts is not None else ""
+
+
+def _label_cell(number: float) -> Cell:
+    """A cell with a number as it stands in a file, and not as float32 holds it."""
+    return Cell(f"{number:,.0f}" if number.is_integer() else f"{number:.6g}", number)

@@ -8,7 +8,7 @@ from enc.engine.heads.tasks import MULTI_LABEL, SINGLE_LABEL
 def head(train, valid, *, task=SINGLE_LABEL, epoch=2, rows=400, **record):
     history = [{"train_accuracy": 0.5}, {"train_accuracy": train}] if train is not None else []
     metrics = {"parameters": 900, "train_rows": 1000, "valid_rows": rows, "accuracy": valid, "epoch": epoch}
-    return SimpleNamespace(metrics=metrics, history=history, task=task, record=record)
+    return SimpleNamespace(metrics=metrics, history=history, task=task, record=record, kind="linear")
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,16 @@ def test_the_ends_of_a_path_are_told(l2, said):
 
 def test_a_single_strength_says_nothing():
     assert "\n" not in _size_text(head(0.9, 0.5, l2=0.1, config={"l2": [0.1]}))
+
+
+@pytest.mark.parametrize("task", [SINGLE_LABEL, MULTI_LABEL])
+def test_a_loss_that_still_falls_is_told(task):
+    of = head(0.9, 0.9, task=task)
+    of.history = [{"valid_loss": 0.6}, {"valid_loss": 0.59}]
+    assert "still fell in the last epoch, from 0.6000 to 0.5900: more --epochs" in _size_text(of)
+    assert "--solver lbfgs" in _size_text(of)
+    of.kind = "mlp"
+    assert "--solver lbfgs" not in _size_text(of)
+    for others in ([0.6, 0.598], [0.6, 0.7], [0.6, 0.5, 0.4], [float("inf"), float("nan")]):
+        of.history = [{"valid_loss": loss} for loss in others]
+        assert "still fell" not in _size_text(of)

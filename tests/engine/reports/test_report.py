@@ -221,6 +221,12 @@ def test_charts_are_pictures_without_scripts(chromium, report):
         assert page.locator("figure.chart svg").count() == figures
 
 
+def _float_labels(path, table):
+    other = path.with_name("tenths.parquet")
+    pq.write_table(pa.table(table | {"label": pa.array([0.1] * 50, pa.float32())}), other)
+    return other
+
+
 def test_a_scored_file_of_numbers(tmp_path):
     path = tmp_path / "numbers.parquet"
     table = {
@@ -237,6 +243,8 @@ def test_a_scored_file_of_numbers(tmp_path):
     assert EVIL not in html
     worst = html[html.index("Worst predicted rows</h2>") :]
     assert worst.index("row 8<") < worst.index("row 1<")
+    assert ">7</td>" in worst  # a true number as it stands in the file
+    assert ">0.1</td>" in write_report([_float_labels(path, table)], tmp_path / "tenths").page.read_text()
     pq.write_table(pa.table(table | {"label": ["a"] * 50}), path)
     with pytest.raises(ReportError, match=r"predicts numbers, and .*label. holds string"):
         read_run(path)
