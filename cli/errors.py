@@ -15,7 +15,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
 REJECTS = 3
-"""Of `enc score --strict`: all is written, and some rows were rejected."""
+"""Of `enc score --strict` and `enc features --strict`: all is written, and some rows were rejected."""
 _LONGEST_MESSAGE = 4000  # characters
 _WAYS_OUT = {
     errno.ENOSPC: "free some space, or choose another place",

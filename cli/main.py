@@ -74,6 +74,6 @@ def main() -> None:
     `enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head`,
     then `enc score new.parquet scored.parquet --head head --store features`.
 
-    Exit codes: 0 done, 2 a mistake that you can mend, 3 done with rejected rows (score --strict),
+    Exit codes: 0 done, 2 a mistake that you can mend, 3 done with rejected rows (--strict),
     130 interrupted by Ctrl-C, 143 ended by SIGTERM, 1 a defect of enc.
     """

@@ -17,6 +17,7 @@ FORMATS = {
     "parquet": (".parquet", ".pq"),
 }
 _COMPRESSIONS = (".gz", ".zst")
+_WORKBOOKS = (".xlsx", ".xls", ".ods")
 PAIRS = ("joint", "separate")
 """How pairs of texts are encoded: both as one input, or each text by itself."""
 
@@ -130,6 +131,8 @@ class Source:
         for name, endings in FORMATS.items():
             if suffixes and suffixes[-1] in endings:
                 return name
+        if suffixes and suffixes[-1] in _WORKBOOKS:
+            raise SourceError(f"'{file}' is a workbook, which enc does not read; save it as CSV in UTF-8")
         raise SourceError(
             f"cannot tell the format of '{file}' from its ending; pass --format {'|'.join(FORMATS)}"
         )

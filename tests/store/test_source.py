@@ -43,6 +43,7 @@ def test_format_asked_for_wins():
         (lambda _: Source("select * from 'x.tsv'").files(), "no file .*; pass SQL with --query"),
         (lambda p: Source(p).files(), r"is a folder; name its files"),
         (lambda p: Source("x.txt").format_of("x.txt"), "pass --format tsv|csv|jsonl|parquet"),
+        (lambda p: Source("x.xlsx").format_of("x.xlsx"), "is a workbook.*save it as CSV in UTF-8"),
     ],
 )
 def test_errors(tmp_path, make, message):
