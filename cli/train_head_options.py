@@ -62,32 +62,27 @@ training_options = options(
             "--epochs",
             type=int,
             default=10,
-            show_default="10; encoder 3",
-            help="Passes over the training rows.",
+            help="Passes over the training rows.  [default: 10; of encoder 3]",
         ),
-        click.option(
-            "--batch-size", type=int, default=64, show_default="64; encoder 16", help="Rows a step."
-        ),
+        click.option("--batch-size", type=int, default=64, help="Rows a step.  [default: 64; of encoder 16]"),
         click.option(
             "--learning-rate",
             type=float,
             default=1e-3,
-            show_default="0.001; encoder 0.0001",
-            help="Step size.",
+            help="Step size.  [default: 0.001; of encoder 0.0001]",
         ),
         click.option(
             "--schedule",
             type=click.Choice(["constant", "linear", "cosine"]),
             default="constant",
-            show_default="constant; encoder linear",
-            help="How the step size goes on after the warmup: it stays, or falls to 0.",
+            help="How the step size goes on after the warmup: it stays, or falls to 0.  "
+            "[default: constant; of encoder linear]",
         ),
         click.option(
             "--warmup",
             type=float,
             default=0.0,
-            show_default="0; encoder 0.1",
-            help="Share of the steps in which the step size rises from 0.",
+            help="Share of the steps in which the step size rises from 0.  [default: 0; of encoder 0.1]",
         ),
         click.option(
             "--weight-decay",
