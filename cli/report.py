@@ -26,7 +26,8 @@ from .options import json_option
 )
 @json_option
 def command(runs: tuple[str, ...], output: str | None, label_column: str, as_json: bool) -> None:
-    """Write one HTML file about RUN…: folders of heads, and Parquet files that `enc score --proba` wrote.
+    """Write one HTML file about RUN…: folders of heads and of fine-tuned models, and Parquet files that
+    `enc score --proba` wrote.
 
     The page needs no network. It shows figures, learning curves, the confusion matrix, classes, calibration,
     precision and recall, the worst classified rows, and the table of a sweep. Several RUNs stand side by

@@ -184,8 +184,8 @@ def compact(store: str, name: str | None, by_key: bool, disk: float | None, as_j
 def vacuum(store: str, name: str | None, retain: float, dry_run: bool, as_json: bool) -> None:
     """Remove files of old versions, and what killed processes left, from STORE or from feature set NAME.
 
-    Nothing is removed that a living process reads or writes. Of STORE, what first passes left of builds that
-    nobody finished goes, too, if it was used last before --retain.
+    Nothing is removed that a living process reads or writes. Without NAME, what first passes left of builds
+    that nobody finished goes, too, when nobody has used it for --retain hours.
     """
     from ..store.log_folder import feature_sets_in
     from ..store.places import place_of
