@@ -115,7 +115,7 @@ def command(
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(summary), ensure_ascii=False))
     elif isinstance(summary, BuildSummary):
-        click.echo(summary_text(summary, store))
+        click.echo(summary_text(summary, store, encoder.spec.first_characters))
     else:
         click.echo(first_pass_text(summary))
 
@@ -177,10 +177,12 @@ def encoder_for(store: str, name: str | None, values: dict[str, Any]) -> "Encode
     return load_encoder(**asked, **backend_values(values), say=note)
 
 
-def summary_text(summary: "BuildSummary", store: str) -> str:
-    """The closing lines of a build."""
+def summary_text(summary: "BuildSummary", store: str, first_characters: int) -> str:
+    """The closing lines of a build, in a setting that keeps so many characters of a text; 0: all of them."""
     hint = rate = ""
-    if summary.truncated:
+    if summary.truncated and first_characters:
+        hint = f"the setting keeps the first {first_characters} characters of a text"
+    elif summary.truncated:
         hint = f"the longest has {summary.longest:,} tokens; a higher --max-length keeps more of them"
     if summary.encoded:
         rate = f"{summary.texts_per_second:,.0f} texts/s"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from .text import figures_table, matrix_text, rejects_line, rows_of, seconds_line
+from .text import count_text, figures_table, matrix_text, rejects_line, rows_of, seconds_line
 
 if TYPE_CHECKING:
     from ..engine import EvaluationSummary, ScoreSummary
@@ -17,6 +17,7 @@ def summary_text(summary: "ScoreSummary") -> str:
     lines = [
         ("rows read", f"{summary.rows:,}", ""),
         ("scored", f"{summary.scored:,}", ""),
+        *[("with a label", f"{found.rows:,}", "") for found in list(summary.metrics.values())[:1]],
         *(
             (column if named else "predicted", "", _labels_text(counts))
             for column, counts in summary.predictions.items()
@@ -32,8 +33,8 @@ def summary_text(summary: "ScoreSummary") -> str:
     parts = [f"scored rows are in '{first}'{more}", rows_of(lines)]
     if summary.rejects_file:
         parts.append(f"rejected rows are in '{summary.rejects_file}'")
-    for column, found in summary.metrics.items():
-        parts.append(figures_table({f"{column} of {found.rows:,} rows with a label": found.metrics}))
+    if summary.metrics:
+        parts.append(figures_table({column: found.metrics for column, found in summary.metrics.items()}))
     return "\n".join(parts)
 
 
@@ -51,7 +52,7 @@ def evaluation_text(summary: "EvaluationSummary", labels: list[str]) -> str:
         ("texts in the store", f"{summary.cached:,}", ""),
         ("encoded", f"{summary.encoded:,}", ""),
     ]
-    parts = [rows_of(lines), figures_table({"": found.metrics})]
+    parts = [rows_of(lines), figures_table({count_text(found.rows, "row"): found.metrics})]
     matrix = found.confusion_matrix
     if matrix and len(labels) <= _MATRIX_CLASSES and isinstance(matrix[0][0], int):
         parts.append(matrix_text(labels, matrix))

@@ -199,7 +199,7 @@ def _build(table: "FeatureTable", sources: "list[Source]", values: dict[str, Any
     encoder = _encoder(table, values)
     for source in sources:
         summary = build_features(source, values["store"], encoder, name=table.name)
-        note(summary_text(summary, values["store"]))
+        note(summary_text(summary, values["store"], encoder.spec.first_characters))
 
 
 def _encoder(table: "FeatureTable", values: dict[str, Any]) -> "Encoder":

@@ -93,7 +93,8 @@ def _snapshot(model: str, hub: dict[str, Any]) -> Path:
         raise ModelError(f"'{model}' is neither a folder nor the name of a model; {advice}") from error
     except LocalEntryNotFoundError as error:
         raise ModelError(
-            f"model '{model}' is not in the local cache and the hub cannot be reached; {advice}"
+            f"model '{model}' is not in the local cache and the hub cannot be reached; {advice}, and "
+            "HF_ENDPOINT names another hub"
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(
