@@ -41,13 +41,16 @@ def require_no_parquet(file: str) -> None:
 
 
 def _ends(file: str) -> tuple[bytes, bytes, int]:
-    """The first and the last bytes of a file, and its size."""
-    with open(file, "rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - _FOOTER_END))
-        end = stream.read()
-        stream.seek(0)
-        return stream.read(len(_MAGIC)), end, size
+    """The first and the last bytes of a file, and its size. Raises SourceError where it cannot be read."""
+    try:
+        with open(file, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _FOOTER_END))
+            end = stream.read()
+            stream.seek(0)
+            return stream.read(len(_MAGIC)), end, size
+    except OSError as error:
+        raise SourceError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
 def _length(end: bytes) -> int:

@@ -1,5 +1,6 @@
 import pytest
 from enc.store import Source, SourceError
+from enc.store.file_kind import require_no_parquet, require_parquet
 
 
 def test_globs_are_sorted_and_files_named_twice_count_once(tmp_path):
@@ -56,3 +57,9 @@ def test_pairs_are_encoded_in_one_of_two_ways():
         Source("p.tsv", text_column="a", pair_column="b", pairs="apart")
     with pytest.raises(SourceError, match="--pairs separate is for pairs of texts: name the second text"):
         Source("p.tsv", pairs="separate")
+
+
+@pytest.mark.parametrize("require", [require_parquet, require_no_parquet])
+def test_a_file_that_cannot_be_read_is_told(tmp_path, require):
+    with pytest.raises(SourceError, match="cannot be read: No such file"):
+        require(str(tmp_path / "gone.parquet"))
