@@ -142,8 +142,10 @@ def _epochs_advice(head: "Head") -> str:
 
 def _falling_text(head: "Head") -> str:
     """That the kept epoch is the last one, and the validation rows' loss was falling still."""
-    losses = [row.get("valid_loss") for row in head.history[-2:]]
-    if len(losses) < 2 or None in losses or head.metrics["epoch"] != len(head.history):
+    losses: list[float] = [
+        row["valid_loss"] for row in head.history[-2:] if row.get("valid_loss") is not None
+    ]
+    if len(losses) < 2 or head.metrics["epoch"] != len(head.history):
         return ""
     before, last = losses
     if not last < before * (1 - _STILL_FALLING):
