@@ -142,6 +142,8 @@ def _epochs_advice(head: "Head") -> str:
 
 def _falling_text(head: "Head") -> str:
     """That the kept epoch is the last one, and the validation rows' loss was falling still."""
+    if "figures_of" in head.record:  # trained on all rows: its history has no rows of their own
+        return ""
     losses: list[float] = [
         row["valid_loss"] for row in head.history[-2:] if row.get("valid_loss") is not None
     ]

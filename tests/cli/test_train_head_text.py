@@ -52,6 +52,9 @@ def test_a_loss_that_still_falls_is_told(task):
     of.history = [{"valid_loss": 0.6}, {"valid_loss": 0.59}]
     assert "still fell in the last epoch, from 0.6000 to 0.5900: more --epochs" in _size_text(of)
     assert "--solver lbfgs" in _size_text(of)
+    of.record["figures_of"] = "the setting on 3 held-out folds"
+    assert "still fell" not in _size_text(of)
+    del of.record["figures_of"]
     of.kind = "mlp"
     assert "--solver lbfgs" not in _size_text(of)
     for others in ([0.6, 0.598], [0.6, 0.7], [0.6, 0.5, 0.4], [float("inf"), float("nan")]):
