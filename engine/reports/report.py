@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pages.charts import line_chart, matrix_chart
+from ...pages.charts import COLOURS, line_chart, matrix_chart
 from ...pages.content import Block, Cell, Chart, Column, Figure, Figures, Note, Page, Section, Table
 from ...pages.numbers import number_cell, number_text, setting_cell
 from ...pages.page import write_page
@@ -33,6 +33,7 @@ _TRIED = (
     ("texts_per_second", ",.0f", "new texts/s", "How many it scores here, encoding included."),
 )
 """Of a candidate: the field, how its number is written, title and hint."""
+_SET_COLOURS = dict(zip(("training", "validation"), COLOURS, strict=False))
 _CLASSES_SHOWN, _MATRIX_CLASSES, _CURVES = 200, 20, 6
 
 
@@ -126,12 +127,19 @@ def _learning(run: Run) -> list[Block]:
         ]
         if len(values) < 2:
             continue
+        shown = dict.fromkeys(value["set"] for value in values)
         kept = run.metrics.get("epoch")
         is_whole = isinstance(kept, int)  # a fine-tuned model is as its last step left it
         spec = line_chart(
-            values, ("step", step), ("value", figure), "set", mark_at=kept if is_whole else None
+            values,
+            ("step", step),
+            ("value", figure),
+            "set",
+            colours=[_SET_COLOURS[name] for name in shown],
+            mark_at=kept if is_whole else None,
         )
-        said = "the dashed line is what was kept" if is_whole else ""
+        remarks = [f"of the {name} rows" for name in shown] if len(shown) == 1 else []
+        said = "; ".join([*remarks, *["the dashed line is what was kept"] * is_whole])
         charts.append(Chart(figure, spec, f"{figure} by {step}", said))
     return charts
 

@@ -88,6 +88,9 @@ def _head(folder: Path) -> Run:
     history: list[dict[str, Any]] = saved.get("history", [])
     if kept := _table(folder / "history.parquet", missing):
         history = kept.to_pylist()
+    if "figures_of" in facts:
+        # Of folds: the head was trained on all rows, and those that are called valid are among them.
+        history = [{name: row[name] for name in row if not name.startswith("valid_")} for row in history]
     sweep = _table(folder / "sweep.parquet", missing)
     tried = _table(folder / "auto.parquet", missing)
     predicted = _table(folder / "out_of_fold.parquet", missing)

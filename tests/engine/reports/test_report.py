@@ -79,6 +79,21 @@ def test_figures_are_told_as_json_what_the_page_shows(scored, tmp_path):
     assert EVIL not in json.dumps(told, ensure_ascii=False)
 
 
+def test_curves_of_folds_have_no_validation_rows(tmp_path):
+    folder = shutil.copytree(HEADS / "head-linear", tmp_path / "head")
+    (run,) = write_report([folder], tmp_path / "out").as_dict()["runs"]
+    assert "valid_loss" in run["curves"][0]
+    saved = json.loads((folder / "head.json").read_text())
+    saved["record"]["figures_of"] = "the setting on 3 held-out folds"
+    (folder / "head.json").write_text(json.dumps(saved))
+    report = write_report([folder], tmp_path / "folds")
+    (run,) = report.as_dict()["runs"]
+    assert {name for name in run["curves"][0] if "loss" in name} == {"train_loss"}
+    html = report.page.read_text(encoding="utf-8")
+    assert "of the training rows; the dashed line is what was kept" in html
+    assert "<dt>figures of</dt>" in html
+
+
 def test_a_figure_that_is_no_number_is_told_as_null(tmp_path):
     folder = shutil.copytree(HEADS / "head-linear", tmp_path / "head")
     history = pq.read_table(folder / "history.parquet").to_pylist()
