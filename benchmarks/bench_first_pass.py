@@ -19,7 +19,8 @@ import duckdb
 from ..engine.encode.build import find_missing
 from ..store import Share, Source
 from ..store.duck import workspace
-from ..store.first_pass import first_pass_of, parts_of, stage_parts, write_part
+from ..store.first_pass import first_pass_of, stage_parts, write_part
+from ..store.source_parts import parts_of
 from ..store.stage import Stage, stage_source
 
 FILES = 4

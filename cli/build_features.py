@@ -17,7 +17,7 @@ from .options import (
     source_options,
     store_option,
 )
-from .text import rejects_line, rows_of, seconds_line, size_text
+from .text import count_text, rejects_line, rows_of, seconds_line, size_text
 from .values import backend_values, setting_values, source_of
 from .voice import note
 from .worker_options import WORKERS_HEADING, worker_options, workers_of
@@ -208,10 +208,11 @@ def first_pass_text(summary: "FirstPassSummary") -> str:
     """The closing lines of a first pass."""
     was_there = summary.files - summary.read
     before = f", {was_there:,} read before" if was_there else ""
+    parts = count_text(summary.parts, "part")
     lines = [
-        ("files", f"{summary.files:,}", f"parts of {size_text(summary.bytes)}{before}"),
+        ("files", f"{summary.files:,}", f"{parts} of {size_text(summary.bytes)}{before}"),
         ("rows read", f"{summary.rows:,}", ""),
-        ("distinct texts", f"{summary.distinct:,}", "of each file" if summary.files > 1 else ""),
+        ("distinct texts", f"{summary.distinct:,}", "of each part" if summary.parts > 1 else ""),
         ("rejected", f"{summary.rejected:,}", rejects_line(summary.rejects, summary.rows)),
         ("seconds", f"{summary.seconds:.2f}", ""),
     ]

@@ -1,15 +1,14 @@
 """The first pass over a source: its distinct texts by key, in parts, of which a share reads what it needs.
 
 Without it, each of many workers reads the whole source. A part (:mod:`.text_part`) has the texts of one file,
-and lies in the store's folder ``_work/ID/`` under a name that is another one when the file has changed; ID is
-of the source and the setting. So a first pass that was interrupted goes on with the parts that are there, any
-process finds what any other one has made, and no part is used of a file that is no longer the same.
+or of a piece of a large one (:mod:`.source_parts`), and lies in the store's folder ``_work/ID/`` under a name
+that is another one when the file has changed; ID is of the source and the setting. So a first pass that was
+interrupted goes on with the parts that are there, any process finds what any other one has made, and no part
+is used of a file that is no longer the same.
 """
 
 import errno
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -28,11 +27,13 @@ from .duck import folder_of, with_memory, workspace
 from .errors import SourceError, StoreError, WorkspaceError
 from .files import replaced_file
 from .log_folder import has_log
-from .places import Place, fetched_file, mark_of, marks_in, opened, place_of
+from .places import Place, opened, place_of
 from .progress import tell
+from .row_groups import fetched_piece
 from .shard_file import reason
 from .share import Share
 from .source import Source
+from .source_parts import Piece, digest_of, is_of, parts_of
 from .spec import FeatureSpec
 from .stage import Stage, create_tables, stage_source
 from .table import FeatureTable
@@ -50,7 +51,7 @@ class FirstPass:
     folder: str
     """In the store."""
     parts: tuple[str, ...]
-    """The names of the parts, in the order of the source's files."""
+    """The names of the parts, in the order of the source's files and their rows."""
 
     @property
     def place(self) -> Place:
@@ -70,26 +71,8 @@ def first_pass_of(source: Source, store: Store | str | Place, name: str, digest:
     Raises SourceError for a file that is not there.
     """
     told = {**asdict(source), "set": name, "setting": digest, "enc": version("enc-features")}
-    folder = work_folder(Store(store).path, _digest(told))
+    folder = work_folder(Store(store).path, digest_of(told))
     return FirstPass(str(folder), tuple(parts_of(source)))
-
-
-def parts_of(source: Source) -> dict[str, str]:
-    """The files of a source by the names of their parts, as the files are now; a query is one file."""
-    others = _other_marks(source)
-    if source.query:  # which reads all files at once
-        marks = [[file, *mark_of(place_of(file))] for file in source.file_names()]
-        return {_part([marks, others]): source.title}
-    return {_part([file, *mark_of(place_of(file)), others]): file for file in source.file_names()}
-
-
-def _other_marks(source: Source) -> list[list[str | int | float]]:
-    """Marks of what a query, or a condition, reads beside the source's files."""
-    return [mark for path in source.allowed_paths for mark in marks_in(place_of(path))]
-
-
-def _part(told: Any) -> str:
-    return f"texts-{_digest(told)}.parquet"
 
 
 def digest_of_set(store: Store | str | Place, name: str, spec: FeatureSpec) -> str:
@@ -108,35 +91,32 @@ def finished_first_pass(
     return None if first_pass.missing() else first_pass
 
 
-def write_part(source: Source, folder: str, part: str, file: str) -> Facts:
-    """Read one file of a source, and write its part and its rejects into the folder of a first pass.
+def write_part(source: Source, folder: str, part: str, piece: Piece) -> Facts:
+    """Read a piece of a source, and write its part and its rejects into the folder of a first pass.
 
-    ``part`` and ``file`` are of :func:`parts_of`. The part has its name only when it is whole. Raises as
-    :func:`stage_source`, SourceError if the file is no longer the one that the part is of, and WorkspaceError
-    where the store's disk is full.
+    ``part`` and ``piece`` are of :func:`enc.store.source_parts.parts_of`. The part has its name only when it
+    is whole. Raises as :func:`stage_source`, SourceError if the file is no longer the one that the part is
+    of, and WorkspaceError where the store's disk is full.
     """
     place = place_of(folder)
-    _require_same(source, part, file)
+    _require_same(part, source, piece)
     with using(place), workspace() as con:
-        one = source if source.query else replace(source, paths=(fetched_file(file, folder_of(con)),))
-        stage = stage_source(con, one)
-        stage.name_file(0, file)
-        _require_same(source, part, file)  # what was read was that of which the part is
+        one = source
+        if not source.query:
+            one = replace(source, paths=(fetched_piece(piece.file, folder_of(con), piece.groups),))
+        stage = stage_source(con, one, groups=piece.groups)
+        stage.name_file(0, piece.file)
+        _require_same(part, source, piece)  # what was read was that of which the part is
         with _told_if_full(place):
             if stage.rejected:
                 stage.write_rejects(place / _rejects(part))
-            return _write_texts(stage, file, place / part)
+            return _write_texts(stage, piece.file, place / part)
 
 
-def _require_same(source: Source, part: str, file: str) -> None:
-    """Raise SourceError where a file has changed since its part was named. No other file is looked at."""
-    one = source if source.query else replace(source, paths=(file,))
-    try:
-        is_same = part in parts_of(one)
-    except (FileNotFoundError, SourceError):
-        is_same = False
-    if not is_same:
-        raise SourceError(f"{file} changed while it was read; run this again when it is complete")
+def _require_same(part: str, source: Source, piece: Piece) -> None:
+    """Raise SourceError where a file has changed since its part was named."""
+    if not is_of(part, source, piece):
+        raise SourceError(f"{piece.file} changed while it was read; run this again when it is complete")
 
 
 def _write_texts(stage: Stage, file: str, place: Place) -> Facts:
@@ -160,7 +140,7 @@ def _write_texts(stage: Stage, file: str, place: Place) -> Facts:
 
 
 def part_facts(first_pass: FirstPass) -> list[Facts]:
-    """What is known of each file. Raises StoreError for a part that is damaged or gone."""
+    """What is known of each part. Raises StoreError for a part that is damaged or gone."""
     found = []
     for part in first_pass.parts:
         place = first_pass.place / part
@@ -179,15 +159,15 @@ def stage_parts(
     keep_text: bool = True,
 ) -> Stage:
     """As :func:`enc.store.stage.stage_source` of a share, of a first pass; rows are in the order of keys,
-    and each text of a file is there once.
+    and each text of a part is there once.
 
     Raises StoreError for a part that is damaged or gone.
     """
     create_tables(con, name)
-    facts, ids, rows = list[Facts](), 0, 0
+    facts, files, ids, rows = list[Facts](), dict[str, int](), 0, 0
     kept = "text, pair" if keep_text else "NULL, NULL"
     with using(first_pass.place):
-        for table in _gathered(_rows_of(first_pass, share, facts, keep_text=keep_text)):
+        for table in _gathered(_rows_of(first_pass, share, facts, files, keep_text=keep_text)):
             con.register(_STREAM, table.append_column("id", pa.array(np.arange(ids, ids + len(table)))))
             con.execute(
                 f"INSERT INTO {name} SELECT id, source, id + 1, key, {kept}, NULL, NULL FROM {_STREAM}"
@@ -195,26 +175,30 @@ def stage_parts(
             con.unregister(_STREAM)
             ids += len(table)
             rows += pc.sum(table.column("rows")).as_py()
-        for number, one in enumerate(facts):
-            con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, one.file])
+        for file, number in files.items():
+            con.execute(f"INSERT INTO {name}_files VALUES (?, ?)", [number, file])
+        for part, one in zip(first_pass.parts, facts, strict=True):
             if share.is_first and one.rejected:
-                _add_rejects(con, name, number, first_pass)
+                _add_rejects(con, name, files[one.file], first_pass.place / _rejects(part))
     rejected = sum(one.rejected for one in facts) if share.is_first else 0
     return Stage(
         con, name, source, facts[0].text_column, facts[0].pair_column, (), None, False,
-        rows + rejected, rejected, ids, keep_text, (), (0,) * len(facts),
+        rows + rejected, rejected, ids, keep_text, (), (0,) * len(files),
     )  # fmt: skip
 
 
 def _rows_of(
-    first_pass: FirstPass, share: Share, facts: list[Facts], *, keep_text: bool
+    first_pass: FirstPass, share: Share, facts: list[Facts], files: dict[str, int], *, keep_text: bool
 ) -> Iterator[pa.Table]:
-    """``key, rows, source`` and texts of a share, of one part after the other, whose facts are added."""
+    """``key, rows, source`` and texts of a share, of one part after the other, whose facts are added, and
+    whose files get their numbers.
+    """
     columns = ("rows", "text", "pair") if keep_text else ("rows",)
-    for number, part in enumerate(first_pass.parts):
+    for part in first_pass.parts:
         place = first_pass.place / part
         with _told_if_damaged(place), opened(place) as file:
             facts.append(read_facts(file))
+            number = files.setdefault(facts[-1].file, len(files))
             for table in read_share(file, share, columns):
                 yield table.append_column("source", pa.array(np.full(len(table), number, np.int32)))
 
@@ -233,23 +217,12 @@ def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
-def _add_rejects(con: duckdb.DuckDBPyConnection, name: str, number: int, first_pass: FirstPass) -> None:
-    place = first_pass.place / _rejects(first_pass.parts[number])
+def _add_rejects(con: duckdb.DuckDBPyConnection, name: str, number: int, place: Place) -> None:
     with _told_if_damaged(place), opened(place) as file:
         for batch in pq.ParquetFile(file).iter_batches(READ_ROWS, columns=["row", "reason"]):
             con.register(_STREAM, pa.Table.from_batches([batch]))
             con.execute(f"INSERT INTO {name}_rejects SELECT {number}, row, reason FROM {_STREAM}")
             con.unregister(_STREAM)
-
-
-def expected_bytes(source: Source, files: Iterable[str]) -> int:
-    """About how many bytes the parts of these files have, before they are read.
-
-    Of sentences of 50 bytes a part has 105% of a TSV file, of longer texts less; of compressed files more.
-    """
-    names = source.file_names() if source.query else files
-    sizes = [place_of(name).stat().st_size * (3 if name.endswith((".gz", ".zst")) else 1) for name in names]
-    return sum(sizes) * 5 // 4
 
 
 def _rejects(part: str) -> str:
@@ -262,10 +235,6 @@ def _counted(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.RecordBatch
         yield batch
         done += batch.num_rows
         tell("sorting", done, rows)
-
-
-def _digest(told: Any) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ becomes says little: most are large, and are read page by page.
 """
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import pyarrow as pa
@@ -20,18 +21,18 @@ COPIES = 9
 """Of a page of texts that are in memory at a time, measured where a file with one such page is scored."""
 
 
-def require_small_pages(path: str) -> None:
+def require_small_pages(path: str, groups: Iterable[int] | None = None) -> None:
     """Raise SourceError where a page of a Parquet file would not fit into the memory that is free.
 
-    Page headers are read only of a column chunk that would not fit as a whole. A file that is no Parquet
-    file is left to its reader.
+    All row groups are looked at, or those of these numbers. Page headers are read only of a column chunk that
+    would not fit as a whole. A file that is no Parquet file is left to its reader.
     """
     try:
         metadata = pq.read_metadata(path)
     except UNREADABLE:
         return
     limit = available_memory() // COPIES
-    for group in range(metadata.num_row_groups):
+    for group in range(metadata.num_row_groups) if groups is None else groups:
         row_group = metadata.row_group(group)
         if row_group.total_byte_size <= limit:
             continue
@@ -44,10 +45,13 @@ def require_small_pages(path: str) -> None:
                 raise SourceError(_said(chunk.path_in_schema, path, size, limit))
 
 
-def require_all_rows(path: str, rows: int) -> None:
-    """Raise SourceError where a Parquet file says that it has another number of rows than were read."""
+def require_all_rows(path: str, rows: int, said: int | None = None) -> None:
+    """Raise SourceError where a Parquet file says that it has another number of rows than were read.
+
+    ``said`` is what it says, where only a part of it was to be read.
+    """
     try:
-        said = pq.read_metadata(path).num_rows
+        said = pq.read_metadata(path).num_rows if said is None else said
     except UNREADABLE:
         return
     if said != rows:
@@ -65,12 +69,17 @@ def _said(column: str, path: str, size: int, limit: int) -> str:
     )
 
 
-def _largest_page(path: str, chunk: Any) -> int:
-    """Bytes of the largest page of a chunk, unpacked; all of the chunk where its pages cannot be told."""
+def chunk_start(chunk: Any) -> int:
+    """Where a column chunk begins in its file."""
     starts = [chunk.data_page_offset]
     if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
         starts.append(chunk.dictionary_page_offset)
-    start = min(starts)
+    return min(starts)
+
+
+def _largest_page(path: str, chunk: Any) -> int:
+    """Bytes of the largest page of a chunk, unpacked; all of the chunk where its pages cannot be told."""
+    start = chunk_start(chunk)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         sizes = sizes_of_pages(descriptor, start, start + chunk.total_compressed_size)

@@ -14,6 +14,7 @@ from .errors import SourceError
 from .file_kind import require_no_parquet, require_parquet
 from .lines import INVALID_UTF8, Rejects, header, records
 from .plan import quoted
+from .row_groups import RowGroups
 from .scan import (
     delimited_sql,
     is_nested,
@@ -49,6 +50,8 @@ class Scan:
     """Facts of a file of lines."""
     is_tolerant: bool = False
     """Whether our own reader had to read it: DuckDB's did not account for every line."""
+    groups: RowGroups | None = None
+    """Of a Parquet file, where not all of them are read."""
 
     @property
     def is_delimited(self) -> bool:
@@ -68,8 +71,13 @@ class Scan:
         return self.text_file
 
 
-def scan_of(con: duckdb.DuckDBPyConnection, source: Source, file: str) -> Scan:
-    """How to read a file, or the source's query. Raises SourceError, or an error of DuckDB's."""
+def scan_of(
+    con: duckdb.DuckDBPyConnection, source: Source, file: str, groups: RowGroups | None = None
+) -> Scan:
+    """How to read a file, row groups of a Parquet file, or the source's query.
+
+    Raises SourceError, or an error of DuckDB's.
+    """
     if source.query:
         query = require_select(source.query)
         columns = _described(con, f"FROM (\n{query}\n)")
@@ -80,7 +88,8 @@ def scan_of(con: duckdb.DuckDBPyConnection, source: Source, file: str) -> Scan:
         require_parquet(file)
         columns = _described(con, parquet_sql(file))
         number = unused_name(columns, "enc row")
-        return Scan(numbered_parquet_sql(file, columns, number), number, columns, file, format)
+        sql = numbered_parquet_sql(file, columns, number, groups)
+        return Scan(sql, number, columns, file, format, groups=groups)
     require_no_parquet(file)
     return _json(con, file) if format == "jsonl" else _delimited(file, format, source)
 
@@ -134,8 +143,13 @@ def strings_as_binary(con: duckdb.DuckDBPyConnection, scan: Scan) -> tuple[Scan,
     strings = [field.name for field in schema if _is_string(field.type)]
     for name in strings:
         schema = schema.set(schema.get_field_index(name), pa.field(name, pa.large_binary()))
-    con.register(_RECORDS, ds.dataset(scan.file, schema=schema, format="parquet", partitioning=None))
-    return replace(scan, sql=numbered_sql(f"FROM {_RECORDS}", scan.number)), strings
+    records, before = ds.dataset(scan.file, schema=schema, format="parquet", partitioning=None), 0
+    if scan.groups:
+        some = [one.subset(row_group_ids=list(scan.groups.numbers)) for one in records.get_fragments()]
+        records = ds.FileSystemDataset(some, schema, records.format, records.filesystem)
+        before = scan.groups.first_row
+    con.register(_RECORDS, records)
+    return replace(scan, sql=numbered_sql(f"FROM {_RECORDS}", scan.number, before)), strings
 
 
 def fingerprint_of_file(file: str) -> tuple[int, int, int]:

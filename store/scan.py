@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from .plan import exact_path, hex_key_sql, key_sql, literal, quoted
+from .row_groups import RowGroups
 from .share import WHOLE, Share
 
 FILTERED = "outside the condition"
@@ -37,12 +38,16 @@ def parquet_sql(file: str) -> str:
     return f"SELECT * FROM read_parquet({exact_path(file)}, hive_partitioning=false)"
 
 
-def numbered_parquet_sql(file: str, columns: Iterable[str], number: str) -> str:
-    """A Parquet file's rows with their number."""
+def numbered_parquet_sql(
+    file: str, columns: Iterable[str], number: str, groups: RowGroups | None = None
+) -> str:
+    """A Parquet file's rows with their number in it; with ``groups``, DuckDB reads these row groups alone."""
     if "file_row_number" in {column.lower() for column in columns}:
-        return numbered_sql(parquet_sql(file), number)  # the name of DuckDB's own column is taken
+        sql = numbered_sql(parquet_sql(file), number)  # the name of DuckDB's own column is taken
+        return f"SELECT * FROM ({sql}) WHERE {groups.holds_sql(f'{quoted(number)} - 1')}" if groups else sql
     scan = f"read_parquet({exact_path(file)}, hive_partitioning=false)"
-    return f"SELECT *, file_row_number + 1 AS {quoted(number)} FROM {scan}"
+    some = f" WHERE {groups.holds_sql('file_row_number')}" if groups else ""
+    return f"SELECT *, file_row_number + 1 AS {quoted(number)} FROM {scan}{some}"
 
 
 def delimited_sql(
@@ -90,9 +95,10 @@ def json_objects_sql(file: str, longest: int) -> str:
     return f"SELECT json_group_structure(json) FROM {scan} WHERE json_type(json) = 'OBJECT'"
 
 
-def numbered_sql(scan: str, number: str) -> str:
-    """A scan's rows with their number, from 1."""
-    return f"SELECT *, row_number() OVER () AS {quoted(number)} FROM (\n{scan}\n)"
+def numbered_sql(scan: str, number: str, before: int = 0) -> str:
+    """A scan's rows with their number, from 1, or from the one behind those that are before them."""
+    first = f"{before} + " if before else ""
+    return f"SELECT *, {first}row_number() OVER () AS {quoted(number)} FROM (\n{scan}\n)"
 
 
 def reason_sql(

@@ -22,6 +22,7 @@ from .files import replaced_file
 from .places import Place, place_of
 from .progress import tell
 from .reading import Scan, scan_of
+from .row_groups import RowGroups
 from .share import WHOLE, Share
 from .source import Source, pick_columns
 from .source_connection import errors_of_source, reading_connection
@@ -174,13 +175,15 @@ def stage_source(
     keep_text: bool = True,
     picking: Picking | None = None,
     share: Share = WHOLE,
+    groups: RowGroups | None = None,
 ) -> Stage:
     """Read a source, or a share of it, into table ``name``; texts are kept only where they will be encoded.
 
     The texts of pairs that are encoded apart are always kept: their keys are made of them.
 
     The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`. A
-    source of Parquet files may be read with ``picking``: the table then has only some of the rows.
+    source of Parquet files may be read with ``picking``: the table then has only some of the rows. Where the
+    source is one Parquet file, its row groups ``groups`` may be read alone.
 
     Raises SourceError for a file, column, filter or query that cannot be read, for a file whose rows and
     rejects are not all of its lines, and for one that changes while it is read.
@@ -201,7 +204,7 @@ def stage_source(
         first_ids.append(picking.first_ids[number] if picking else ids)
         pick = picking.pick if picking else None
         staging = Staging(
-            con, name, number, file, source, labels, keep_text, first_ids[-1], pick=pick, share=share
+            con, name, number, file, source, labels, keep_text, first_ids[-1], pick, share, groups
         )
         scans.append(staging.run())
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]

@@ -24,6 +24,7 @@ from .reading import (
     tolerant,
     with_text_columns,
 )
+from .row_groups import RowGroups
 from .scan import FILTERED, keyed_sql, label_sql, rows_sql
 from .share import WHOLE, Share
 from .source import Source, pick_columns, require_column
@@ -60,13 +61,15 @@ class Staging:
     """
     share: Share = WHOLE
     """Of the texts: rows of other shares are left out."""
+    groups: RowGroups | None = None
+    """Of a Parquet file, which alone are read; the rows have the numbers that they have in the file."""
 
     def run(self) -> Scan:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
         with errors_of_source(self.file, self.source):
             before = None if self.source.query else fingerprint_of_file(self.file)
             if before and self.source.format_of(self.file) == "parquet":
-                require_small_pages(self.file)
+                require_small_pages(self.file, self.groups.numbers if self.groups else None)
             scan = with_memory(self.con, self._attempt)
             if before and before != fingerprint_of_file(self.file):
                 raise SourceError(
@@ -82,7 +85,7 @@ class Staging:
             self._beside_writing(given) as reading,
         ):
             forget(reading)
-            scan = scan_of(reading, self.source, self.file)
+            scan = scan_of(reading, self.source, self.file, self.groups)
             scan = with_text_columns(scan, self._text_columns(scan))
             scan = replace(scan, is_tolerant=self._read(reading, scan))
         forget(self.con)
@@ -131,7 +134,7 @@ class Staging:
             binary, strings = strings_as_binary(reading, scan)
             self._insert(reading, binary, [*strings, *(blob for blob in blobs if blob not in strings)])
         if scan.format == "parquet" and self.pick is None and not (self.source.where or self.source.query):
-            require_all_rows(self.file, self._count())
+            require_all_rows(self.file, self._count(), self.groups.rows if self.groups else None)
         if scan.counts_lines and not holds_all_lines(scan, self._count()):
             raise SourceError(
                 f"{self.file} has {scan.facts.lines:,} lines, but {self._count():,} rows were found in it; "

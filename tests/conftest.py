@@ -157,3 +157,15 @@ def objects(tmp_path, monkeypatch):
         monkeypatch.setenv("ENC_SHARD_CACHE_GB", "1")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache-home"))
         yield server
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Parquet files of any size are read in pieces of about a hundred rows, if their row groups allow it."""
+    from enc.store import row_groups
+
+    monkeypatch.setattr(row_groups, "PIECE_BYTES", 100 * 300)
+    monkeypatch.setattr(row_groups, "_LOOKED_AT", 0)
+    row_groups.pieces_of.cache_clear()
+    yield
+    row_groups.pieces_of.cache_clear()

@@ -1,24 +1,24 @@
-"""The first pass over a source, spread over workers by source file; see :mod:`enc.store.first_pass`."""
+"""The first pass over a source, whose pieces are spread over workers; see :mod:`enc.store.first_pass`."""
 
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ...store import FeatureSpec, FeatureTable, SourceError, Store, WorkspaceError
 from ...store.first_pass import (
     FirstPass,
     digest_of_set,
-    expected_bytes,
     finished_first_pass,
     first_pass_of,
     part_facts,
-    parts_of,
     write_part,
 )
 from ...store.log_folder import has_log
 from ...store.places import free_bytes
 from ...store.progress import Progress, heard_by
+from ...store.row_groups import RowGroups
+from ...store.source_parts import Piece, expected_bytes, parts_of
 from .job import BuildJob
 from .task import Team
 
@@ -29,13 +29,15 @@ class FirstPassSummary:
 
     files: int
     read: int
-    """Files that were read; the parts of the others were there."""
+    """Files of which something was read; the parts of the others were there."""
     rows: int
     distinct: int
-    """Distinct texts or pairs of each file, added up."""
+    """Distinct texts or pairs of each part, added up."""
     rejected: int
     rejects: dict[str, int]
     """Rejected rows by reason."""
+    parts: int
+    """One of each file, or several of a large Parquet file."""
     bytes: int
     """Of the parts."""
     folder: str
@@ -44,21 +46,21 @@ class FirstPassSummary:
 
 @dataclass(frozen=True)
 class PartTask:
-    """The task of writing the part of one file (:class:`.task.Task`); nothing is encoded."""
+    """The task of writing the part of one piece of a source (:class:`.task.Task`); nothing is encoded."""
 
     job: BuildJob
     parts: str
     """The folder of the first pass."""
     part: str
-    file: str
+    piece: Piece
     title: str
-    """Which file of how many."""
+    """Which piece of how many."""
 
     @classmethod
-    def of(cls, job: BuildJob, parts: str, part: str, file: str, title: str) -> "PartTask":
-        """The task of a file of a job's source; a worker is told of no other file."""
-        source = job.source if job.source.query else replace(job.source, paths=(file,))
-        return cls(replace(job, source=source), parts, part, file, title)
+    def of(cls, job: BuildJob, parts: str, part: str, piece: Piece, title: str) -> "PartTask":
+        """The task of a piece of a job's source; a worker is told of no other file."""
+        source = job.source if job.source.query else replace(job.source, paths=(piece.file,))
+        return cls(replace(job, source=source), parts, part, piece, title)
 
     @property
     def folder(self) -> str:
@@ -76,19 +78,20 @@ class PartTask:
 
     def to_json(self) -> str:
         """The task as one line of JSON."""
-        told = [self.job.to_json(), self.parts, self.part, self.file, self.title]
+        told = [self.job.to_json(), self.parts, self.part, asdict(self.piece), self.title]
         return json.dumps(told, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "PartTask":
         """The task of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
-        job, *names = json.loads(text)
-        return cls(BuildJob.from_json(job), *names)
+        job, parts, part, piece, title = json.loads(text)
+        groups = RowGroups(**piece["groups"]) if piece["groups"] else None
+        return cls(BuildJob.from_json(job), parts, part, Piece(**{**piece, "groups": groups}), title)
 
     def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> None:
         """Write the part."""
         with heard_by(progress):
-            write_part(self.job.source, self.parts, self.part, self.file)
+            write_part(self.job.source, self.parts, self.part, self.piece)
 
 
 def first_pass_of_job(job: BuildJob) -> FirstPass:
@@ -118,16 +121,17 @@ def make_first_pass(
         table = FeatureTable(path)
         table.require(spec.laid_out_as(table.spec))
     first_pass = first_pass_of_job(job)
-    missing = first_pass.missing()
+    missing, read = first_pass.missing(), set[str]()
     if missing:
-        files = parts_of(job.source)
-        if not files.keys() >= set(missing):
+        pieces = parts_of(job.source)
+        if not pieces.keys() >= set(missing):
             raise _changed(job)
-        _require_room(job, first_pass, [files[part] for part in missing], say)
+        read = {pieces[part].file for part in missing}
+        _require_room(job, first_pass, [pieces[part] for part in missing], say)
         title = "{}/{} of the first pass"
         team.run(
             [
-                PartTask.of(job, first_pass.folder, part, files[part], title.format(number, len(missing)))
+                PartTask.of(job, first_pass.folder, part, pieces[part], title.format(number, len(missing)))
                 for number, part in enumerate(missing, 1)
             ]
         )
@@ -140,12 +144,13 @@ def make_first_pass(
             rejects[why] = rejects.get(why, 0) + rows
     rejected = sum(one.rejected for one in facts)
     summary = FirstPassSummary(
-        len(facts),
-        len(missing),
+        len({one.file for one in facts}),
+        len(read),
         sum(one.rows for one in facts) + rejected,
         sum(one.distinct for one in facts),
         rejected,
         dict(sorted(rejects.items(), key=lambda item: (-item[1], item[0]))),
+        len(first_pass.parts),
         sum((first_pass.place / name).stat().st_size for name in first_pass.parts),
         first_pass.folder,
         round(time.perf_counter() - started, 3),
@@ -160,9 +165,9 @@ def _changed(job: BuildJob) -> SourceError:
 
 
 def _require_room(
-    job: BuildJob, first_pass: FirstPass, files: Sequence[str], say: Callable[[str], None] | None
+    job: BuildJob, first_pass: FirstPass, pieces: Sequence[Piece], say: Callable[[str], None] | None
 ) -> None:
-    needed, free = expected_bytes(job.source, files), free_bytes(Store(job.store).path)
+    needed, free = expected_bytes(pieces), free_bytes(Store(job.store).path)
     if say:
         say(f"the first pass writes about {needed / 1e6:,.1f} MB to '{first_pass.folder}'")
     if free is not None and needed > free:

@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 from ..errors import EncError, PlaceError
 from .place import Place, place_of
 from .remote import RemotePath
+
+_RANGE_BYTES = 16 << 20  # that are fetched at a time
 
 
 def is_url(path: object) -> bool:
@@ -53,13 +55,34 @@ def local_file(name: str) -> str:
     return _copied(name) if is_url(name) else name
 
 
-def fetched_file(name: str, folder: Path) -> str:
-    """A copy in a folder of the file that a URL names, as it is now; a local file is itself."""
+def fetched_file(name: str, folder: Path, without: Sequence[tuple[int, int]] = ()) -> str:
+    """A copy in a folder of the file that a URL names, as it is now; a local file is itself.
+
+    ``without`` are the first byte and the one behind the last one of what is not wanted, where the copy has
+    zeros; what lies there is not fetched.
+    """
     if not is_url(name):
         return name
     place = RemotePath(name)
-    place.download(folder / place.name)
-    return str(folder / place.name)
+    copy = folder / place.name
+    if without:
+        _download_rest(place, copy, without)
+    else:
+        place.download(copy)
+    return str(copy)
+
+
+def _download_rest(place: RemotePath, file: Path, without: Sequence[tuple[int, int]]) -> None:
+    """Write all of an object but some ranges of bytes; a file system keeps no room for zeros."""
+    size = place.stat().st_size
+    with open(file, "wb") as target:
+        target.truncate(size)
+        at = 0
+        for start, stop in [*sorted(without), (size, size)]:
+            for first in range(at, min(start, size), _RANGE_BYTES):
+                target.seek(first)
+                target.write(place.ranges([first], [min(first + _RANGE_BYTES, start, size)])[0])
+            at = max(at, stop)
 
 
 def local_folder(path: "str | Place") -> Path:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from enc.store import FeatureTable, Source, WorkspaceError
-from enc.store.first_pass import first_pass_of, parts_of, write_part
+from enc.store.first_pass import first_pass_of, write_part
+from enc.store.source_parts import parts_of
 from enc.store.work import WORK_FOLDER
 from fault_world import World
 

@@ -11,10 +11,10 @@ from enc.store.first_pass import (
     finished_first_pass,
     first_pass_of,
     part_facts,
-    parts_of,
     stage_parts,
     write_part,
 )
+from enc.store.source_parts import parts_of
 from enc.store.stage import stage_source
 from fakes import fake_spec
 
@@ -77,9 +77,9 @@ def test_a_part_is_of_the_file_of_its_name_alone(source, tmp_path):
 def test_a_file_that_changes_while_it_is_staged_has_no_part(source, tmp_path, monkeypatch):
     first_pass = first_pass_of(source, tmp_path / "store", "set", SPEC.digest)
 
-    def late(con, source):
+    def late(con, source, **read):
         (tmp_path / "b.csv").write_text("text\nnew\n")
-        return stage_source(con, source)
+        return stage_source(con, source, **read)
 
     monkeypatch.setattr(first_passes, "stage_source", late)
     with pytest.raises(SourceError, match=r"b\.csv changed while it was read"):
