@@ -1,7 +1,8 @@
 """The folder of a store in which jobs keep what they go on with after an interruption: ``_work/ID/``.
 
-Who uses such a folder holds a shared lock on a file in it, and writes that file anew, so that its age tells
-of folders where there are no locks. The one who finishes removes it; what nobody finishes goes by vacuum.
+Who uses such a folder holds a shared lock on a file in it; in an object store, which has no locks, a lease
+(:mod:`.places.leases`). The file is written anew, so that its age tells when the folder was used last. Who
+finishes last removes the folder; what nobody finishes goes by vacuum.
 """
 
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .locks import Lock, exclusive_lock, shared_lock
-from .places import Place, has_locks, place_of, remove_empty, remove_folder
+from .places import Place, has_locks, leased, place_of, remove_empty, remove_folder, remove_unleased
 
 WORK_FOLDER = "_work"
 _USED = "used"
@@ -36,8 +37,9 @@ def using(folder: Place) -> Iterator[None]:
     """During a block, nobody removes the folder; it is made where it is not there."""
     lock = _held(folder)
     try:
-        (folder / _USED).write_bytes(b"")
-        yield
+        with leased(folder):
+            (folder / _USED).write_bytes(b"")
+            yield
     finally:
         if lock:
             lock.release()
@@ -46,7 +48,7 @@ def using(folder: Place) -> Iterator[None]:
 
 
 def _held(folder: Place) -> Lock | None:
-    """A shared lock of a folder; None where files cannot be locked, and the age has to do."""
+    """A shared lock of a folder; None where files cannot be locked."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -65,7 +67,9 @@ def remove_work(folder: Place) -> bool:
             lock = exclusive_lock(folder / _USED)
             if lock is None:
                 return False
-        remove_folder(folder)
+            remove_folder(folder)
+        elif not remove_unleased(folder):
+            return False
     except FileNotFoundError:
         return True
     except OSError:

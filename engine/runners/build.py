@@ -64,8 +64,12 @@ def build_alone(
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
     finished = finished_first_pass(source, store, name, encoder.spec) if use_first_pass else None
-    summary = build_features(source, store, encoder, name=name, share=share, first_pass=finished, **build)
-    if finished and share.is_whole:
+    if finished is None:
+        return build_features(source, store, encoder, name=name, share=share, **build)
+    with using(finished.place):
+        there = None if finished.missing() else finished  # another build may have ended just now
+        summary = build_features(source, store, encoder, name=name, share=share, first_pass=there, **build)
+    if share.is_whole:
         remove_work(finished.place)
     return summary
 

@@ -30,6 +30,7 @@ from .copies import (
     put_folder,
     require_puts,
 )
+from .leases import leased, remove_unleased
 from .place import (
     Place,
     commit_options,
@@ -66,6 +67,7 @@ __all__ = [
     "hold",
     "is_url",
     "keep",
+    "leased",
     "listed_files",
     "local_file",
     "local_folder",
@@ -81,6 +83,7 @@ __all__ = [
     "reading_threads",
     "remove_empty",
     "remove_folder",
+    "remove_unleased",
     "require_puts",
     "require_safe_commits",
     "retried",
