@@ -143,7 +143,7 @@ def test_texts_are_not_kept_unless_wanted(con, write):
         (dict(), r"which column of .*x\.tsv is the text\? it has: a, b"),
         (dict(text_column="a", pair_column="c"), r"column 'c' .*pass --pair-column"),
         (dict(text_column="a", where="zzz = 1"), r"x\.tsv cannot be read: .*zzz.*Candidate bindings"),
-        (dict(text_column="a", format="parquet"), r"x\.tsv cannot be read: .*Parquet"),
+        (dict(text_column="a", format="parquet"), r"x\.tsv is no Parquet file: .*pass --format"),
     ],
 )
 def test_errors_name_the_thing(con, write, options, message):
