@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from .errors import NotMapped
 from .locations import ROW_BITS, ROW_MASK
+from .mapped_groups import MappedGroups
 from .maps import require_maps
-from .pieces import at_every_byte, row_pieces, rows_beyond
+from .pieces import at_every_byte, row_pieces
 from .places import reading_threads
 from .shard import Shard
 from .spec import FeatureSpec
@@ -47,9 +48,8 @@ class MappedFeatures:
         self._shards: dict[int, Shard] = {}
         self._maps: dict[int, pa.Buffer] = {}
         self._is_mapped = np.zeros(len(self._paths), bool)
-        self._group_rows = 0  # of all row groups, where they have equally many; else 0
-        self._groups: list[tuple[Shard, int]] = []
-        self._all_sound = False
+        self._span = (1 << 63, 0)  # the addresses of all maps
+        self._groups = MappedGroups(len(self._paths))
         self._lock = threading.Lock()
 
     def take(self, locations: np.ndarray) -> np.ndarray:
@@ -97,15 +97,13 @@ class MappedFeatures:
         numbers = locations >> ROW_BITS
         if not self._is_mapped[numbers].all():
             self._map(np.unique(numbers))
-        group = self._groups_of(locations)
-        if not self._all_sound:
-            touched = np.zeros(len(self._groups), bool)
-            touched[group] = True
-            self._verify(np.flatnonzero(touched).tolist())
+        group = self._groups.of(locations)
+        if not self._groups.all_sound:
+            self._verify(group)
         return group
 
     def _offsets_in(self, group: np.ndarray, locations: np.ndarray) -> np.ndarray:
-        return self._bytes[group] + (locations - self._starts[group]) * self._stored.row_bytes
+        return self._bytes[group] + (locations - self._groups.starts[group]) * self._stored.row_bytes
 
     def prepare(self, locations: np.ndarray) -> None:
         """Map the shards of all locations, and verify their row groups, several at a time."""
@@ -115,28 +113,16 @@ class MappedFeatures:
         if not is_used.any():
             return
         self._map(np.flatnonzero(is_used))
-        touched = np.zeros(len(self._groups), np.bool_)
+        touched = np.zeros(len(self._groups.starts), np.bool_)
         for part in parts_of(locations):
-            touched[self._groups_of(part)] = True
-        self._verify(np.flatnonzero(touched).tolist())
+            touched[self._groups.of(part)] = True
+        self._verify(np.flatnonzero(touched))
 
     def take_prepared(self, locations: np.ndarray) -> np.ndarray:
         """Features as of :meth:`take`, of locations among those prepared last, by any number of threads."""
         if not len(locations):
             return self.empty(0)
-        return self.gather(self._offsets_in(self._groups_of(locations), locations))
-
-    def _groups_of(self, locations: np.ndarray) -> np.ndarray:
-        """Numbers of the row groups, over all mapped shards, int64 [n]."""
-        if self._group_rows:
-            numbers, rows = locations >> ROW_BITS, locations & ROW_MASK
-            if (rows >= self._shard_rows[numbers]).any():
-                raise rows_beyond()
-            return self._first_groups[numbers] + rows // self._group_rows
-        group = np.searchsorted(self._starts, locations, side="right") - 1
-        if (locations >= self._stops[group]).any():
-            raise rows_beyond()
-        return group
+        return self.gather(self._offsets_in(self._groups.of(locations), locations))
 
     def gather(self, offsets: np.ndarray, view: np.ndarray | None = None) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of :meth:`offsets`, in the maps of now or in a view."""
@@ -208,51 +194,38 @@ class MappedFeatures:
         return self._shards[number]
 
     def _map(self, numbers: np.ndarray) -> None:
-        """Map more shards, and make tables of all that are mapped, by row group.
+        """Map those of these shards that are not mapped yet.
 
         The view spans the addresses from the first map to the end of the last, with whatever lies
         between them: a batch is one gather, however many shards its rows are in. Only offsets in the
         row groups of mapped shards may be used with it.
         """
-        new = [n for n in numbers.tolist() if n not in self._maps]
+        new = numbers[~self._is_mapped[numbers]].tolist()
         require_maps(len(self._maps) + len(new))
-        self._maps |= {n: self._shard(n).map() for n in new}
-        maps = [
-            (number << ROW_BITS, self._shards[number], self._maps[number]) for number in sorted(self._maps)
-        ]
-        base = min(data.address for _, _, data in maps)
-        size = max(data.address + data.size for _, _, data in maps) - base
-        self._view = at_every_byte((ctypes.c_char * size).from_address(base), size, self._gather_type)
-        self._starts = np.concatenate([first + shard.first_rows for first, shard, _ in maps])
-        self._stops = np.concatenate(
-            [first + np.append(shard.first_rows[1:], shard.rows) for first, shard, _ in maps]
+        maps = {number: self._shard(number).map() for number in new}
+        if maps:
+            self._add_maps(maps)
+
+    def _add_maps(self, maps: dict[int, pa.Buffer]) -> None:
+        """Take in maps of shards by number."""
+        self._maps |= maps
+        low = min(data.address for data in maps.values())
+        high = max(data.address + data.size for data in maps.values())
+        self._span = min(self._span[0], low), max(self._span[1], high)
+        size = self._span[1] - self._span[0]
+        self._view = at_every_byte(
+            (ctypes.c_char * size).from_address(self._span[0]), size, self._gather_type
         )
-        self._number_groups([(number, self._shards[number]) for number in sorted(self._maps)])
-        self._bytes = np.concatenate([data.address - base + shard.first_bytes for _, shard, data in maps])
-        self._is_mapped[numbers] = True
-        self._groups = [(shard, group) for _, shard, _ in maps for group in range(len(shard.first_rows))]
-        self._all_sound = all(shard.sound.all() for _, shard, _ in maps)
+        self._groups.add([(number, self._shards[number], data.address) for number, data in maps.items()])
+        self._bytes = self._groups.addresses - self._span[0]
+        self._is_mapped[list(maps)] = True
 
-    def _number_groups(self, shards: Sequence[tuple[int, Shard]]) -> None:
-        """Prepare a division in place of a search, where row groups have equally many rows but for the last
-        of a shard: as enc writes them.
-        """
-        sizes = {int(rows) for _, shard in shards for rows in np.unique(np.diff(shard.first_rows)).tolist()}
-        last = max(shard.rows - int(shard.first_rows[-1]) for _, shard in shards)
-        common = max(sizes, default=last)  # with one row group in each shard, any number that holds it
-        self._group_rows = common if len(sizes) < 2 and last <= common else 0
-        self._first_groups = np.zeros(len(self._paths), np.int64)
-        self._shard_rows = np.zeros(len(self._paths), np.int64)
-        first = 0
-        for number, shard in shards:
-            self._first_groups[number], self._shard_rows[number] = first, shard.rows
-            first += len(shard.first_rows)
-
-    def _verify(self, groups: list[int]) -> None:
-        """Verify row groups, numbered over all mapped shards."""
-        chosen = [self._groups[group] for group in groups]
-        verify_groups((shard, np.array([group])) for shard, group in chosen)
-        self._all_sound = all(shard.sound.all() for shard in self._shards.values())
+    def _verify(self, groups: np.ndarray) -> None:
+        """Verify row groups int64 [n], numbered over all mapped shards."""
+        unsound = self._groups.unsound(groups)
+        chosen = self._groups.in_shards(unsound)
+        verify_groups((self._shards[number], np.array([group])) for number, group in chosen)
+        self._groups.now_sound(unsound)
 
 
 def parts_of(locations: np.ndarray) -> Iterator[np.ndarray]:

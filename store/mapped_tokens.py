@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from .errors import DamagedShard, NotMapped
 from .locations import ROW_BITS, ROW_MASK
@@ -15,6 +16,12 @@ from .token_rows import TokenRows, at_longest, padded_places, padded_to
 
 class MappedTokens(MappedFeatures):
     """Random access to ragged rows."""
+
+    def __init__(self, shards: Sequence[str], spec: FeatureSpec, use: FeatureSpec | None = None):
+        super().__init__(shards, spec, use)
+        self._addresses = np.empty(0, np.int64)  # of the rows of mapped shards, and room for more
+        self._rows = 0
+        self._first_rows = np.zeros(len(shards), np.int64)  # of each shard, among the addresses
 
     def take(self, locations: np.ndarray) -> np.ndarray:
         """Features [n, *shape] in the stored dtype, of locations int64 [n], with zeros as padding."""
@@ -53,7 +60,7 @@ class MappedTokens(MappedFeatures):
         """
         if not len(locations):
             return self.room(0)
-        return self._gather_slots(self._offsets_in(self._groups_of(locations), locations), lengths, widths)
+        return self._gather_slots(self._offsets_in(self._groups.of(locations), locations), lengths, widths)
 
     def _padded_shape(self, lengths: np.ndarray) -> tuple[int, int, int]:
         return len(lengths), int(lengths.max(initial=0)), self.spec.shape[1]
@@ -76,8 +83,8 @@ class MappedTokens(MappedFeatures):
         return found
 
     def _offsets_in(self, group: np.ndarray, locations: np.ndarray) -> np.ndarray:
-        place = np.searchsorted(self._numbers, locations >> ROW_BITS)
-        return self._row_starts[self._first_of_shard[place] + (locations & ROW_MASK)]
+        rows = self._first_rows[locations >> ROW_BITS] + (locations & ROW_MASK)
+        return self._addresses[rows] - self._span[0]
 
     def _gather_slots(self, offsets: np.ndarray, lengths: np.ndarray, widths: np.ndarray) -> np.ndarray:
         if not lengths.any():
@@ -140,17 +147,18 @@ class MappedTokens(MappedFeatures):
         """Room for the vectors of so many tokens."""
         return np.empty((tokens, self.spec.shape[1]), self.spec.numpy_dtype)
 
-    def _map(self, numbers: np.ndarray) -> None:
-        super()._map(numbers)
-        self._numbers = np.array(sorted(self._maps))
-        base = min(data.address for data in self._maps.values())
-        starts = []
-        for number in self._numbers.tolist():
-            shard = self._shard(number)
-            starts.append(shard.starts_of(np.arange(shard.rows)) + (self._maps[number].address - base))
-        self._row_starts = np.concatenate(starts)
-        sizes = np.array([len(some) for some in starts])
-        self._first_of_shard = np.cumsum(sizes) - sizes
+    def _add_maps(self, maps: dict[int, pa.Buffer]) -> None:
+        shards = [(number, self._shard(number), data.address) for number, data in maps.items()]
+        rows = self._rows + sum(shard.rows for _, shard, _ in shards)
+        if rows > len(self._addresses):
+            grown = np.empty(max(rows, 2 * len(self._addresses)), np.int64)  # shards may come one by one
+            grown[: self._rows] = self._addresses[: self._rows]
+            self._addresses = grown
+        for number, shard, address in shards:
+            first, self._rows = self._rows, self._rows + shard.rows
+            self._addresses[first : self._rows] = shard.starts_of(np.arange(shard.rows)) + address
+            self._first_rows[number] = first
+        super()._add_maps(maps)
 
 
 def mapped_features(

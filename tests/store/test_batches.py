@@ -295,14 +295,15 @@ def test_row_groups_are_told_by_a_division_or_by_a_search(tmp_path, monkeypatch,
     locations = np.concatenate([(number << 40) + np.arange(40) for number in range(len(shards))])
     features = MappedFeatures(shards, spec)
     features.prepare(locations)
-    assert bool(features._group_rows) == (len(set(sizes)) == 1)
-    by_division = features._groups_of(locations)
-    features._group_rows = 0
-    assert by_division.tolist() == features._groups_of(locations).tolist()
-    for group_rows in (0, sizes[0]):
-        features._group_rows = group_rows
+    groups = features._groups
+    assert bool(groups.even_rows) == (len(set(sizes)) == 1)
+    by_division = groups.of(locations)
+    groups.even_rows = 0
+    assert by_division.tolist() == groups.of(locations).tolist()
+    for even_rows in (0, sizes[0]):
+        groups.even_rows = even_rows
         with pytest.raises(StoreError, match="rows that the shards have not"):
-            features._groups_of(np.array([40]))
+            groups.of(np.array([40]))
 
 
 def test_a_copy_in_another_process_has_the_same_order(small):
