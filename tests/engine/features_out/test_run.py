@@ -291,7 +291,7 @@ def test_mistakes_are_told_before_anything_is_read(path, build, write, tmp_path,
     (tmp_path / "out.rows.npy").write_bytes(b"")
     with pytest.raises(SourceError, match=r"out\.rows\.npy' is there already; pass --overwrite"):
         write_features(path, tmp_path / "out.npy", table)
-    with pytest.raises(SourceError, match=r"bad\.parquet cannot be read"):
+    with pytest.raises(SourceError, match=r"bad\.parquet is no Parquet file"):
         write_features(write("bad.parquet", "not Parquet"), tmp_path / "out.parquet", table)
 
 
