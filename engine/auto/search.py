@@ -52,7 +52,10 @@ class Search:
         return found
 
     def try_next(self, judged: Judged) -> bool:
-        """Judge one on the next fold; False where there is no time for it."""
+        """Judge one on the next fold; False where there is no time for it.
+
+        One that cannot be judged there for another reason, as when its training diverged, is left as a whole.
+        """
         assert judged.candidate is not None
         assert judged.data is not None
         done = len(judged.values)
@@ -66,7 +69,10 @@ class Search:
             slice(done, done + 1),
         )
         if isinstance(found, Stopped):
-            return False
+            if not found.is_late:
+                self.judged = [one for one in self.judged if one is not judged]  # arrays have no ==
+                self.leave(found)
+            return not found.is_late
         more = judged.and_folds(found)
         self.judged = [more if one is judged else one for one in self.judged]
         self.tell(more)

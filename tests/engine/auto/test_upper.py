@@ -10,7 +10,7 @@ from enc.engine import Head, load_encoder, load_encoder_of, predict_texts
 from enc.engine.auto import upper
 from enc.engine.auto.budget import Budget
 from enc.engine.auto.config import AutoConfig
-from enc.engine.auto.judged import Judged, _LeftError, _Trial
+from enc.engine.auto.judged import Judged, Stopped, _LeftError, _Trial
 from enc.engine.auto.run import auto_head
 from enc.engine.auto.search import Search
 from enc.engine.auto.words import RowJudge
@@ -272,3 +272,16 @@ def test_the_error_of_one_fold_is_that_of_its_rows():
     assert len(together.values) == 2
     assert not np.isnan(together.outputs).any()
     np.testing.assert_array_equal(together.outputs[fold_of == 0], one.outputs[fold_of == 0])
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_one_that_fails_on_a_later_fold_is_left_as_a_whole_unless_time_is_over(is_late, monkeypatch):
+    rows = SimpleNamespace(fold_of=np.arange(6) % 3, watched="accuracy")
+    found = Search(rows, Budget(1), lambda _: None)
+    tuned = Judged("tuned", np.array([0.9]), {}, np.empty(0), 1.0, candidate=object(), data=object())
+    found.judged = [tuned]
+    stopped = Stopped("tuned", "its training diverged", is_late)
+    monkeypatch.setattr("enc.engine.auto.search.judge", lambda *_: stopped)
+    assert found.try_next(tuned) is not is_late
+    assert found.judged == ([tuned] if is_late else [])
+    assert found.stopped == ([] if is_late else [stopped])
