@@ -109,7 +109,7 @@ def upper_configuration(folder: Path, spec: FeatureSpec, layers: int | None) -> 
     first = spec.layers[0]
     left = own.num_hidden_layers - first
     if left < 1:
-        lower = max(1, first - (layers or 2))
+        lower = max(0, first - (layers or 2))
         raise HeadError(
             f"the features are of the last of {first} layers, which leaves none for head '{ENCODER}'; "
             f"build features of a lower one, such as --layers {lower}"
