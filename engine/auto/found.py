@@ -50,7 +50,7 @@ class AutoFound:
     next_steps: list[str]
     out_of_fold: pa.Table
     """A row for each training row: source, row, fold, label, prediction and probabilities, by heads that
-    did not see the row.
+    did not see the row; null in folds that the kept head was not judged on.
     """
     encoding_seconds: float
     """Of all layers; tokens not included."""

@@ -196,13 +196,10 @@ def _try_tokens(search: Search, inputs: _Inputs, layers: tuple[int, ...]) -> Enc
         search.leave(Stopped("heads over tokens", tokens, is_late=True))
         return tokens
     data = inputs.data_of(tokens, ALIGNED_COMBINATION)
-    is_pair = data.combination is not None
-    tried = (
-        aligned_candidates(data.spec, inputs.config)
-        if is_pair
-        else [attention_over(data.spec, inputs.config)]
-    )
-    search.try_all(tried, data)
+    if data.combination is None:
+        search.try_all([attention_over(data.spec, inputs.config)], data)
+    else:
+        search.try_all(aligned_candidates(data.spec, inputs.config), data)
     return tokens
 
 

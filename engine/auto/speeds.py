@@ -59,12 +59,11 @@ class Speeds:
             of_text = self._token_bytes[base.served.feature_set] if is_tokens else use.row_bytes
             feature_bytes = round(of_text * (2 if base.candidate.combine else 1))
             head_bytes = _head_bytes(base)
-            seconds = self._encoder_seconds() or np.nan
+            # Of a tuned head, its own layers are most of the time, and were not measured.
+            seconds = np.nan if base.is_tuned else self._encoder_seconds() or np.nan
         if judged.has_words and fitted is not None:
             seconds += self._word_seconds(fitted.model)
             head_bytes += _word_bytes(fitted.model)
-        if base.is_tuned:
-            seconds = np.nan  # its layers are most of the time, and were not measured
         rate = None if np.isnan(seconds) or not seconds else 1 / seconds
         return Sizes(feature_bytes, head_bytes, rate)
 
