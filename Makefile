@@ -12,7 +12,7 @@ demo: $(INSTALLED)  ## the main job on the sample, with the embedded model
 	$(BIN)/python examples/demo.py
 
 test: lint types  ## everything that must hold: lint, types and all tests
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile
 
 slow: $(INSTALLED)  ## the long tests: six million rows are built, trained on and scored; all code of the manual runs
 	$(BIN)/python -m pytest -q -m slow

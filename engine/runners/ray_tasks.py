@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -19,6 +20,8 @@ from .task import Task, order_of, task_of
 RETRIES = 3  # of a task whose worker or node died; what it had committed is not encoded again
 WAIT_SECONDS = 1.0
 CONNECT_SECONDS = 10.0
+ASK_SECONDS = 1.0
+STOP_SECONDS = 30.0  # which tasks have to hear of the stop, and to commit what they have
 
 
 @hears_progress
@@ -91,10 +94,12 @@ class RayTasks:
                 retry_exceptions=False,
                 runtime_env={"env_vars": threads},  # Ray sets it only where nobody has: the tasks share cores
             )(do_task)
+            self._stop_flag = ray.remote(num_cpus=0)(StopFlag).remote()
             self._scope = scope.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        del self._stop_flag  # the actor ends with its last handle
         self._scope.close()
 
     def run(self, tasks: Sequence[Task]) -> list[Any]:
@@ -106,25 +111,67 @@ class RayTasks:
             while len(results) < len(tasks):
                 while waiting and len(running) < self.workers:
                     number = waiting.popleft()
-                    running[self._remote.remote(order_of(tasks[number]))] = number
+                    running[self._remote.remote(order_of(tasks[number]), self._stop_flag)] = number
                 tell("working", len(results), len(tasks))
                 ready, _ = self._ray.wait(list(running), timeout=WAIT_SECONDS)
                 for reference in ready:
                     results[running.pop(reference)] = _result(self._ray, reference)
         except BaseException:
-            for reference in running:
-                self._ray.cancel(reference)  # it commits what it has
+            self._stop(list(running))
             raise
         tell("working", len(tasks), len(tasks))
         return [results[number] for number in range(len(tasks))]
 
+    def _stop(self, running: list[Any]) -> None:
+        # Not by ray.cancel: where it meets a task that begins or ends just then, Ray 2.60 fails a check of
+        # its own, and aborts the whole process.
+        self._stop_flag.set.remote()
+        if running:
+            self._ray.wait(running, num_returns=len(running), timeout=STOP_SECONDS)
 
-def do_task(order: str) -> dict[str, Any]:
+
+class StopFlag:
+    """An actor that tells tasks whether they are to stop."""
+
+    def __init__(self):
+        self._is_set = False
+
+    def set(self) -> None:
+        """Have all tasks stop."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether tasks are to stop."""
+        return self._is_set
+
+
+def heeding(flag: Any) -> Progress:
+    """Progress of a task, which ends it as Ctrl-C would once the flag is set, so that it keeps what it has.
+
+    The flag is asked at most once in ASK_SECONDS, and its answer is never waited for.
+    """
+    answer, asked = flag.is_set.remote().future(), time.monotonic()
+
+    def hear(stage: str, done: int, total: int, remark: str = "", /) -> None:
+        nonlocal answer, asked
+        if not answer.done():
+            return
+        if answer.exception() is None and answer.result():
+            raise KeyboardInterrupt
+        if time.monotonic() - asked >= ASK_SECONDS:
+            answer, asked = flag.is_set.remote().future(), time.monotonic()
+
+    return hear
+
+
+def do_task(order: str, flag: Any) -> dict[str, Any]:
     """The task. An error that a user can mend is returned, because raising one would be tried again."""
     try:
-        return {"result": task_of(order).run(progress=None, say=None)}
+        return {"result": task_of(order).run(progress=heeding(flag), say=None)}
     except EncError as error:
         return {"error": str(error)}
+    except KeyboardInterrupt:
+        return {"error": "stopped, because another task had failed or the command was interrupted"}
 
 
 def _result(ray: Any, reference: Any) -> Any:

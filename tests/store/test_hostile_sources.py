@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 DATA = Path(__file__).parents[1] / "data"
 SEPARATORS = {"tsv": "\t", "csv": ","}
+GZIPPED = gzip.compress(b"PAR1", mtime=0)  # it is in a test's name, which must be the same for all workers
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ JSON_LINE = '{"text": "a"}\n'
         ("t.parquet", b"PAR1", "was cut off: .* write it again"),
         ("t.parquet", b"\x93\x01\x02", "does not begin with 'PAR1'.* pass --format tsv, csv or jsonl"),
         ("t.parquet", b"text\tlabel\na\t1\n", "does not begin with 'PAR1'"),
-        ("t.parquet.gz", gzip.compress(b"PAR1"), "compressed as a whole.* unpack it: gunzip .*parquet.gz"),
+        ("t.parquet.gz", GZIPPED, "compressed as a whole.* unpack it: gunzip .*parquet.gz"),
         ("t.parquet", b"PAR1" + bytes(20) + b"\xff\xff\xff\x0fPAR1", "was cut off"),
         ("t.parquet", b"PAR1" + bytes(40) + b"\4\0\0\0PAR1", "damaged, copy or write it again"),
         ("t.tsv", PARQUET, "is a Parquet file; pass --format parquet"),

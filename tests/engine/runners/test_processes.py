@@ -84,9 +84,10 @@ def test_a_killed_worker_starts_again(job):
     killed, said = [], []
 
     def kill(stage, done, total, remark):
-        if stage == "encoding" and total and not killed:
-            killed.extend(worker_processes()[:1])
-            os.kill(killed[0], signal.SIGKILL)
+        if not killed:  # at the first that is heard of them: all of their work is before them
+            killed.extend(worker_processes())
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
 
     summary = build_in_processes(job, 2, progress=kill, say=said.append)
     assert any("was killed by signal 9; it starts again" in line for line in said)

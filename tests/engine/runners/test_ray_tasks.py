@@ -63,7 +63,7 @@ def test_a_task_has_as_many_threads_as_processors(cluster, job, monkeypatch):
         build_with_ray(job, 1)
 
 
-def threads_of_task(order):
+def threads_of_task(order, flag):
     return {"error": f"{os.environ.get('OMP_NUM_THREADS')} threads"}
 
 

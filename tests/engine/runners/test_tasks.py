@@ -110,3 +110,12 @@ def test_ray_does_them_too(squares):
     assert begun(squares) == [1, 1, 2, 2, 1, 1]
     assert heard.of("working")[0] == (0, 6)
     assert heard.of("working")[-1] == (6, 6)
+
+
+def test_a_task_that_fails_ends_the_others_of_ray_which_keep_what_they_have(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'enc-features[ray]'")
+    from enc.engine.runners.ray_tasks import run_with_ray
+
+    with pytest.raises(WorkerError, match="2 has no square"):
+        run_with_ray([Square(1, str(tmp_path), waits=True), Square(2, str(tmp_path), fails=True)], 2)
+    assert (tmp_path / "kept-1").exists()

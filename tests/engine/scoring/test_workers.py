@@ -114,9 +114,10 @@ def test_a_killed_worker_is_replaced(world):
     killed, said = [], []
 
     def kill(stage, done, total, remark):
-        if stage == "encoding" and total and not killed:
-            killed.extend(workers_of_this_process()[:1])
-            os.kill(killed[0], signal.SIGKILL)
+        if not killed:  # at the first that is heard of them: all of their work is before them
+            killed.extend(workers_of_this_process())
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
 
     summary = score(world, "out.parquet", workers=Workers(2), progress=kill, say=said.append)
     assert any("was killed by signal 9; it starts again" in line for line in said)
