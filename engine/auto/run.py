@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ...store import Source, SourceError, Store
@@ -59,10 +60,10 @@ def auto_head(
 
     Candidates are tried cheapest first, and judged by folds of the rows: what words alone reach, linear heads
     on features of all layers (which are encoded in one pass, and kept in the store), an mlp as long as its
-    folds justify it, and the best of them joined with words; for pairs whose texts are encoded apart, what is
-    combined of both texts; and heads of the encoder's own upper layers, in the end of all, as long as more of
-    them are no worse. Those are judged on the first fold, and on others while there is time. The simplest is
-    kept that is within half a point, and a standard error, of the best one.
+    folds justify it; for pairs whose texts are encoded apart, what is combined of both texts; and heads of
+    the encoder's own upper layers, in the end of all, as long as more of them are no worse. Those are judged
+    on the first fold, and on others while there is time. The best are joined with words. The simplest is kept
+    that is within half a point, and a standard error, of the best one.
 
     ``load`` makes the encoder of a setting, by default :func:`engine.backends.load.load_encoder` of
     ``minilm``; ``asked`` is what is fixed of the setting, such as ``max_length``. ``say`` is told a line for
@@ -96,18 +97,18 @@ def auto_head(
     make = pair_candidates if train.is_separate else linear_candidates
     search.try_all(make(data.spec, config), data)
     search.try_all([mlp_like(search.best_straight, config)], data)
-    joined: set[str] = set()
-    _join_words(judge_of_rows, search, fitted, joined)
+    join = partial(_join_words, judge_of_rows, search, fitted)
+    join()
 
     tokens = "" if not train.is_separate else _try_tokens(search, inputs, data.spec.layers)
-    _join_words(judge_of_rows, search, fitted, joined)
+    join()
     states = try_tuned(search, inputs.layer_count, inputs.states, inputs.data_of, config)
+    join()
     if not train.is_separate:
         budget.reserved = seconds_to_train(search)
         tokens = _try_tokens(search, inputs, data.spec.layers[-1:])
         budget.reserved = 0.0
-    judge_further(search)
-    _join_words(judge_of_rows, search, fitted, joined)
+    judge_further(search, join)
     kept, curve_of = search.kept, search.best_linear
     head = _trained(kept, judge_of_rows, fitted)
     points = learning_curve(curve_of, fold_of, watched, budget, config.seed)
@@ -227,19 +228,15 @@ def _words(judge_of_rows: RowJudge, search: Search) -> tuple[FittedWords | None,
     return fitted, judged
 
 
-def _join_words(
-    judge_of_rows: RowJudge, search: Search, fitted: FittedWords | None, joined: set[str]
-) -> None:
-    """Join the best candidate, and the one that would be kept, with words.
-
-    ``joined`` names those that are joined already.
-    """
-    heads = [one for one in search.judged if one.candidate is not None and search.is_whole(one)]
-    for base in (search.kept_of(heads), search.best_of(heads)):
-        if fitted is None or base.name in joined:
-            continue
-        joined.add(base.name)
-        found = judge_of_rows.with_words(base, fitted)
+def _join_words(judge_of_rows: RowJudge, search: Search, fitted: FittedWords | None) -> None:
+    """Join what would be kept, the best, and the best tuned head with words, unless they are joined."""
+    if fitted is None:
+        return
+    heads = [one for one in search.judged if one.candidate is not None]
+    tuned = [one for one in heads if one.is_tuned]
+    for base in (search.kept_of(heads), search.best_of(heads), *([search.best_of(tuned)] if tuned else [])):
+        is_joined = any(one.base is base for one in search.judged)
+        found = None if is_joined else judge_of_rows.with_words(base, fitted)
         if found:
             search.add(found)
 

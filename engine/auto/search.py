@@ -55,6 +55,7 @@ class Search:
         """Judge one on the next fold; False where there is no time for it.
 
         One that cannot be judged there for another reason, as when its training diverged, is left as a whole.
+        What it was joined to is out of date then, and left out.
         """
         assert judged.candidate is not None
         assert judged.data is not None
@@ -68,14 +69,16 @@ class Search:
             judged,
             slice(done, done + 1),
         )
+        if isinstance(found, Stopped) and found.is_late:
+            return False
+        others = [one for one in self.judged if one.base is not judged]  # arrays have no ==
         if isinstance(found, Stopped):
-            if not found.is_late:
-                self.judged = [one for one in self.judged if one is not judged]  # arrays have no ==
-                self.leave(found)
-            return not found.is_late
-        more = judged.and_folds(found)
-        self.judged = [more if one is judged else one for one in self.judged]
-        self.tell(more)
+            self.judged = [one for one in others if one is not judged]
+            self.leave(found)
+        else:
+            more = judged.and_folds(found)
+            self.judged = [more if one is judged else one for one in others]
+            self.tell(more)
         return True
 
     def add(self, judged: Judged) -> None:

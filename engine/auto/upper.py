@@ -85,18 +85,26 @@ def _is_worse(search: Search, one: Judged, other: Judged) -> bool:
     return behind > error
 
 
-def judge_further(search: Search) -> None:
-    """Judge the tuned head that would be kept, or the best one, on more folds, while there is time."""
+def judge_further(search: Search, join: Callable[[], None]) -> None:
+    """Judge the tuned head that would be kept, or the best one, on more folds, while there is time.
+
+    ``join`` joins heads with words that are not joined yet.
+    """
     while True:
-        wanted = [one for one in (search.kept, search.best) if not search.is_whole(one)]
-        if not wanted or not search.try_next(wanted[0]):
+        join()
+        dear = _dear(search)
+        if not dear or not search.try_next(dear[0]):
             return
 
 
 def seconds_to_train(search: Search) -> float:
     """How long the training of what would be kept, or of the best, takes at the most, if it was tuned."""
-    dear = [one for one in (search.kept, search.best) if not search.is_whole(one)]
-    return max((OF_ALL_ROWS * one.seconds / len(one.values) for one in dear), default=0.0)
+    return max((OF_ALL_ROWS * one.seconds / len(one.values) for one in _dear(search)), default=0.0)
+
+
+def _dear(search: Search) -> list[Judged]:
+    """Of what would be kept, and of the best, the heads that were not judged on all folds."""
+    return [one.base or one for one in (search.kept, search.best) if not search.is_whole(one)]
 
 
 def _too_long(seconds: float, budget: Budget) -> str:

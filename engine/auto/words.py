@@ -34,11 +34,14 @@ class RowJudge:
     def judged(
         self, name: str, logits: np.ndarray, started: float, base: Judged | None = None, *, has_words: bool
     ) -> Judged | None:
-        """Logits float32 [rows, outputs] as a judged candidate; None where the metric is undefined."""
+        """Logits float32 [rows, outputs] as a judged candidate; None where the metric is undefined.
+
+        It is judged on the folds on which what words were joined with, its ``base``, was judged.
+        """
         task = self.rows.task
         names = metric_names(task, self.rows.outputs)
         figures = []
-        for fold in np.unique(self.fold_of):
+        for fold in np.unique(self.fold_of)[: _folds(base) if base else None]:
             part = np.flatnonzero(self.fold_of == fold)
             predicted = predicted_of(task, self.loss, self.rows.targets[part], logits[part])
             figures.append(compute(names, predicted))
@@ -57,8 +60,8 @@ class RowJudge:
         the metric is undefined without one.
         """
         both = [one] if other is None else [one, other]
-        rows = np.flatnonzero(np.isin(self.fold_of, np.unique(self.fold_of)[: min(map(_folds, both))]))
-        parts = np.random.default_rng(0).permutation(len(rows)) % _PARTS
+        rows = self._rows_of(min(map(_folds, both)))
+        parts = _parts_of(rows)
         found = [[self._value(each, rows[parts != part]) for each in both] for part in range(_PARTS)]
         if any(value is None for values in found for value in values):
             return float("inf")
@@ -101,21 +104,30 @@ class RowJudge:
         return fitted, self.judged("words alone", fitted.out_of_fold, started, has_words=True)
 
     def with_words(self, best: Judged, fitted: FittedWords) -> Judged | None:
-        """The best candidate joined with words; how they are joined is learned without the fold judged."""
+        """A candidate joined with words, judged on the candidate's folds.
+
+        How they are joined is learned from the other ones of these folds; of one fold, from its other rows.
+        """
         started = time.perf_counter()
         of_head = self.rows.task.logits(best.outputs)
-        logits = np.empty_like(of_head)
-        for fold in np.unique(self.fold_of):
-            held_out = self.fold_of == fold
-            joining = self._joining(of_head, fitted, ~held_out)
+        logits = np.full_like(of_head, np.nan)
+        rows = self._rows_of(_folds(best))
+        parts = self.fold_of[rows] if _folds(best) > 1 else _parts_of(rows)
+        for part in np.unique(parts):
+            held_out = rows[parts == part]
+            joining = self._joining(of_head, fitted, rows[parts != part])
             logits[held_out] = joining.joined(of_head[held_out], fitted.out_of_fold[held_out])
         return self.judged(f"{best.name}, and words", logits, started, best, has_words=True)
 
     def joined_head(self, head: Head, best: Judged, fitted: FittedWords) -> Head:
         """A head that was trained on all rows, joined with words."""
         of_head = self.rows.task.logits(best.outputs)
-        joining = self._joining(of_head, fitted, np.ones(len(of_head), np.bool_))
+        joining = self._joining(of_head, fitted, self._rows_of(_folds(best)))
         return head.replace(words=WordPart(fitted.model, joining))
+
+    def _rows_of(self, folds: int) -> np.ndarray:
+        """The rows of the first so many folds."""
+        return np.flatnonzero(np.isin(self.fold_of, np.unique(self.fold_of)[:folds]))
 
     def _joining(self, of_head: np.ndarray, fitted: FittedWords, chosen: np.ndarray) -> Joining:
         rows = self.rows
@@ -126,3 +138,8 @@ class RowJudge:
 
 def _folds(judged: Judged) -> int:
     return len(judged.values)
+
+
+def _parts_of(rows: np.ndarray) -> np.ndarray:
+    """The part of each of these rows, at random."""
+    return np.random.default_rng(0).permutation(len(rows)) % _PARTS

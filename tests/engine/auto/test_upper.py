@@ -218,11 +218,11 @@ class Further:
 def test_the_best_of_them_are_judged_further_while_there_is_time():
     found = Further(times=9)
     assert upper.seconds_to_train(found) == pytest.approx(1.6 * 3.0)
-    upper.judge_further(found)
+    upper.judge_further(found, lambda: None)
     assert found.asked == ["tuned", "tuned", "tuned, too", "tuned, too"]
     assert upper.seconds_to_train(found) == 0
     found = Further(times=1)
-    upper.judge_further(found)
+    upper.judge_further(found, lambda: None)
     assert found.asked == ["tuned"]
 
 
@@ -248,6 +248,20 @@ def test_a_head_that_was_judged_on_one_fold_tells_of_its_rows(bert, tmp_path, mo
     )  # fmt: skip
     assert rows.of == 24
     np.testing.assert_allclose(rows.probabilities[:, 1], right["proba_yes"].to_numpy(), rtol=1e-6)
+
+
+def test_words_are_joined_with_a_head_that_was_judged_on_one_fold(bert, tmp_path, monkeypatch):
+    keep("all layers, tuned, and words", monkeypatch)
+    monkeypatch.setattr(Search, "try_next", lambda *_: False)
+    monkeypatch.setattr(Search, "best_of", lambda _, judged: judged[-1])
+    found, _ = search(write_rows(tmp_path / "rows.tsv"), tmp_path / "store", bert)
+    assert (found.head.kind, found.head.words is None) == ("encoder", False)
+    assert found.head.record["figures_of"] == "the setting on 1 of 2 held-out folds"
+    assert found.out_of_fold["prediction"].null_count == 24
+    found.head.save(tmp_path / "head", found.tables)
+    loaded = Head.load(tmp_path / "head")
+    encoder = load_encoder_of(loaded.spec, backend="torch", precision="fp32")
+    assert predict_texts(loaded, ["a b good"], encoder)[0].value in ("yes", "no")
 
 
 def test_the_error_of_one_fold_is_that_of_its_rows():
