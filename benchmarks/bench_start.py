@@ -89,7 +89,7 @@ def compile_enc() -> None:
     """Compile enc's modules to bytecode, as pip does on installing, where enc's folder can be written."""
     package = Path(__file__).parents[1]
     compileall.compile_file(package / "__init__.py", quiet=2)
-    for folder in ("benchmarks", "cli", "engine", "store"):
+    for folder in ("benchmarks", "cli", "engine", "pages", "store"):
         compileall.compile_dir(package / folder, quiet=2)
 
 

@@ -1,4 +1,6 @@
-"""A wrong choice is answered with the nearest that there is, and a missing option with what it is."""
+"""How click's types speak: a wrong choice is answered with the nearest that there is, a missing option with
+what it is, and a range is told in words.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +20,42 @@ class NearChoice(click.Choice[Any]):
         return f"{super().get_invalid_choice_message(value, ctx).rstrip('.')}{near or '.'}"
 
 
-def with_nearest(kind: click.ParamType) -> click.ParamType:
-    """The same type, whose choices, if it has some, are answered with the nearest."""
-    return NearChoice(kind.choices, kind.case_sensitive) if type(kind) is click.Choice else kind
+class IntInWords(click.IntRange):
+    """An integer of a range, which is told in words."""
+
+    name = "integer"
+
+    def _describe_range(self) -> str:  # click asks this, for help and for errors
+        return _in_words(self)
+
+
+class FloatInWords(click.FloatRange):
+    """A number of a range, which is told in words."""
+
+    name = "float"
+
+    def _describe_range(self) -> str:
+        return _in_words(self)
+
+
+def _in_words(kind: click.IntRange | click.FloatRange) -> str:
+    """A range as "1 and up", where click has "x>=1"."""
+    if kind.min is None:
+        return f"up to {kind.max:,.10g}"
+    if kind.max is None:
+        return f"above {kind.min:,.10g}" if kind.min_open else f"{kind.min:,.10g} and up"
+    return f"{kind.min:,.10g} to {kind.max:,.10g}"
+
+
+def well_spoken(kind: click.ParamType) -> click.ParamType:
+    """The same type, which answers as told above."""
+    if type(kind) is click.Choice:
+        return NearChoice(kind.choices, kind.case_sensitive)
+    if type(kind) is click.IntRange:
+        return IntInWords(kind.min, kind.max, kind.min_open, kind.max_open, kind.clamp)
+    if type(kind) is click.FloatRange:
+        return FloatInWords(kind.min, kind.max, kind.min_open, kind.max_open, kind.clamp)
+    return kind
 
 
 @contextmanager
@@ -30,5 +65,6 @@ def missing_explained() -> Iterator[None]:
         yield
     except click.MissingParameter as error:
         if isinstance(error.param, click.Option) and error.param.help and not error.message:
-            raise click.MissingParameter(error.param.help, error.ctx, error.param) from error
+            hint = error.param.get_error_hint(error.ctx)
+            raise click.UsageError(f"Missing option {hint}: {error.param.help}", error.ctx) from error
         raise

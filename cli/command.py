@@ -7,10 +7,17 @@ from typing import Any
 
 import click
 
-from .choices import missing_explained, with_nearest
+from .choices import missing_explained, well_spoken
 from .completing import completed
 from .config_file import config_option, remember_words
-from .errors import INTERRUPTED, TERMINATED, Terminated, error_line, sigterm_as_interrupt
+from .errors import (
+    INTERRUPTED,
+    TERMINATED,
+    Terminated,
+    error_line,
+    mistyped_in_one_line,
+    sigterm_as_interrupt,
+)
 from .grouped_help import write_groups
 from .progress import progress_shown
 from .voice import Voice, set_voice, speaking, without_color
@@ -61,12 +68,12 @@ class EncCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params += [config_option(), *shared_options()]
         for parameter in self.params:
-            parameter.type = completed(parameter) or with_nearest(parameter.type)
+            parameter.type = completed(parameter) or well_spoken(parameter.type)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line, and remember it for who records it."""
         remember_words(ctx, args)
-        with missing_explained():
+        with mistyped_in_one_line(ctx), missing_explained():
             return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -79,7 +86,12 @@ class EncCommand(click.Command):
         without_color(ctx)
         try:
             as_json = bool(ctx.params.get("as_json"))
-            with sigterm_as_interrupt(signals), speaking(ctx), progress_shown(as_json=as_json):
+            with (
+                mistyped_in_one_line(ctx),
+                sigterm_as_interrupt(signals),
+                speaking(ctx),
+                progress_shown(as_json=as_json),
+            ):
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise  # click's own affair
@@ -100,6 +112,16 @@ class EncGroup(click.Group):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.params += shared_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command's name."""
+        with mistyped_in_one_line(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is named."""
+        with mistyped_in_one_line(ctx):
+            return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

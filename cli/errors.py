@@ -6,7 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
+
+import click
 
 from ..store.errors import EncError
 
@@ -37,8 +39,7 @@ def error_line(error: Exception) -> tuple[str, int]:
     if isinstance(error, EncError):
         said = str(error)
         # A column's name may be as long as a file.
-        shown = said if len(said) <= _LONGEST_MESSAGE else f"{said[:_LONGEST_MESSAGE]}… (--debug shows all)"
-        return shown, USER_ERROR
+        return _shortened(said, "… (--debug shows all)"), USER_ERROR
     if isinstance(error, OSError) and error.errno is not None:
         # Some libraries have a long text of their own in place of the system's, and no name of the file.
         place = f": '{error.filename}'" if error.filename is not None else ""
@@ -49,6 +50,42 @@ def error_line(error: Exception) -> tuple[str, int]:
         return f"not enough memory{': ' + said if said else ''}", USER_ERROR
     kind = type(error).__name__
     return f"{kind}{': ' + said if said else ''} (this is a defect of enc; --debug shows where it is)", DEFECT
+
+
+class Mistyped(click.UsageError):
+    """A command line that click cannot take."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Tell it as all errors are told."""
+        click.echo(f"error: {self.message}", file=file, err=True)
+
+
+@contextmanager
+def mistyped_in_one_line(ctx: click.Context) -> Iterator[None]:
+    """During a block, what click says of a command line is one line, with the help to look at as the way out.
+
+    It is raised as Mistyped.
+    """
+    try:
+        yield
+    except (Mistyped, click.exceptions.NoArgsIsHelpError):
+        raise
+    except click.UsageError as error:
+        raise Mistyped(_usage_line(error, error.ctx or ctx), ctx) from error
+
+
+def _usage_line(error: click.UsageError, ctx: click.Context) -> str:
+    said = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        said = error.message + "".join(f" Did you mean '{name}'?" for name in (error.possibilities or ())[:1])
+    said = _shortened(" ".join(said.split("\n")), "…")
+    wrong, is_near, near = said.rpartition(" Did you mean ") if said.endswith("?") else (said, "", "")
+    way_out = f"{wrong.rstrip('. ')}; see `{ctx.command_path} --help`{'.' if is_near else ''}{is_near}{near}"
+    return way_out[:1].lower() + way_out[1:]
+
+
+def _shortened(said: str, end: str) -> str:
+    return said if len(said) <= _LONGEST_MESSAGE else f"{said[:_LONGEST_MESSAGE]}{end}"
 
 
 @contextmanager

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ..engine.sweep.comparison import Compared, Found
     from ..store import FeatureTable, Source
 
-_SHOWN = 20
+_SHOWN = 10
+_SOME_MORE = 2  # which are not worth a line that says that they are elsewhere
 
 
 def is_sweep(values: dict[str, Any]) -> bool:
@@ -37,20 +38,26 @@ def search_for(
 
         many = {name: values[name] for name in ("seeds", "ensemble")}
         found = search(train, table, grid=grid, say=tell, **many, **options)
-    say(sweep_text(found))
+    say(sweep_text(found, values["output"]))
     return found
 
 
-def sweep_text(found: "Found") -> str:
-    """Settings, the best first, with the mean and standard deviation of the metric over seeds and folds."""
+def sweep_text(found: "Found", output: str) -> str:
+    """Settings, the best first, with the mean and standard deviation of the metric over seeds and folds.
+
+    Of many settings the best ten are shown, and the file in the folder ``output`` that has them all is named.
+    """
     names = list(found.compared[0].setting)
     rows = []
-    for compared in found.compared[:_SHOWN]:
+    more = len(found.compared) - _SHOWN
+    shown = found.compared[: _SHOWN if more > _SOME_MORE else None]
+    for compared in shown:
         mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
         rows.append([*(_shown(compared.setting[name]) for name in names), mean, _runs_text(compared)])
     table = table_text([*names, found.metric, "runs"], rows)
-    if len(found.compared) > _SHOWN:
-        table += f"\n… {len(found.compared) - _SHOWN} more in sweep.parquet"
+    if more > _SOME_MORE:
+        file = f"{output.rstrip('/')}/sweep.parquet"
+        table += f"\n… and {more:,} more settings; '{file}' has the figures of all runs"
     return table
 
 

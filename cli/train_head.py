@@ -143,7 +143,7 @@ def command(train: tuple[str, ...], output: str, build: bool, as_json: bool, **v
     }
     found = None
     if is_sweep(values):
-        found = search_for(train_source, table, grid, values, options, say)
+        found = search_for(train_source, table, grid, values | {"output": output}, options, say)
         head = found.head
     else:
         head = _train_one(train_source, table, options, tell)

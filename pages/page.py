@@ -58,13 +58,20 @@ def environment() -> "Environment":
         loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    found.filters |= {"kind": kind_of, "cell": _cell, "spec": _spec_in_script, "ident": id}
+    found.filters |= {"kind": kind_of, "cell": _cell, "spec": _spec_in_script, "ident": id, "prose": _prose}
     found.globals |= {"file": file}
     return found
 
 
 def _cell(cell: Cell | str) -> Cell:
     return cell if isinstance(cell, Cell) else Cell(cell)
+
+
+def _prose(text: str) -> str:
+    """Running text, escaped, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _spec_in_script(spec: Mapping[str, Any]) -> str:

@@ -66,7 +66,9 @@ def parse_sweep(options: Sequence[str]) -> dict[str, list[Any]]:
     grid: dict[str, list[Any]] = {}
     for option in options:
         given, equals, text = option.partition("=")
-        name = _SHORT.get(given.strip(), given.strip())
+        field, dot, argument = given.strip().partition(".")
+        name = field.replace("-", "_") + dot + argument  # options are written with dashes
+        name = _SHORT.get(name, name)
         if not equals or not text:
             raise SourceError(f"cannot read --sweep '{option}'; write name=value,value")
         _require_name(name, given)

@@ -87,7 +87,7 @@ def test_a_table_is_of_its_command(run):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epoch = 3", "has 'epoch', which is no option of go. Did you mean 'epochs'?"),
+        ("epoch = 3", "has 'epoch', which is no option of go; see `go --help`. Did you mean 'epochs'?"),
         ("sources = ['a']", "has 'sources', which is no option of go"),
         ("debug = true", "has 'debug', which is no option of go"),
         ("build = 'yes'", "'build' in '{path}' is on or off: write true or false, not 'yes'"),
@@ -95,7 +95,7 @@ def test_a_table_is_of_its_command(run):
         ("epochs = [1, 2]", "'epochs' in '{path}' is a list, and the option takes one value"),
         ("epochs = 'many'", "'many' is not a valid integer"),
         ("kind = 'c'", "'c' is not one of 'a', 'b'"),
-        ("[goo]\nepochs = 1", "has a table [goo], which is no command. Did you mean 'go'?"),
+        ("[goo]\nepochs = 1", "has a table [goo], which is no command; see `go --help`. Did you mean 'go'?"),
         ("epochs = ", "cannot be read as TOML"),
     ],
 )
@@ -106,7 +106,8 @@ def test_what_is_wrong_is_told(run, tmp_path, text, message):
 def test_a_file_that_is_not_there(run, enc, tmp_path):
     (tmp_path / "run.toml").touch()
     error = enc("store", "ls", tmp_path, "--config", tmp_path / "rum.toml", code=2).stderr
-    assert f"no file '{tmp_path / 'rum.toml'}'. Did you mean '{tmp_path / 'run.toml'}'?" in error
+    assert f"no file '{tmp_path / 'rum.toml'}'; see `enc store ls --help`." in error
+    assert f"Did you mean '{tmp_path / 'run.toml'}'?" in error
 
 
 def test_training_and_fine_tuning_take_theirs(enc, build, reviews, tmp_path):
@@ -124,5 +125,6 @@ def test_training_and_fine_tuning_take_theirs(enc, build, reviews, tmp_path):
     assert "none.tsv" in enc("fine-tune", "--config", path, code=2).stderr
     path.write_text("[store-verify]\nrepai = true\n")
     said = enc("store", "verify", tmp_path / "store", "--config", path, code=2).stderr
-    assert "'repai', which is no option of enc store verify. Did you mean 'repair'?" in said
+    assert "'repai', which is no option of enc store verify; see `enc store verify --help`." in said
+    assert said.endswith("Did you mean 'repair'?\n")
     enc("store", "ls", tmp_path / "store", "--config", path)

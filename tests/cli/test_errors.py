@@ -27,22 +27,71 @@ def told(*arguments: str) -> str:
     kinds = click.Choice(["linear", "attention"])
     options = [
         click.Option(["--kind"], type=kinds, help="The kind."),
+        click.Option(["--rows"], type=click.IntRange(1), help="Rows."),
+        click.Option(["--hours"], type=click.FloatRange(0, 1e6), help="Hours."),
+        click.Option(["--disk"], type=click.FloatRange(0, min_open=True), help="Of the disk."),
         click.Option(["--store"], required=True, metavar="DIR", help="The features' store."),
     ]
     command = EncCommand("try", callback=lambda **_: None, params=options, help="x")  # type: ignore[arg-type]
-    result = CliRunner().invoke(command, arguments)
-    assert result.exit_code == 2
-    return result.stderr.splitlines()[-1]
+    result = CliRunner().invoke(command, arguments, prog_name="enc try")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith("error: ")
+    return result.stderr.rstrip("\n").removeprefix("error: ")
+
+
+SEE = "see `enc try --help`"
 
 
 def test_a_wrong_choice_names_the_nearest():
-    near = "'linaer' is not one of 'linear', 'attention'. Did you mean 'linear'?"
-    assert told("--store", "s", "--kind", "linaer") == f"Error: Invalid value for '--kind': {near}"
-    assert told("--store", "s", "--kind", "zzz").endswith("'zzz' is not one of 'linear', 'attention'.")
+    wrong = "is not one of 'linear', 'attention'"
+    assert told("--store", "s", "--kind", "linaer") == (
+        f"invalid value for '--kind': 'linaer' {wrong}; {SEE}. Did you mean 'linear'?"
+    )
+    assert told("--store", "s", "--kind", "zzz") == f"invalid value for '--kind': 'zzz' {wrong}; {SEE}"
 
 
 def test_a_missing_option_is_explained():
-    assert told() == "Error: Missing option '--store'. The features' store."
+    assert told() == f"missing option '--store': The features' store; {SEE}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--sotre", "s"), f"no such option '--sotre'; {SEE}. Did you mean '--store'?"),
+        (("--ours",), f"no such option '--ours'; {SEE}. Did you mean '--hours'?"),
+        (("--a\nb",), f"no such option '--a\\nb'; {SEE}"),
+        (("--store",), f"option '--store' requires an argument; {SEE}"),
+        (("--store", "s", "--rows", "x"), f"invalid value for '--rows': 'x' is not a valid integer; {SEE}"),
+        (("--store", "s", "a", "b\nc"), f"got unexpected extra arguments (a b c); {SEE}"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_told_in_one_line(arguments, line):
+    assert told(*arguments) == line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--rows", "0"), "0 is not in the range 1 and up"),
+        (("--hours", "1e7"), "10000000.0 is not in the range 0 to 1,000,000"),
+        (("--disk", "0"), "0.0 is not in the range above 0"),
+    ],
+)
+def test_a_range_is_told_in_words(arguments, said):
+    assert told("--store", "s", *arguments) == f"invalid value for '{arguments[0]}': {said}; {SEE}"
+
+
+def test_a_mistyped_word_of_a_megabyte_has_an_end():
+    assert len(told("--" + "x" * 1_000_000)) < 5000
+
+
+def test_an_argument_that_is_missing_in_a_group_names_the_help_of_its_command(enc):
+    line = enc("store", "vacuum", code=2).stderr
+    assert line == "error: missing argument 'STORE'; see `enc store vacuum --help`\n"
+    line = enc("store", "vacum", code=2).stderr
+    assert line == "error: no such command 'vacum'; see `enc store --help`. Did you mean 'vacuum'?\n"
+    assert enc("--stor", code=2).stderr == "error: no such option '--stor'; see `enc --help`\n"
+    assert enc("store", code=2).output.startswith("Usage: enc store")
 
 
 @pytest.mark.parametrize(
@@ -82,9 +131,9 @@ def test_an_error_is_one_line_and_an_exit_code(error, code, line):
     assert result.stderr.splitlines()[-1].startswith(line)
 
 
-def test_click_keeps_its_own_errors():
-    assert run(raising(click.UsageError("wrong"))).exit_code == 2
-    assert "Usage:" in run(raising(click.UsageError("wrong"))).stderr
+def test_click_ends_a_command_in_its_own_ways():
+    result = run(raising(click.UsageError("wrong")))
+    assert (result.exit_code, result.stderr) == (2, "error: wrong; see `try --help`\n")
     assert run(raising(click.exceptions.Exit(7))).exit_code == 7
 
 

@@ -42,4 +42,4 @@ def test_help_is_what_it_was(path, golden):
 def test_an_unknown_command_is_an_error():
     result = CliRunner().invoke(main, ["bild-features"])
     assert result.exit_code == 2
-    assert "No such command" in result.output
+    assert "no such command" in result.output

@@ -60,6 +60,27 @@ def test_a_path_is_cross_validated(enc, build, reviews, tmp_path):
     assert "give validation rows one way" in enc(*options, "--valid", reviews, code=2).stderr
 
 
+def test_of_many_settings_the_best_are_shown(enc, build, reviews, tmp_path):
+    head = tmp_path / "head"
+    options = ("train-head", reviews, "--valid", reviews, *build("--layers", "1-2"), "--output", head)
+    options = (*options, "--solver", "lbfgs", "--sweep", "use=layers=1,layers=2", "--l2")
+
+    def rows_and_end(result):
+        lines = result.stdout.splitlines()
+        at = next(i for i, line in enumerate(lines) if line.split() == ["use", "l2", "accuracy", "runs"])
+        rows = [line for line in lines[at + 1 :] if line.startswith("layers=")]
+        return rows, lines[at + 1 + len(rows)]
+
+    rows, end = rows_and_end(enc(*options, ",".join(f"{2**-i}" for i in range(6))))
+    assert len(rows) == 12
+    assert end.startswith("kept ")
+    rows, end = rows_and_end(enc(*options, ",".join(f"{2**-i}" for i in range(7))))
+    assert len(rows) == 10
+    assert end == f"… and 4 more settings; '{head}/sweep.parquet' has the figures of all runs"
+    assert pq.read_table(head / "sweep.parquet").num_rows == 14
+    assert len(json.loads(enc(*options, "1,0.5,0.2,0.1,0.01,0.02,0.03", "--json").stdout)["sweep"]) == 14
+
+
 def test_a_sweep_prints_its_table_and_keeps_the_best(enc, build, reviews, tmp_path, scored):
     store = build("--layers", "1-2")
     options = ("train-head", reviews, *store, "--output", tmp_path / "head", "--epochs", 2)

@@ -38,7 +38,7 @@ def test_class_weights(enc, build, reviews, tmp_path):
         in enc(*options, "--class-weights", "maybe=2", code=2).stderr
     )
     assert (
-        "Invalid value for --class-weights: cannot read 'much'"
+        "invalid value for --class-weights: cannot read 'much'"
         in enc(*options, "--class-weights", "much", code=2).stderr
     )
 

@@ -67,7 +67,7 @@ def test_options_stand_below_their_headings():
 def test_a_misspelt_command_finds_the_nearest():
     result = CliRunner().invoke(top, ["speek"])
     assert result.exit_code == 2
-    assert "No such command 'speek'. Did you mean 'speak'?" in result.stderr
+    assert "no such command 'speek'; see `top --help`. Did you mean 'speak'?" in result.stderr
     assert "Did you mean" not in CliRunner().invoke(top, ["xyz"]).stderr
 
 

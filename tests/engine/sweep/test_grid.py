@@ -42,6 +42,7 @@ def test_sweep_options():
     grid = parse_sweep(
         [
             "lr=1e-3,0.1",
+            "weight-decay=0",
             "epochs=2,3",
             "standardize=true,false",
             "head_args.hidden=4,8",
@@ -50,6 +51,7 @@ def test_sweep_options():
     )
     assert grid == {
         "learning_rate": [0.001, 0.1],
+        "weight_decay": [0.0],
         "epochs": [2, 3],
         "standardize": [True, False],
         "head_args.hidden": [4, 8],
