@@ -76,7 +76,7 @@ def run(rows: int, folder: Path) -> tuple[list[Step], float]:
         staged(f"a share of {count}, scanning", rows // count, scan(Share(1, count)))
 
     def write_parts() -> None:
-        for part, file in parts_of(source).items():
+        for part, file in parts_of(source, first_pass.place).items():
             write_part(source, first_pass.folder, part, file)
 
     steps.append(_measured("the first pass", rows // FILES, write_parts, folder / "temporary"))

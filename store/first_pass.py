@@ -23,19 +23,21 @@ from pyarrow import compute
 
 from . import plan
 from .catalog import Store
-from .duck import folder_of, with_memory, workspace
+from .divisions import is_whole, make_whole
+from .duck import with_memory, workspace
 from .errors import SourceError, StoreError, WorkspaceError
 from .files import replaced_file
 from .log_folder import has_log
-from .places import Place, opened, place_of
+from .places import Place, mark_of, opened, place_of
 from .progress import tell
-from .row_groups import fetched_piece
 from .shard_file import reason
 from .share import Share
+from .sides import encoded_texts
 from .source import Source
-from .source_parts import Piece, digest_of, is_of, parts_of
+from .source_parts import Piece, are_known, digest_of, is_of, parts_of
 from .spec import FeatureSpec
-from .stage import Stage, create_tables, stage_source
+from .stage import Stage, create_tables
+from .staged_pieces import stage_piece
 from .table import FeatureTable
 from .text_part import READ_BYTES, READ_ROWS, Facts, read_facts, read_share, write_texts
 from .work import WORK_FOLDER, using, work_folder
@@ -68,11 +70,17 @@ class FirstPass:
 def first_pass_of(source: Source, store: Store | str | Place, name: str, digest: str) -> FirstPass:
     """The first pass of a source for a feature set of a setting, as the source's files are now.
 
-    Raises SourceError for a file that is not there.
+    Large text files are looked through, and divided into pieces, if nobody has done it. Raises SourceError
+    for a file that is not there.
     """
+    folder = folder_for(source, store, name, digest)
+    return FirstPass(str(folder), tuple(parts_of(source, folder)))
+
+
+def folder_for(source: Source, store: Store | str | Place, name: str, digest: str) -> Place:
+    """The folder of :func:`first_pass_of`, whatever the source's files are."""
     told = {**asdict(source), "set": name, "setting": digest, "enc": version("enc-features")}
-    folder = work_folder(Store(store).path, digest_of(told))
-    return FirstPass(str(folder), tuple(parts_of(source)))
+    return work_folder(Store(store).path, digest_of(told))
 
 
 def digest_of_set(store: Store | str | Place, name: str, spec: FeatureSpec) -> str:
@@ -85,28 +93,34 @@ def finished_first_pass(
     source: Source, store: Store | str | Path, name: str, spec: FeatureSpec
 ) -> FirstPass | None:
     """The first pass of a source as its files are now, if all of its parts are there."""
-    if source.is_separate or not (Store(store).path / WORK_FOLDER).is_dir():
+    if not (Store(store).path / WORK_FOLDER).is_dir():
         return None
-    first_pass = first_pass_of(source, store, name, digest_of_set(store, name, spec))
+    digest = digest_of_set(store, name, spec)
+    if not are_known(source, folder_for(source, store, name, digest)):
+        return None
+    first_pass = first_pass_of(source, store, name, digest)
     return None if first_pass.missing() else first_pass
 
 
-def write_part(source: Source, folder: str, part: str, piece: Piece) -> Facts:
+def write_part(source: Source, folder: str, part: str, piece: Piece) -> Facts | None:
     """Read a piece of a source, and write its part and its rejects into the folder of a first pass.
 
     ``part`` and ``piece`` are of :func:`enc.store.source_parts.parts_of`. The part has its name only when it
-    is whole. Raises as :func:`stage_source`, SourceError if the file is no longer the one that the part is
-    of, and WorkspaceError where the store's disk is full.
+    is whole. Returns None, and writes nothing, for lines that cannot be read apart from their file: from then
+    on, the file has one part. Raises as :func:`stage_source`, SourceError if the file is no longer the one
+    that the part is of, and WorkspaceError where the store's disk is full.
     """
     place = place_of(folder)
     _require_same(part, source, piece)
     with using(place), workspace() as con:
-        one = source
-        if not source.query:
-            one = replace(source, paths=(fetched_piece(piece.file, folder_of(con), piece.groups),))
-        stage = stage_source(con, one, groups=piece.groups)
-        stage.name_file(0, piece.file)
+        mark = mark_of(place_of(piece.file)) if piece.lines else ()
+        if piece.lines and is_whole(place, piece.file, mark):
+            return None  # another piece of the file could not be read apart
+        stage = stage_piece(con, source, piece)
         _require_same(part, source, piece)  # what was read was that of which the part is
+        if stage is None:
+            make_whole(place, piece.file, mark)
+            return None
         with _told_if_full(place):
             if stage.rejected:
                 stage.write_rejects(place / _rejects(part))
@@ -120,20 +134,24 @@ def _require_same(part: str, source: Source, piece: Piece) -> None:
 
 
 def _write_texts(stage: Stage, file: str, place: Place) -> Facts:
-    rows = stage.rows - stage.rejected
+    texts, rows = encoded_texts(stage), stage.rows - stage.rejected
+    # Of a pair whose texts are encoded apart, the first one counts as its row.
+    told = "key, text, pair, " + ("1 - id % 2 AS rows" if stage.source.is_separate else "1 AS rows")
     found: list[Facts] = []
+
+    count = 2 * rows if stage.source.is_separate else rows
 
     def facts(distinct: int) -> Facts:
         found[:] = [
-            Facts(file, stage.text_column, stage.pair_column, rows, distinct, stage.rejected, stage.reasons())
+            Facts(file, stage.text_column, texts.pair_column, rows, distinct, stage.rejected, stage.reasons())
         ]
         return found[0]
 
     def write(_: int) -> None:
-        tell("sorting", 0, rows)
+        tell("sorting", 0, count)
         with replaced_file(place) as path, stage.con.cursor() as cursor:
-            sql = f"{plan.rows_sql(stage.name, 'key, text, pair', 'true')} ORDER BY key"
-            write_texts(path, _counted(cursor.sql(sql).to_arrow_reader(READ_ROWS), rows), rows, facts)
+            sql = f"{plan.rows_sql(texts.name, told, 'true')} ORDER BY key"
+            write_texts(path, _counted(cursor.sql(sql).to_arrow_reader(READ_ROWS), count), count, facts)
 
     with_memory(stage.con, write)
     return found[0]
@@ -159,7 +177,7 @@ def stage_parts(
     keep_text: bool = True,
 ) -> Stage:
     """As :func:`enc.store.stage.stage_source` of a share, of a first pass; rows are in the order of keys,
-    and each text of a part is there once.
+    and each text of a part is there once. Pairs that are encoded apart are single texts in the stage.
 
     Raises StoreError for a part that is damaged or gone.
     """
@@ -182,8 +200,8 @@ def stage_parts(
                 _add_rejects(con, name, files[one.file], first_pass.place / _rejects(part))
     rejected = sum(one.rejected for one in facts) if share.is_first else 0
     return Stage(
-        con, name, source, facts[0].text_column, facts[0].pair_column, (), None, False,
-        rows + rejected, rejected, ids, keep_text, (), (0,) * len(files),
+        con, name, replace(source, pairs="joint"), facts[0].text_column, facts[0].pair_column, (), None,
+        False, rows + rejected, rejected, ids, keep_text, (), (0,) * len(files),
     )  # fmt: skip
 
 

@@ -1,13 +1,17 @@
 """Whether what was read of a text file is all of it: every line is a row, or part of one, or a reject."""
 
+from typing import Any
+
 import duckdb
 import pyarrow as pa
+from pyarrow import compute
 
 from .lines import LINE_IS_EMPTY
 from .plan import quoted
 from .reading import REJECTS, Scan
-from .text_file import lines_of
+from .text_file import Lines, lines_of
 
+pc: Any = compute  # its functions are made when it is imported, and type checkers know only some of them
 _BAD_LINES = pa.schema([("row", pa.int64()), ("line", pa.int64()), ("reason", pa.string())])
 
 
@@ -21,8 +25,26 @@ def may_be_read_by_duckdb(scan: Scan) -> bool:
 def bad_lines(con: duckdb.DuckDBPyConnection, scan: Scan, rows: int) -> pa.Table | None:
     """Lines of TSV or CSV that are no row: row and line (from 1), and reason, in the order of the file.
 
-    ``rows`` have been read in this connection. Returns None where rows and bad lines are not all lines.
+    ``rows`` have been read in this connection. Of a piece the numbers are those in the whole file. Returns
+    None where rows and bad lines are not all lines.
     """
+    bad = _bad_lines(con, scan, rows)
+    if bad is None or not isinstance(scan.piece, Lines):
+        return bad
+    if not is_piece(scan, rows + bad.num_rows):
+        return None
+    before = (("row", scan.piece.first_row), ("line", scan.piece.first_line))
+    for column, (name, some) in enumerate(before):
+        bad = bad.set_column(column, name, pc.add(bad.column(name), some))
+    return bad
+
+
+def is_piece(scan: Scan, rows: int) -> bool:
+    """Whether a piece of a text file has so many rows as the numbers of those behind it say."""
+    return not isinstance(scan.piece, Lines) or scan.piece.is_last or rows == scan.piece.rows
+
+
+def _bad_lines(con: duckdb.DuckDBPyConnection, scan: Scan, rows: int) -> pa.Table | None:
     facts = scan.facts
     lines = facts.lines - scan.header_lines
     bad = _listed(con, scan)

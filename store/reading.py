@@ -26,7 +26,7 @@ from .scan import (
     unused_name,
 )
 from .source import Source
-from .text_file import TextFile, conversion, examine, opened
+from .text_file import Lines, TextFile, conversion, examine, opened
 
 REJECTS = "enc"  # prefix of the tables in which DuckDB lists lines that do not parse
 _RECORDS = "enc_records"
@@ -50,8 +50,8 @@ class Scan:
     """Facts of a file of lines."""
     is_tolerant: bool = False
     """Whether our own reader had to read it: DuckDB's did not account for every line."""
-    groups: RowGroups | None = None
-    """Of a Parquet file, where not all of them are read."""
+    piece: RowGroups | Lines | None = None
+    """What is read of the file, where not all of it is."""
 
     @property
     def is_delimited(self) -> bool:
@@ -72,9 +72,9 @@ class Scan:
 
 
 def scan_of(
-    con: duckdb.DuckDBPyConnection, source: Source, file: str, groups: RowGroups | None = None
+    con: duckdb.DuckDBPyConnection, source: Source, file: str, piece: RowGroups | Lines | None = None
 ) -> Scan:
-    """How to read a file, row groups of a Parquet file, or the source's query.
+    """How to read a file, a piece of it (:func:`enc.store.stage.stage_source`), or the source's query.
 
     Raises SourceError, or an error of DuckDB's.
     """
@@ -88,8 +88,11 @@ def scan_of(
         require_parquet(file)
         columns = _described(con, parquet_sql(file))
         number = unused_name(columns, "enc row")
+        groups = piece if isinstance(piece, RowGroups) else None
         sql = numbered_parquet_sql(file, columns, number, groups)
-        return Scan(sql, number, columns, file, format, groups=groups)
+        return Scan(sql, number, columns, file, format, piece=groups)
+    if isinstance(piece, Lines):
+        return _lines(file, format, piece)
     require_no_parquet(file)
     return _json(con, file) if format == "jsonl" else _delimited(file, format, source)
 
@@ -109,7 +112,9 @@ def with_text_columns(scan: Scan, used: Sequence[str]) -> Scan:
         return scan
     texts = {name: "VARCHAR" for name in used if scan.columns[name] != "JSON"}
     columns = {**scan.columns, **texts}
-    return replace(scan, sql=_json_rows(scan.file, scan.facts, columns, scan.number), columns=columns)
+    before = scan.piece.first_row if scan.piece else 0
+    sql = _json_rows(scan.file, scan.facts, columns, scan.number, before)
+    return replace(scan, sql=sql, columns=columns)
 
 
 def tolerant(con: duckdb.DuckDBPyConnection, scan: Scan, rejects: Rejects) -> Scan:
@@ -144,10 +149,10 @@ def strings_as_binary(con: duckdb.DuckDBPyConnection, scan: Scan) -> tuple[Scan,
     for name in strings:
         schema = schema.set(schema.get_field_index(name), pa.field(name, pa.large_binary()))
     records, before = ds.dataset(scan.file, schema=schema, format="parquet", partitioning=None), 0
-    if scan.groups:
-        some = [one.subset(row_group_ids=list(scan.groups.numbers)) for one in records.get_fragments()]
+    if isinstance(scan.piece, RowGroups):
+        some = [one.subset(row_group_ids=list(scan.piece.numbers)) for one in records.get_fragments()]
         records = ds.FileSystemDataset(some, schema, records.format, records.filesystem)
-        before = scan.groups.first_row
+        before = scan.piece.first_row
     con.register(_RECORDS, records)
     return replace(scan, sql=numbered_sql(f"FROM {_RECORDS}", scan.number, before)), strings
 
@@ -200,6 +205,26 @@ def _delimited(file: str, format: str, source: Source) -> Scan:
     return Scan(numbered_sql(scan, number), number, types, file, format, header_lines, facts)
 
 
+def _lines(file: str, format: str, lines: Lines) -> Scan:
+    """How to read a copy of lines of a file, without its header."""
+    facts = lines.facts(examine(file))
+    number = unused_name(lines.columns, "enc row")
+    if format == "jsonl":
+        sql = _json_rows(file, facts, lines.columns, number, lines.first_row)
+    else:
+        scan = delimited_sql(
+            file,
+            format,
+            list(lines.columns),
+            header=False,
+            newline=lines.newline,
+            longest=lines.longest,
+            rejects=REJECTS,
+        )
+        sql = numbered_sql(scan, number, lines.first_row)
+    return Scan(sql, number, lines.columns, file, format, 0, facts, piece=lines)
+
+
 def _header_ends_with_return(file: str) -> bool:
     with opened(file) as stream:
         return stream.read(1 << 16).partition(b"\n")[0].endswith(b"\r")
@@ -245,9 +270,9 @@ def _type_of_structure(kind: object) -> str:
     return "VARCHAR" if kind == "NULL" else str(kind)
 
 
-def _json_rows(file: str, facts: TextFile, columns: Mapping[str, str], number: str) -> str:
+def _json_rows(file: str, facts: TextFile, columns: Mapping[str, str], number: str, before: int = 0) -> str:
     scan = json_sql(file, array=facts.is_array, longest=facts.longest, columns=columns)
-    return numbered_sql(scan, number)
+    return numbered_sql(scan, number, before)
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -1,5 +1,6 @@
 """A large Parquet file as pieces of row groups, each of which is read alone."""
 
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -95,16 +96,25 @@ def _pieces(metadata: Any) -> tuple[RowGroups | None, ...]:
     if sum(group.num_rows for group in groups) != metadata.num_rows:
         return (None,)  # it is damaged, which is told of the whole
     weights = [max(0, group.num_rows) * ROW_BYTES + max(0, group.total_byte_size) for group in groups]
-    total = sum(weights)
-    count = min(MOST_PIECES, -(-total // PIECE_BYTES))
-    if count < 2:
+    runs, row = divided(weights), 0
+    if len(runs) < 2:
         return (None,)
     pieces: list[RowGroups] = []
-    before = done = row = first = first_row = 0
-    for number, (group, weight) in enumerate(zip(groups, weights, strict=True), 1):
-        row, before = row + group.num_rows, before + weight
-        is_last = number == len(groups)
-        if is_last or before * count // total > done:
-            pieces.append(RowGroups(first, number, first_row, row - first_row, is_last))
-            done, first, first_row = before * count // total, number, row
-    return tuple(pieces) if len(pieces) > 1 else (None,)
+    for run in runs:
+        rows = sum(groups[number].num_rows for number in run)
+        pieces.append(RowGroups(run.start, run.stop, row, rows, run is runs[-1]))
+        row += rows
+    return tuple(pieces)
+
+
+def divided(weights: Sequence[int]) -> list[range]:
+    """Things of such weights, in bytes, as runs of about PIECE_BYTES each, by their numbers from 0."""
+    total, runs = max(1, sum(weights)), list[range]()
+    count = min(MOST_PIECES, -(-total // PIECE_BYTES))
+    before = done = first = 0
+    for number, weight in enumerate(weights, 1):
+        before += weight
+        if number == len(weights) or before * count // total > done:
+            runs.append(range(first, number))
+            done, first = before * count // total, number
+    return runs

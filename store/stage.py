@@ -27,6 +27,7 @@ from .share import WHOLE, Share
 from .source import Source, pick_columns
 from .source_connection import errors_of_source, reading_connection
 from .staging import Staging
+from .text_file import Lines
 
 _READ_ROWS = 1 << 17
 
@@ -175,7 +176,7 @@ def stage_source(
     keep_text: bool = True,
     picking: Picking | None = None,
     share: Share = WHOLE,
-    groups: RowGroups | None = None,
+    piece: RowGroups | Lines | None = None,
 ) -> Stage:
     """Read a source, or a share of it, into table ``name``; texts are kept only where they will be encoded.
 
@@ -183,7 +184,8 @@ def stage_source(
 
     The label may stand in one column, of any type, or in several: see :func:`enc.store.scan.label_sql`. A
     source of Parquet files may be read with ``picking``: the table then has only some of the rows. Where the
-    source is one Parquet file, its row groups ``groups`` may be read alone.
+    source is one file, a ``piece`` of it may be read alone: row groups of a Parquet file, or lines of a text
+    file, of which the source's file is then a copy. It may be refused for what the whole file is taken with.
 
     Raises SourceError for a file, column, filter or query that cannot be read, for a file whose rows and
     rejects are not all of its lines, and for one that changes while it is read.
@@ -204,7 +206,7 @@ def stage_source(
         first_ids.append(picking.first_ids[number] if picking else ids)
         pick = picking.pick if picking else None
         staging = Staging(
-            con, name, number, file, source, labels, keep_text, first_ids[-1], pick, share, groups
+            con, name, number, file, source, labels, keep_text, first_ids[-1], pick, share, piece
         )
         scans.append(staging.run())
         ids = con.sql(f"SELECT coalesce(max(id) + 1, {ids}) FROM {name} WHERE id >= {ids}").fetchall()[0][0]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from .duck import count, first_line, with_memory
 from .errors import SourceError
 from .key_ranges import keys_of_hex
-from .line_counts import bad_lines, holds_all_lines, may_be_read_by_duckdb
+from .line_counts import bad_lines, holds_all_lines, is_piece, may_be_read_by_duckdb
 from .lines import INVALID_UTF8, LINE_IS_EMPTY, Rejects
 from .page_sizes import require_all_rows, require_small_pages
 from .plan import literal
@@ -29,6 +29,7 @@ from .scan import FILTERED, keyed_sql, label_sql, rows_sql
 from .share import WHOLE, Share
 from .source import Source, pick_columns, require_column
 from .source_connection import errors_of_source, reading_connection
+from .text_file import Lines
 
 _STREAM = "enc_stream"
 _STREAM_ROWS = 8192
@@ -61,15 +62,21 @@ class Staging:
     """
     share: Share = WHOLE
     """Of the texts: rows of other shares are left out."""
-    groups: RowGroups | None = None
-    """Of a Parquet file, which alone are read; the rows have the numbers that they have in the file."""
+    piece: RowGroups | Lines | None = None
+    """Row groups of a Parquet file, which alone are read, or the lines that the file is a copy of; the rows
+    have the numbers that they have in the whole file.
+    """
+
+    @property
+    def _groups(self) -> RowGroups | None:
+        return self.piece if isinstance(self.piece, RowGroups) else None
 
     def run(self) -> Scan:
         """Read the file; returns how it was read. Raises SourceError if it cannot be, or not all of it."""
         with errors_of_source(self.file, self.source):
             before = None if self.source.query else fingerprint_of_file(self.file)
             if before and self.source.format_of(self.file) == "parquet":
-                require_small_pages(self.file, self.groups.numbers if self.groups else None)
+                require_small_pages(self.file, self._groups.numbers if self._groups else None)
             scan = with_memory(self.con, self._attempt)
             if before and before != fingerprint_of_file(self.file):
                 raise SourceError(
@@ -85,7 +92,7 @@ class Staging:
             self._beside_writing(given) as reading,
         ):
             forget(reading)
-            scan = scan_of(reading, self.source, self.file, self.groups)
+            scan = scan_of(reading, self.source, self.file, self.piece)
             scan = with_text_columns(scan, self._text_columns(scan))
             scan = replace(scan, is_tolerant=self._read(reading, scan))
         forget(self.con)
@@ -134,12 +141,14 @@ class Staging:
             binary, strings = strings_as_binary(reading, scan)
             self._insert(reading, binary, [*strings, *(blob for blob in blobs if blob not in strings)])
         if scan.format == "parquet" and self.pick is None and not (self.source.where or self.source.query):
-            require_all_rows(self.file, self._count(), self.groups.rows if self.groups else None)
+            require_all_rows(self.file, self._count(), self._groups.rows if self._groups else None)
         if scan.counts_lines and not holds_all_lines(scan, self._count()):
             raise SourceError(
                 f"{self.file} has {scan.facts.lines:,} lines, but {self._count():,} rows were found in it; "
                 "is it JSON lines, one object on each line?"
             )
+        if scan.counts_lines and not is_piece(scan, self._count()):
+            raise self._not_alone()
         return False
 
     def _read_lines(self, reading: duckdb.DuckDBPyConnection, scan: Scan) -> bool:
@@ -156,6 +165,8 @@ class Staging:
                 self._add_bad_lines(bad)
                 return False
             self.con.execute(f"DELETE FROM {self.stage} WHERE source = {self.number}")
+        if isinstance(self.piece, Lines):
+            raise self._not_alone()
         rejects = Rejects()
         self._insert(reading, tolerant(reading, scan, rejects), ())
         self._insert_arrow(f"{self.stage}_rejects", f"{self.number}, row, {_REASON}", rejects.table())
@@ -248,6 +259,9 @@ class Staging:
             )
         finally:
             self.con.unregister(_STREAM)
+
+    def _not_alone(self) -> SourceError:
+        return SourceError(f"a piece of {self.file} cannot be read apart from the file")
 
     def _count(self) -> int:
         return count(self.con, f"{self.stage} WHERE source = {self.number}")

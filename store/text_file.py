@@ -7,8 +7,8 @@ can then be counted against its lines, so that no line is lost without a word.
 import codecs
 import io
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -47,6 +47,44 @@ class TextFile:
     def is_array(self) -> bool:
         """Whether the file can be one JSON array."""
         return self.first_byte == b"["
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a text file that follow each other and are whole rows, and what must be known to read them."""
+
+    start: int
+    """Of the file's bytes, from 0."""
+    stop: int
+    first_line: int
+    """Lines before them."""
+    first_row: int
+    """Rows before them, as rejects number them: lines that are no row count."""
+    rows: int
+    is_last: bool
+    """Whether the file ends with them."""
+    columns: Mapping[str, str]
+    """DuckDB types of the whole file's columns by name."""
+    newline: str
+    longest: int
+    has_quotes: bool
+    """As of the whole file's :class:`TextFile`."""
+
+    def facts(self, own: TextFile) -> TextFile:
+        """Facts of these lines as a part of the file, of those that a copy of them has as a file."""
+        blank, at_end = own.blank_lines, own.blank_at_end
+        if not self.is_last:
+            blank = np.r_[blank, np.arange(own.lines - at_end + 1, own.lines + 1)]
+            at_end = 0
+        return replace(
+            own,
+            newline=self.newline,
+            blank_lines=blank,
+            blank_at_end=at_end,
+            longest=self.longest,
+            has_quotes=self.has_quotes,
+            first_byte=b"",  # they are no JSON array, whatever they begin with
+        )
 
 
 def opened(file: str) -> BinaryIO:

@@ -54,9 +54,9 @@ class Facts:
 def write_texts(
     path: Path, rows: Iterable[pa.RecordBatch], count: int, facts: Callable[[int], Facts]
 ) -> None:
-    """Write ``key, text, pair`` in the order of keys, each key once, with the number of its rows.
+    """Write ``key, text, pair, rows`` in the order of keys, each key once, with the sum of its ``rows``.
 
-    ``count`` is the number of rows; ``facts`` is told how many distinct keys there were.
+    ``count`` is how many come; ``facts`` is told how many distinct keys there were.
     """
     least, most = _GROUP_ROWS
     group_rows = min(max(count // RANGES, least), most)
@@ -101,7 +101,7 @@ def _distinct(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             continue
         words = key_words(batch.column(0).cast(pa.binary()))
         starts = np.flatnonzero(np.r_[True, (words[1:] != words[:-1]).any(1)])
-        counts = np.diff(starts, append=len(words))
+        counts = np.add.reduceat(batch.column("rows").to_numpy().astype(np.int64), starts)
         table = _part_rows(batch.take(pa.array(starts)), counts)
         if last is not None:
             if last.column("key")[0] == table.column("key")[0]:

@@ -169,3 +169,15 @@ def small_pieces(monkeypatch):
     row_groups.pieces_of.cache_clear()
     yield
     row_groups.pieces_of.cache_clear()
+
+
+@pytest.fixture
+def small_text_pieces(monkeypatch):
+    """Text files of any size are read in pieces of about a hundred rows, and divided at any row that is far
+    from the one before by 97 bytes.
+    """
+    from enc.store import row_groups, text_pieces
+
+    monkeypatch.setattr(row_groups, "PIECE_BYTES", 100 * 270)
+    monkeypatch.setattr(text_pieces, "LOOKED_AT", 0)
+    monkeypatch.setattr(text_pieces, "BLOCK_BYTES", 97)

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from ...store import FeatureTable, Source, SourceError, Store, default_name
+from ...store import FeatureTable, Source, Store, default_name
 from ...store.duck import scan_memory, workspace
 from ...store.first_pass import FirstPass, stage_parts
 from ...store.log_folder import has_log
@@ -90,8 +90,6 @@ def build_features(
     what was encoded in the last ``commit_seconds`` (300 unless given).
     """
     name = name or default_name(encoder.spec, encoder.layer_count)
-    if source.is_separate and first_pass is not None:
-        raise SourceError("a first pass is for single texts and joint pairs, not for pairs encoded apart")
     clock = Stopwatch()
     with clock("total"), workspace() as con:
         with clock("stage"):

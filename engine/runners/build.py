@@ -11,7 +11,7 @@ from ...store.share import WHOLE, Share
 from ...store.work import remove_work, using
 from ..encode.build import BuildSummary, build_features
 from ..encode.encoder import Encoder
-from .first_pass import FirstPassSummary, finished_of, first_pass_of_job, make_first_pass
+from .first_pass import FirstPassSummary, finished_of, folder_of_job, make_first_pass
 from .job import BuildJob, BuildShare
 from .task import Team
 from .total import total_of
@@ -39,7 +39,7 @@ def build_with(
     if not _wants_first_pass(team, job, first_pass):
         found = _built(team, job, share, team.workers, None)
         return total_of(found, time.perf_counter() - started, team.workers)
-    with using(first_pass_of_job(job).place):
+    with using(folder_of_job(job)):
         parts, summary = make_first_pass(team, job, say)
         tasks = tasks_for(team.workers, summary.rows // share.count)
         found = _built(team, job, share, tasks, parts)
@@ -76,7 +76,7 @@ def build_alone(
 
 def first_pass_with(team: Team, job: BuildJob, say: Callable[[str], None] | None = None) -> FirstPassSummary:
     """The first pass alone, which all builds of the same source and setting then find in the store."""
-    with using(first_pass_of_job(job).place):
+    with using(folder_of_job(job)):
         return make_first_pass(team, job, say)[1]
 
 
@@ -91,8 +91,7 @@ def tasks_for(workers: int, rows: int) -> int:
 
 def _wants_first_pass(team: Team, job: BuildJob, asked: str) -> bool:
     if asked == "auto":
-        many = team.workers > MOST_SCANNING
-        return not job.source.is_separate and (many or finished_of(job) is not None)
+        return team.workers > MOST_SCANNING or finished_of(job) is not None
     return asked == "always"
 
 

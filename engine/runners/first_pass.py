@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from ...store import FeatureSpec, FeatureTable, SourceError, Store, WorkspaceError
 from ...store.first_pass import (
@@ -11,13 +11,13 @@ from ...store.first_pass import (
     digest_of_set,
     finished_first_pass,
     first_pass_of,
+    folder_for,
     part_facts,
     write_part,
 )
 from ...store.log_folder import has_log
-from ...store.places import free_bytes
+from ...store.places import Place, free_bytes
 from ...store.progress import Progress, heard_by
-from ...store.row_groups import RowGroups
 from ...store.source_parts import Piece, expected_bytes, parts_of
 from .job import BuildJob
 from .task import Team
@@ -37,7 +37,7 @@ class FirstPassSummary:
     rejects: dict[str, int]
     """Rejected rows by reason."""
     parts: int
-    """One of each file, or several of a large Parquet file."""
+    """One of each file, or several of a large one."""
     bytes: int
     """Of the parts."""
     folder: str
@@ -78,28 +78,31 @@ class PartTask:
 
     def to_json(self) -> str:
         """The task as one line of JSON."""
-        told = [self.job.to_json(), self.parts, self.part, asdict(self.piece), self.title]
+        told = [self.job.to_json(), self.parts, self.part, self.piece.to_json(), self.title]
         return json.dumps(told, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "PartTask":
         """The task of :meth:`to_json`. Raises WorkerError where another enc wrote it."""
         job, parts, part, piece, title = json.loads(text)
-        groups = RowGroups(**piece["groups"]) if piece["groups"] else None
-        return cls(BuildJob.from_json(job), parts, part, Piece(**{**piece, "groups": groups}), title)
+        return cls(BuildJob.from_json(job), parts, part, Piece.from_json(piece), title)
 
-    def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> None:
-        """Write the part."""
+    def run(self, *, progress: Progress | None, say: Callable[[str], None] | None) -> bool:
+        """Write the part; returns whether it is written: see :func:`write_part`."""
         with heard_by(progress):
-            write_part(self.job.source, self.parts, self.part, self.piece)
+            return write_part(self.job.source, self.parts, self.part, self.piece) is not None
 
 
 def first_pass_of_job(job: BuildJob) -> FirstPass:
-    """The first pass of a job, as its files are now; raises SourceError for pairs that are encoded apart."""
-    if job.source.is_separate:
-        raise SourceError("a first pass is for single texts and joint pairs, not for pairs encoded apart")
+    """The first pass of a job, as its files are now."""
     digest = digest_of_set(job.store, job.name, FeatureSpec.from_json(job.spec))
     return first_pass_of(job.source, job.store, job.name, digest)
+
+
+def folder_of_job(job: BuildJob) -> Place:
+    """The folder of a job's first pass."""
+    digest = digest_of_set(job.store, job.name, FeatureSpec.from_json(job.spec))
+    return folder_for(job.source, job.store, job.name, digest)
 
 
 def finished_of(job: BuildJob) -> FirstPass | None:
@@ -120,21 +123,23 @@ def make_first_pass(
     if has_log(path):
         table = FeatureTable(path)
         table.require(spec.laid_out_as(table.spec))
-    first_pass = first_pass_of_job(job)
-    missing, read = first_pass.missing(), set[str]()
-    if missing:
-        pieces = parts_of(job.source)
+    first_pass, read = first_pass_of_job(job), set[str]()
+    while missing := first_pass.missing():
+        pieces = parts_of(job.source, first_pass.place)
         if not pieces.keys() >= set(missing):
             raise _changed(job)
-        read = {pieces[part].file for part in missing}
+        read |= {pieces[part].file for part in missing}
         _require_room(job, first_pass, [pieces[part] for part in missing], say)
         title = "{}/{} of the first pass"
-        team.run(
+        written = team.run(
             [
                 PartTask.of(job, first_pass.folder, part, pieces[part], title.format(number, len(missing)))
                 for number, part in enumerate(missing, 1)
             ]
         )
+        if all(written):
+            break
+        first_pass = first_pass_of_job(job)  # files of which pieces cannot be read apart are one piece now
     if first_pass_of_job(job) != first_pass or first_pass.missing():
         raise _changed(job)
     rejects: dict[str, int] = {}

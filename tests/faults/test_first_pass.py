@@ -74,5 +74,5 @@ def test_a_store_without_room_is_told_in_one_line(mounted, tmp_path):
     source = Source(tmp_path / "rows.tsv")
     first_pass = first_pass_of(source, store / "store", "set", "0")
     with pytest.raises(WorkspaceError, match=r"does not fit into .*No space left.*--first-pass never"):
-        write_part(source, first_pass.folder, *next(iter(parts_of(source).items())))
+        write_part(source, first_pass.folder, *next(iter(parts_of(source, first_pass.place).items())))
     assert not first_pass.place.exists()

@@ -16,6 +16,7 @@ from enc.store.first_pass import (
 )
 from enc.store.source_parts import parts_of
 from enc.store.stage import stage_source
+from enc.store.staged_pieces import stage_piece
 from fakes import fake_spec
 
 SPEC = fake_spec()
@@ -30,7 +31,7 @@ def source(write, tmp_path):
 
 def made(source, store):
     first_pass = first_pass_of(source, store, "set", SPEC.digest)
-    for part, file in parts_of(source).items():
+    for part, file in parts_of(source, first_pass.place).items():
         write_part(source, first_pass.folder, part, file)
     return first_pass
 
@@ -62,7 +63,7 @@ def test_a_part_is_of_the_file_of_its_name_alone(source, tmp_path):
     store = tmp_path / "store"
     every = Source(str(tmp_path / "*.*sv"))
     first_pass = first_pass_of(every, store, "set", SPEC.digest)
-    (first, a), (second, b) = parts_of(every).items()
+    (first, a), (second, b) = parts_of(every, first_pass.place).items()
     (tmp_path / "aa.tsv").write_text("text\nanother\n")
     write_part(every, first_pass.folder, second, b)
     assert [one.file for one in part_facts(replace(first_pass, parts=first_pass.parts[1:]))] == [
@@ -77,11 +78,11 @@ def test_a_part_is_of_the_file_of_its_name_alone(source, tmp_path):
 def test_a_file_that_changes_while_it_is_staged_has_no_part(source, tmp_path, monkeypatch):
     first_pass = first_pass_of(source, tmp_path / "store", "set", SPEC.digest)
 
-    def late(con, source, **read):
+    def late(con, source, piece):
         (tmp_path / "b.csv").write_text("text\nnew\n")
-        return stage_source(con, source, **read)
+        return stage_piece(con, source, piece)
 
-    monkeypatch.setattr(first_passes, "stage_source", late)
+    monkeypatch.setattr(first_passes, "stage_piece", late)
     with pytest.raises(SourceError, match=r"b\.csv changed while it was read"):
-        write_part(source, first_pass.folder, *list(parts_of(source).items())[1])
+        write_part(source, first_pass.folder, *list(parts_of(source, first_pass.place).items())[1])
     assert len(first_pass.missing()) == 2

@@ -66,17 +66,17 @@ def test_what_cannot_be_divided_is_one_piece(tmp_path, small_pieces, write):
 def test_small_files_are_not_looked_at(file):
     pieces_of.cache_clear()
     assert pieces(file) == (None,)
-    (piece,) = parts_of(Source(file)).values()
+    (piece,) = parts_of(Source(file), file.parent).values()
     assert (piece.file, piece.groups, piece.bytes) == (str(file), None, file.stat().st_size)
 
 
 def test_a_part_is_named_after_its_piece(file, small_pieces):
-    parts = parts_of(Source(file))
+    parts = parts_of(Source(file), file.parent)
     assert len(parts) > 5
-    assert list(parts) == list(parts_of(Source(file)))
+    assert list(parts) == list(parts_of(Source(file), file.parent))
     assert expected_bytes(parts.values()) == pytest.approx(file.stat().st_size * 5 / 4, abs=20)
     os.utime(file, ns=(1, 1))
-    assert not set(parts) & set(parts_of(Source(file)))
+    assert not set(parts) & set(parts_of(Source(file), file.parent))
 
 
 def answers(stage):
@@ -92,7 +92,7 @@ def answers(stage):
 def require_same(source, store, files=1):
     """A first pass over pieces has what one scan of the source has, in all and by shares."""
     first_pass = first_pass_of(source, store, "set", "0")
-    parts = parts_of(source)
+    parts = parts_of(source, first_pass.place)
     assert len({piece.file for piece in parts.values()}) == files
     assert sum(piece.groups is not None for piece in parts.values()) > 5
     for part, piece in parts.items():
@@ -146,15 +146,16 @@ def test_bytes_that_are_no_text_are_rejects_of_their_rows(tmp_path, small_pieces
 
 def test_a_piece_of_a_damaged_file_is_refused(file, tmp_path, small_pieces):
     source, store = Source(file), tmp_path / "store"
-    folder = first_pass_of(source, store, "set", "0").folder
+    first_pass = first_pass_of(source, store, "set", "0")
+    folder = first_pass.folder
     *_, last = pieces(file)
     with workspace() as con, pytest.raises(SourceError, match=r"is damaged: .* it says that there are 7"):
-        stage_source(con, source, groups=replace(last, rows=7))
+        stage_source(con, source, piece=replace(last, rows=7))
     data = bytearray(file.read_bytes())
     start = pq.read_metadata(file).row_group(1).column(0).data_page_offset
     data[start : start + 40] = bytes(40)
     file.write_bytes(data)
-    (name, piece), *_, last = parts_of(source).items()
+    (name, piece), *_, last = parts_of(source, first_pass.place).items()
     with pytest.raises(SourceError, match=r"rows\.parquet cannot be read"):
         write_part(source, folder, name, piece)
     write_part(source, folder, *last)  # which is whole
@@ -166,7 +167,7 @@ def test_of_an_object_only_the_piece_is_fetched(objects, tmp_path, small_pieces)
     pq.write_table(pa.table({"text": texts}), file, row_group_size=50, use_dictionary=False)
     size = file.stat().st_size
     objects.objects["rows.parquet"] = (file.read_bytes(), 1.0)
-    piece = list(parts_of(Source(url)).values())[3]
+    piece = list(parts_of(Source(url), tmp_path).values())[3]
     objects.requests.clear()
     folder = tmp_path / "copies"
     folder.mkdir()
@@ -174,7 +175,7 @@ def test_of_an_object_only_the_piece_is_fetched(objects, tmp_path, small_pieces)
     assert objects.sent("rows.parquet") < size // 4
     assert os.path.getsize(copy) == size
     with workspace() as con:
-        stage = stage_source(con, Source(copy), groups=piece.groups)
+        stage = stage_source(con, Source(copy), piece=piece.groups)
         assert stage.rows == piece.groups.rows
     part = pq.ParquetFile(copy).read_row_groups(list(piece.groups.numbers))
     assert part.equals(pq.read_table(file).slice(piece.groups.first_row, piece.groups.rows))

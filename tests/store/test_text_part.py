@@ -20,7 +20,8 @@ def written(numbers, batch_rows, path):
     """A part of the texts of these numbers, which come in batches."""
     keys = pa.array([key(number) for number in sorted(numbers)], pa.binary())
     texts = pa.array([f"text {number}" for number in sorted(numbers)], pa.string())
-    table = pa.table({"key": keys, "text": texts, "pair": pa.nulls(len(keys), pa.string())})
+    columns = {"key": keys, "text": texts, "pair": pa.nulls(len(keys), pa.string())}
+    table = pa.table({**columns, "rows": np.ones(len(keys), np.int32)})
     batches = table.to_batches(max_chunksize=batch_rows)
     write_texts(path, batches, len(numbers), lambda distinct: Facts("file", "text", None, 0, distinct, 0, {}))
     return path.read_bytes()

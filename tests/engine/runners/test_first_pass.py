@@ -7,7 +7,7 @@ import pytest
 from enc.engine import build_features
 from enc.engine.runners import build as builds
 from enc.engine.runners.build import build_alone, build_with, first_pass_with, tasks_for
-from enc.store import FeatureTable, Share, Source, SourceError, StoreError
+from enc.store import FeatureTable, Share, Source, StoreError
 from enc.store.work import remove_work
 from fakes import FakeEncoder
 from first_passes import COUNTS, InThisProcess, features_of, job_of, require_like_one_process, work_of
@@ -45,12 +45,6 @@ def test_a_query_and_a_condition_are_read_as_ever(files, tmp_path):
         one = build_features(source, tmp_path / f"one-{number}", FakeEncoder(), name="set")
         assert [getattr(summary, name) for name in COUNTS] == [getattr(one, name) for name in COUNTS]
         assert features_of(job.store) == features_of(tmp_path / f"one-{number}")
-
-
-def test_pairs_that_are_encoded_apart_are_refused(write, tmp_path):
-    source = Source(write("p.tsv", "a\tb\nx\ty\n"), text_column="a", pair_column="b", pairs="separate")
-    with pytest.raises(SourceError, match="a first pass is for single texts and joint pairs"):
-        build_with(InThisProcess(), job_of(source, tmp_path / "store"), Share(), first_pass="always")
 
 
 def test_few_workers_scan_and_many_do_not(job, monkeypatch):

@@ -99,7 +99,8 @@ def backend(tiny_bert):
     return name
 
 
-def test_processes_whose_workers_are_killed_in_both_passes(files, tiny_bert, backend, tmp_path, small_pieces):
+@pytest.mark.usefixtures("small_pieces", "small_text_pieces")
+def test_processes_whose_workers_are_killed_in_both_passes(files, tiny_bert, backend, tmp_path):
     large = tmp_path / "large.parquet"
     pq.write_table(
         pa.table({"text": [f"{'x' * (i % 50)} {i}" for i in range(300)]}), large, row_group_size=50

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from enc.engine import build_features
 from enc.engine.runners.build import build_with, first_pass_with
-from enc.engine.runners.first_pass import PartTask
+from enc.engine.runners.first_pass import PartTask, folder_of_job
 from enc.store import Share, Source, WorkspaceError
 from enc.store.source_parts import parts_of
 from fakes import FakeEncoder
@@ -31,6 +31,10 @@ def file(tmp_path):
     return path
 
 
+def pieces_of(job):
+    return parts_of(job.source, folder_of_job(job))
+
+
 @pytest.mark.parametrize(
     "options",
     [{}, {"where": "n % 7 > 2 OR text IS NULL"}, {"text_column": "text", "pair_column": "other"}],
@@ -39,7 +43,7 @@ def test_a_build_over_pieces_is_that_of_one_process(file, tmp_path, options):
     job = job_of(Source(file, **options), tmp_path / "store")
     team = InThisProcess()
     summary = build_with(team, job, Share(), first_pass="always")
-    assert len(team.tasks) == len(parts_of(job.source)) + 2 > 6
+    assert len(team.tasks) == len(pieces_of(job)) + 2 > 6
     assert summary.rejected > 5
     require_like_one_process(summary, job, tmp_path / "one")
     assert work_of(job.store) == []
@@ -48,7 +52,12 @@ def test_a_build_over_pieces_is_that_of_one_process(file, tmp_path, options):
 def test_shares_of_a_first_pass_over_pieces_add_up(file, tmp_path):
     job = job_of(Source(file), tmp_path / "store")
     told = first_pass_with(InThisProcess(), job)
-    assert (told.files, told.read, told.parts, told.rows) == (1, 1, len(parts_of(job.source)), 900)
+    assert (told.files, told.read, told.parts, told.rows) == (
+        1,
+        1,
+        len(pieces_of(job)),
+        900,
+    )
     counts = [build_with(InThisProcess(1), job, Share(number, 3)) for number in (3, 1, 2)]
     one = build_features(job.source, tmp_path / "one", FakeEncoder(), name="set")
     for name in ("rows", "distinct", "encoded", "rejected"):
@@ -60,7 +69,7 @@ def test_shares_of_a_first_pass_over_pieces_add_up(file, tmp_path):
 
 def test_what_was_broken_off_goes_on_with_another_number_of_workers(file, tmp_path):
     job = job_of(Source(file), tmp_path / "store")
-    pieces = len(parts_of(job.source))
+    pieces = len(pieces_of(job))
     for stop_after, workers in ((3, 2), (pieces - 3 + 1, 3)):  # in the first pass, and in the second one
         team = InThisProcess(workers)
         team.stop_after = stop_after
@@ -101,11 +110,11 @@ def test_room_is_asked_for_the_pieces_that_are_missing(file, tmp_path, monkeypat
 
     job = job_of(Source(file), tmp_path / "store")
     team = InThisProcess()
-    team.stop_after = len(parts_of(job.source)) - 1
+    team.stop_after = len(pieces_of(job)) - 1
     with pytest.raises(KeyboardInterrupt):
         first_pass_with(team, job)
     monkeypatch.setattr(passes, "free_bytes", lambda _: file.stat().st_size // 2)
-    assert first_pass_with(InThisProcess(), job).parts == len(parts_of(job.source))
+    assert first_pass_with(InThisProcess(), job).parts == len(pieces_of(job))
     other = job_of(Source(file, where="n > 0"), tmp_path / "store")
     with pytest.raises(WorkspaceError, match="the first pass needs about"):
         first_pass_with(InThisProcess(), other)
