@@ -18,7 +18,10 @@ from .voice import note
 
 @click.group("bench", cls=EncGroup, short_help="Measure enc against the alternatives on this machine.")
 def command() -> None:
-    """Measure enc against the alternatives, on this machine and on texts of yours."""
+    """Measure enc against the alternatives, on this machine and on texts of yours.
+
+    `enc bench all --quick --output bench` measures a little of everything, in minutes.
+    """
 
 
 command.add_command(all_parts)

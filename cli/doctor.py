@@ -109,7 +109,7 @@ def _auto_rows(auto: "AutoState") -> _Rows:
         return [
             ("remembered", "nothing yet"),
             ("small jobs", auto.small_jobs),
-            (f"  from {auto.worthwhile_seconds:.0f} s", measured),
+            (f"jobs of {auto.worthwhile_seconds:.0f} s and more", measured),
         ]
     rows = [
         (
@@ -121,5 +121,5 @@ def _auto_rows(auto: "AutoState") -> _Rows:
     return [
         *rows,
         ("other lengths", "the nearest of these"),
-        (f"  from {auto.worthwhile_seconds:.0f} s", measured),
+        (f"jobs of {auto.worthwhile_seconds:.0f} s and more", measured),
     ]

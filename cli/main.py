@@ -70,9 +70,14 @@ def _versions(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 def main() -> None:
     """Turn text into BERT features once, fast, and train on them ever after.
 
-    A first run: `enc build-features reviews.tsv --store features`, then
-    `enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head`,
-    then `enc score new.parquet scored.parquet --head head --store features`.
+    A first run:
+
+    \b
+      enc build-features reviews.tsv --store features
+      enc train-head reviews.tsv --valid-fraction 0.2 --store features --output head
+      enc score new.tsv scored.parquet --head head --store features
+
+    `enc COMMAND --help` tells more of each command.
 
     Exit codes: 0 done, 2 a mistake that you can mend, 3 done with rejected rows (--strict),
     130 interrupted by Ctrl-C, 143 ended by SIGTERM, 1 a defect of enc.

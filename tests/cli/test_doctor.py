@@ -35,7 +35,7 @@ def test_a_diagnosis_in_two_columns(golden):
 def test_what_auto_does_where_nothing_is_remembered():
     lines = diagnosis_text(FOUND).splitlines()
     assert "  small jobs              torch fp32" in lines
-    assert "    from 15 s             the fastest of torch fp32, torch bf16, by measuring" in lines
+    assert "  jobs of 15 s and more   the fastest of torch fp32, torch bf16, by measuring" in lines
 
 
 def test_a_model_that_cannot_be_opened_is_no_reason_to_stop():
