@@ -77,11 +77,22 @@ def mistyped_in_one_line(ctx: click.Context) -> Iterator[None]:
 def _usage_line(error: click.UsageError, ctx: click.Context) -> str:
     said = error.format_message()
     if isinstance(error, click.NoSuchOption):
+        if argument := _argument_of(ctx, error.option_name):
+            pieces = [piece for piece in ctx.command.collect_usage_pieces(ctx) if piece != "[OPTIONS]"]
+            as_in = " ".join([ctx.command_path, *pieces])
+            return f"no such option '{error.option_name}'; write {argument} without it, as in `{as_in}`"
         said = error.message + "".join(f" Did you mean '{name}'?" for name in (error.possibilities or ())[:1])
     said = _shortened(" ".join(said.split("\n")), "…")
     wrong, is_near, near = said.rpartition(" Did you mean ") if said.endswith("?") else (said, "", "")
     way_out = f"{wrong.rstrip('. ')}; see `{ctx.command_path} --help`{'.' if is_near else ''}{is_near}{near}"
     return way_out[:1].lower() + way_out[1:]
+
+
+def _argument_of(ctx: click.Context, option: str) -> str | None:
+    """How the usage writes the argument that somebody took for an option, if it is one."""
+    name = option.lstrip("-").replace("-", "_")
+    arguments = [one for one in ctx.command.params if isinstance(one, click.Argument) and one.name == name]
+    return next((one.make_metavar(ctx).replace("[", "").replace("]", "") for one in arguments), None)
 
 
 def _shortened(said: str, end: str) -> str:

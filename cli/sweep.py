@@ -52,13 +52,20 @@ def sweep_text(found: "Found", output: str) -> str:
     more = len(found.compared) - _SHOWN
     shown = found.compared[: _SHOWN if more > _SOME_MORE else None]
     for compared in shown:
-        mean = "undefined" if compared.mean is None else f"{compared.mean:.4f} ± {compared.deviation:.4f}"
-        rows.append([*(_shown(compared.setting[name]) for name in names), mean, _runs_text(compared)])
+        shown_values = (_shown(compared.setting[name]) for name in names)
+        rows.append([*shown_values, _mean_text(compared), _runs_text(compared)])
     table = table_text([*names, found.metric, "runs"], rows)
     if more > _SOME_MORE:
         file = f"{output.rstrip('/')}/sweep.parquet"
         table += f"\n… and {more:,} more settings; '{file}' has the figures of all runs"
     return table
+
+
+def _mean_text(compared: "Compared") -> str:
+    if compared.mean is None:
+        return "undefined"
+    deviation = f" ± {compared.deviation:.4f}" if len(compared.results) > 1 else ""
+    return f"{compared.mean:.4f}{deviation}"
 
 
 def _runs_text(compared: "Compared") -> str:

@@ -90,6 +90,15 @@ def test_an_argument_that_is_missing_in_a_group_names_the_help_of_its_command(en
     assert line == "error: missing argument 'STORE'; see `enc store vacuum --help`\n"
     line = enc("store", "vacum", code=2).stderr
     assert line == "error: no such command 'vacum'; see `enc store --help`. Did you mean 'vacuum'?\n"
+    line = enc("evaluate", "reviews.tsv", "--head", "head", code=2).stderr
+    assert (
+        line == "error: no such option '--head'; write HEAD without it, as in `enc evaluate HEAD SOURCE…`\n"
+    )
+    line = enc("store", "vacuum", "--store", "features", code=2).stderr
+    assert (
+        line
+        == "error: no such option '--store'; write STORE without it, as in `enc store vacuum STORE [NAME]`\n"
+    )
     assert enc("--stor", code=2).stderr == "error: no such option '--stor'; see `enc --help`\n"
     assert enc("store", code=2).output.startswith("Usage: enc store")
 

@@ -151,13 +151,12 @@ def of_fine_tune() -> set[str]:
 
 @cache
 def all_options(command: click.Command) -> frozenset[str]:
-    below = ()
-    if isinstance(command, click.Group):
-        below = (
-            command.get_command(click.Context(command), name)
-            for name in command.list_commands(click.Context(command))
-        )
-    return frozenset(options_of(command)).union(*(all_options(one) for one in below if one))
+    found = frozenset(options_of(command))
+    if not isinstance(command, click.Group):
+        return found
+    ctx = click.Context(command)
+    below = [command.get_command(ctx, name) for name in command.list_commands(ctx)]
+    return found.union(*(all_options(one) for one in below if one))
 
 
 def texts_of(path: Path) -> Iterator[str]:
