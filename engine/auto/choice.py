@@ -34,19 +34,25 @@ def best_of(candidates: Sequence[T], lead: Lead[T]) -> T:
     return best
 
 
-def chosen(candidates: Sequence[T], lead: Lead[T], most: float) -> T:
+def chosen(candidates: Sequence[T], lead: Lead[T], most: float, folds: Callable[[T], int]) -> T:
     """The candidate to keep of several, simplest first.
 
     It is the first that the best one leads by no more than the standard error of the lead (the rule of one
     standard error of Breiman et al. 1984, on paired folds), and by no more than ``most``: where few rows tell
     little, a simple candidate would else be kept that is probably much worse.
+
+    ``folds`` tells on how many folds one was judged. The best of all may have been judged on few; so what is
+    kept must also stand beside the best of those that were judged on more.
     """
-    best = best_of(candidates, lead)
+    rivals = [
+        best_of([one for one in candidates if folds(one) >= count], lead)
+        for count in sorted({folds(one) for one in candidates})
+    ]
     for one in candidates:
-        ahead, error = lead(best, one)
-        if ahead <= min(error, most):
+        leads = [lead(rival, one) for rival in rivals]
+        if all(ahead <= min(error, most) for ahead, error in leads):
             return one
-    return best
+    return rivals[0]
 
 
 def half_a_point(watched: str, value: float) -> float:

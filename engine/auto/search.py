@@ -144,4 +144,5 @@ class Search:
 
     def kept_of(self, judged: Sequence[Judged]) -> Judged:
         """The one of some to keep, see :func:`engine.auto.choice.chosen`."""
-        return chosen(judged, self.lead, half_a_point(self.watched, self.best_of(judged).mean))
+        most = half_a_point(self.watched, self.best_of(judged).mean)
+        return chosen(judged, self.lead, most, lambda one: len(one.values))

@@ -27,6 +27,13 @@ def test_the_standard_error_is_that_of_the_mean():
         # Here each fold says the same, however much the folds differ.
         ("accuracy", [GOOD, GOOD + np.array([0.01, 0.012, 0.008, 0.01])], 1),
         ("accuracy", [GOOD, GOOD, GOOD], 0),
+        # On the two folds of the third, the first is as good; on all four, it is far behind the second.
+        (
+            "accuracy",
+            [GOOD, GOOD + np.array([0.0, 0.0, 0.05, 0.03]), GOOD[:2] + np.array([0.002, -0.001])],
+            1,
+        ),
+        ("accuracy", [GOOD, GOOD + 0.01, GOOD[:2] + np.array([0.03, 0.04])], 2),
     ],
 )
 def test_the_simplest_within_a_standard_error_of_the_best_is_kept(metric, values, kept):
@@ -35,7 +42,8 @@ def test_the_simplest_within_a_standard_error_of_the_best_is_kept(metric, values
         return found.mean(), standard_error(found)
 
     best = max(values, key=lambda one: gains(metric, one, 0 * one).mean())
-    assert chosen(range(len(values)), lead, half_a_point(metric, best.mean())) == kept
+    most = half_a_point(metric, best.mean())
+    assert chosen(range(len(values)), lead, most, lambda one: len(values[one])) == kept
 
 
 def test_candidates_are_compared_on_the_folds_that_judged_both():
