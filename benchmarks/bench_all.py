@@ -106,13 +106,13 @@ def _fine_tune(asked: Asked, texts: Path, say: Say) -> Results:
 
 PARTS = (
     Part("roofline", (40, 10), _roofline),
-    Part("encode", (420, 60), _encode),
-    Part("batches", (90, 15), _batches),
-    Part("heads", (120, 15), _heads),
-    Part("features", (90, 10), _features),
-    Part("score", (60, 10), _score),
-    Part("start", (180, 35), _start),
-    Part("fine-tune", (300, 25), _fine_tune),
+    Part("encode", (420, 24), _encode),
+    Part("batches", (90, 6), _batches),
+    Part("heads", (120, 5), _heads),
+    Part("features", (90, 8), _features),
+    Part("score", (60, 4), _score),
+    Part("start", (180, 28), _start),
+    Part("fine-tune", (300, 8), _fine_tune),
 )
 
 

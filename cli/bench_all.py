@@ -13,7 +13,7 @@ from .voice import note
 @click.command("all", cls=EncCommand, short_help="All of them, as one report.")
 @click.argument("sources", nargs=-1, metavar="[SOURCE]…")
 @click.option(
-    "--quick", is_flag=True, help="Few rows and repetitions, for about three minutes on two free cores."
+    "--quick", is_flag=True, help="Few rows and repetitions, for a minute and a half on two free cores."
 )
 @click.option("--text-column", metavar="NAME", help="Of SOURCE…: column of the text.")
 @click.option(
