@@ -64,6 +64,7 @@ def pieces_of_text(source: Source, file: str) -> tuple[Lines, ...]:
     if newline not in ("\n", "\r\n") or (scan.format == "jsonl" and scan.facts.is_array):
         return ()
     cuts = _quoted_cuts(scan) if scan.format == "csv" and scan.facts.has_quotes else _plain_cuts(scan)
+    tell("reading", scan.facts.lines, scan.facts.lines)
     spans = list(pairwise(cuts))
     runs = divided([stop.offset - at.offset + ROW_BYTES * (stop.rows - at.rows) for at, stop in spans])
     if len(runs) < 2:
@@ -134,6 +135,7 @@ def _plain_cuts(scan: Scan) -> list[_Cut]:
             cuts.append(cut(offset + found.end(), lines + block.count(b"\n", 0, found.end())))
         lines += block.count(b"\n")
         offset += len(block)
+        tell("reading", lines)
     return [*cuts, cut(offset, facts.lines)]
 
 
@@ -165,6 +167,7 @@ def _quoted_cuts(scan: Scan) -> list[_Cut]:
             cuts.append(_Cut(offset + at, lines + int(np.searchsorted(feeds, at)), rows + row + 1))
         quotes, lines, rows = quotes + len(marks), lines + len(feeds), rows + len(ends)
         offset += len(block)
+        tell("reading", rows)
         before, block = (before + block[-2:])[-2:], following
     if quotes % 2:
         return []

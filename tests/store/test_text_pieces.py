@@ -12,11 +12,12 @@ from enc.store.divisions import divide
 from enc.store.duck import workspace
 from enc.store.first_pass import finished_first_pass, first_pass_of, stage_parts, write_part
 from enc.store.places import mark_of
+from enc.store.progress import heard_by
 from enc.store.source_parts import Piece, parts_of
 from enc.store.stage import stage_source
 from enc.store.staged_pieces import stage_piece
 from enc.store.text_pieces import pieces_of_text
-from fakes import fake_spec
+from fakes import Heard, fake_spec
 
 pytestmark = pytest.mark.usefixtures("small_text_pieces")
 SEPARATORS = {"tsv": "\t", "csv": ","}
@@ -119,6 +120,17 @@ def test_line_ends_in_quotes_are_no_ends_of_rows(write, end, where):
     require_same(Source(file, where=where), least=3)
     for piece in pieces_of_text(Source(file), str(file)):
         assert file.read_bytes()[piece.start : piece.stop].count(b'"') % 2 == 0
+
+
+@pytest.mark.parametrize("content", [quoted(), quoted().replace('"', "")])
+def test_how_far_the_division_has_come_is_told(write, content):
+    heard, file = Heard(), write("big.csv", content)
+    with heard_by(heard):
+        pieces_of_text(Source(file), str(file))
+    done = [done for done, _ in heard.of("reading")]
+    assert done == sorted(done)
+    assert len(set(done)) > 10
+    assert heard.of("reading")[-1] == (content.count("\n"),) * 2
 
 
 @pytest.mark.parametrize("quotes", [False, True])
