@@ -72,7 +72,7 @@ def _require_mergeable(head: Head) -> None:
     elif head.members > 1:
         problem = f"it is an ensemble of {head.members}; train it without --ensemble"
     elif head.words is not None:
-        problem = "it has words beside the layers; train it without --words"
+        problem = "it has words beside the layers; pass --without-words to merge these alone"
     elif head.arguments.get("pooling") == "mean":
         problem = "it takes the mean of the states; train it with --head-args pooling=model or pooling=cls"
     else:

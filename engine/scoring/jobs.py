@@ -9,6 +9,7 @@ from pathlib import Path
 from ...store import Source, SourceError
 from ...store.files import require_writable
 from ...store.places import is_url
+from ...store.source import FORMATS
 
 QUERY = "the query"
 """The name of a source that is no file."""
@@ -47,11 +48,22 @@ def _is_unfinished(path: Path) -> bool:
     return any(part.endswith(UNFINISHED) for part in path.parts)
 
 
-def jobs_of(source: Source, output: str | Path, *, overwrite: bool, ending: str = ".parquet") -> list[Job]:
+def require_parquet_name(output: str | Path) -> None:
+    """Raise SourceError for a file that is named as one of another format than Parquet, which it would be."""
+    name = str(output)
+    path = Path(name.removesuffix(".gz").removesuffix(".zst"))
+    named = next((format for format, endings in FORMATS.items() if path.suffix.lower() in endings), "parquet")
+    if named != "parquet" and not Path(name).is_dir() and not name.endswith(("/", os.sep)):
+        raise SourceError(
+            f"scored rows are written as Parquet, not as {path.suffix}; name it {path.stem}.parquet"
+        )
+
+
+def jobs_of(source: Source, output: str | Path, *, overwrite: bool) -> list[Job]:
     """One job for each output file.
 
     ``output`` is a folder if it is there as one or ends with a slash; each input file then has an output
-    of its name in it, with this ``ending``. Else all rows go to one file, in the order of the
+    of its name in it, which ends in ``.parquet``. Else all rows go to one file, in the order of the
     inputs. Raises SourceError for an output that is an input, that is there (unless ``overwrite``), that is
     no regular file, or that two inputs would share.
     """
@@ -62,7 +74,7 @@ def jobs_of(source: Source, output: str | Path, *, overwrite: bool, ending: str 
     else:
         base = Path(os.path.commonpath([Path(file).absolute().parent for file in files]))
         jobs = [
-            Job((file,), (Path(text) / Path(file).absolute().relative_to(base)).with_suffix(ending))
+            Job((file,), (Path(text) / Path(file).absolute().relative_to(base)).with_suffix(".parquet"))
             for file in files
         ]
     taken: dict[Path, str] = {}

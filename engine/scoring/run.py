@@ -24,7 +24,15 @@ from ..runners.team import Workers, team_of
 from .added import Added, Threshold
 from .division import Division
 from .evaluation import Evaluation, Figures
-from .jobs import QUERY, Job, jobs_of, rejects_file_of, require_output, with_files_of_folders
+from .jobs import (
+    QUERY,
+    Job,
+    jobs_of,
+    rejects_file_of,
+    require_output,
+    require_parquet_name,
+    with_files_of_folders,
+)
 from .parquet_input import ParquetInput, facts_of
 from .row_features import RowFeatures, RowOutputs
 from .rows import Rows, output_names
@@ -114,6 +122,7 @@ def score_parquet(
         Added(head, prefix, proba=proba, top_k=top_k, threshold=threshold)
         for prefix, head in by_prefix.items()
     ]
+    require_parquet_name(output)
     source = with_files_of_folders(source_for(by_prefix, source, text_column, pair_column))
     clock, say = Stopwatch(), say or (lambda _: None)
     with local_output(output, overwrite=overwrite) as local, clock("total"):

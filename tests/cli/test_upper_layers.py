@@ -59,3 +59,13 @@ def test_mistakes_are_one_line(enc, rows, store, tmp_path, options, problem):
     )  # fmt: skip
     assert problem in failed.stderr
     assert not (tmp_path / "h").exists()
+
+
+def test_layers_are_merged_without_words(enc, rows, store, tmp_path):
+    head, merged = tmp_path / "head", tmp_path / "merged"
+    asked = ("--use", "layers=1", "--head", "encoder", "--epochs", 1, "--words")
+    enc("train-head", rows, "--valid", rows, *store, *asked, "--output", head)
+    assert "pass --without-words" in enc("merge-head", head, merged, code=2).stderr
+    enc("merge-head", head, merged, "--without-words")
+    assert json.loads((merged / "enc.json").read_text())["metrics"] == {}
+    assert (merged / "model.safetensors").is_file()

@@ -2,7 +2,14 @@ import os
 from pathlib import Path
 
 import pytest
-from enc.engine.scoring.jobs import QUERY, Job, jobs_of, rejects_file_of, with_files_of_folders
+from enc.engine.scoring.jobs import (
+    QUERY,
+    Job,
+    jobs_of,
+    rejects_file_of,
+    require_parquet_name,
+    with_files_of_folders,
+)
 from enc.store import Source, SourceError
 
 
@@ -72,3 +79,15 @@ def test_outputs_that_would_destroy_something(files, tmp_path):
     os.link(files[0], tmp_path / "same.parquet")
     with pytest.raises(SourceError, match="is the input itself"):
         jobs(files[:1], tmp_path / "same.parquet", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["out.tsv", "out.CSV", "out.jsonl", "s3://bucket/out.json", "out.csv.gz"])
+def test_an_output_is_not_named_as_another_format(name):
+    with pytest.raises(SourceError, match=r"written as Parquet, not as \.\w+; name it out\.parquet"):
+        require_parquet_name(name)
+
+
+def test_other_names_and_folders_are_fine(tmp_path):
+    (tmp_path / "old.csv").mkdir()
+    for name in ("out.parquet", "out", "out.scored", "out.tsv/", tmp_path / "old.csv", "OUT.PQ"):
+        require_parquet_name(name)
