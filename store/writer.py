@@ -18,6 +18,7 @@ from .pages import crc32, footer_of
 from .places import folder_of, publish, withdraw
 from .shard_file import finished_name, is_open_name, open_name, opened
 from .shard_writer import ShardWriter
+from .shielded import shielded
 from .token_rows import TokenRows
 
 if TYPE_CHECKING:
@@ -181,7 +182,10 @@ class TableWriter:
             self.commit()
 
     def commit(self) -> None:
-        """Commit what was written."""
+        """Commit what was written, which an interruption would lose if it came between."""
+        shielded(self._commit)
+
+    def _commit(self) -> None:
         shards = [*self._full, *([self._shard] if self._shard else [])]
         self._full, self._shard = [], None
         if shards:

@@ -18,6 +18,7 @@ from ...store.lookup import Lookup, look_up
 from ...store.prefetch import prefetched
 from ...store.progress import Progress, hears_progress, listener
 from ...store.share import WHOLE, Share
+from ...store.shielded import shielded
 from ...store.sides import encoded_texts
 from ...store.stage import Stage, rejects_path, stage_source
 from ...store.writer import TableWriter
@@ -243,11 +244,11 @@ def encode_missing(
                     done = work.encoded + int((features.done & window.wanted).sum())
                     told("encoding", done, work.missing)
                     if fixed and time.perf_counter() - written_at >= WINDOW_SECONDS:
-                        written.add(window, features)
+                        shielded(written.add, window, features)
                         written_at = time.perf_counter()
                 pace.learn(len(tokens), time.perf_counter() - started)
             finally:  # an interruption keeps what is encoded
-                written.add(window, features)
+                shielded(written.add, window, features)
         written.wait()
         with clock("write"):
             writer.commit()
@@ -263,11 +264,15 @@ class _Written:
         self._tell("writing", 0, work.missing)
 
     def add(self, window: Window, features: CollectedFeatures) -> None:
-        """Write what is done and wanted of a window, which then is wanted no more."""
+        """Write what is done and wanted of a window, which then is wanted no more.
+
+        Who hears of progress may end the work by it; so nothing is told before the rows are handed over.
+        """
         tokens, work = window.tokens, self._work
         done = features.done & window.wanted
         window.wanted[done] = False
-        self.wait()
+        self._settle()
+        written = work.encoded
         columns = (
             window.keys.filter(pa.array(done)),
             tokens.n_tokens[done],
@@ -278,10 +283,14 @@ class _Written:
         work.encoded += int(done.sum())
         work.truncated += int(tokens.truncated[done].sum())
         work.longest = max(work.longest, int(tokens.n_tokens.max()))
+        self._tell("writing", written, work.missing)
 
     def wait(self) -> None:
         """Return when what was added is written; raises what the writing raised."""
+        self._settle()
+        self._tell("writing", self._work.encoded, self._work.missing)
+
+    def _settle(self) -> None:
         if self._last:
             with self._clock("write"):
                 self._last.result()
-            self._tell("writing", self._work.encoded, self._work.missing)

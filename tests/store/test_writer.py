@@ -1,4 +1,7 @@
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,30 @@ def test_rows_written_before_an_exception_are_committed(tmp_path):
         )
         raise KeyboardInterrupt
     assert FeatureTable(tmp_path / "set").rows == 1
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_an_interruption_during_a_commit_comes_after_it(tmp_path, monkeypatch, at_end):
+    feature_table, commit = FeatureTable.create(tmp_path / "set", fake_spec()), FeatureTable.commit
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+
+    def interrupted(self, *arguments, **options):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(0.05)
+        return commit(self, *arguments, **options)
+
+    monkeypatch.setattr(FeatureTable, "commit", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt), feature_table.writer() as appending:
+            appending.write(
+                pa.array([b"k" * 32], pa.binary()), np.ones(1, np.int32), np.zeros(1, bool), np.zeros((1, 4))
+            )
+            if not at_end:
+                appending.commit()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert FeatureTable(tmp_path / "set").rows == 1
+    assert len(list((tmp_path / "set").glob("*.parquet"))) == 1
 
 
 def test_a_shard_is_invisible_until_it_is_committed(tmp_path):

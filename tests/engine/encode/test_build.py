@@ -1,4 +1,5 @@
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -189,6 +190,32 @@ def test_token_features_are_padded_to_max_length(tmp_path, tiny_bert, write):
     assert features.shape == (1, 12, 16)
     assert (features[0, 4:] == 0).all()
     assert (features[0, :4] != 0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("stage", ["encoding", "writing"])
+def test_all_that_is_encoded_is_kept_wherever_who_hears_of_it_ends_the_work(
+    tmp_path, reviews, monkeypatch, stage
+):
+    monkeypatch.setattr(windows, "WINDOW_ROWS", 50)
+    monkeypatch.setattr(windows, "READ_ROWS", 50)
+    whole = Heard()
+    build_features(Source(reviews), tmp_path / "whole", FakeEncoder(), progress=whole)
+    kept = []
+    for last in range(len(whole.of(stage))):
+        times = iter(range(last + 1))
+
+        def interrupt(told, *_, times=times):
+            if told == stage and next(times, None) is None:
+                raise KeyboardInterrupt
+
+        encoder = FakeEncoder()
+        store = tmp_path / f"store{last}"
+        with suppress(KeyboardInterrupt):
+            build_features(Source(reviews), store, encoder, name="set", progress=interrupt)
+        kept.append(FeatureTable(store / "set").rows)
+        assert kept[-1] == encoder.encoded
+    assert max(kept) == 200
+    assert len(set(kept)) > 3
 
 
 @pytest.mark.parametrize("window", [1, 3])
