@@ -300,8 +300,12 @@ def test_export_onnx(enc, head, tiny_bert, tmp_path):
             "(it has: tiny)",
         ),
         (
-            ("score", "{parquet}", "{reviews}", "--head", "{head}", "--store", "{store}"),
+            ("score", "{reviews}", "{parquet}", "--head", "{head}", "--store", "{store}"),
             "is there already; pass --overwrite to replace it",
+        ),
+        (
+            ("score", "{parquet}", "{reviews}", "--head", "{head}", "--store", "{store}"),
+            "scored rows are written as Parquet, not as .tsv; name it reviews.parquet",
         ),
         (
             ("score", "{parquet}", "out.parquet", "--head", "nowhere", "--store", "{store}"),
