@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from enc.engine import build_features
+from enc.engine.runners.build import build_with
 from enc.engine.runners.job import BuildJob
-from enc.store import Store
+from enc.store import Share, Store
 from enc.store.work import WORK_FOLDER
 from fakes import FakeEncoder
 
@@ -70,4 +72,22 @@ def require_like_one_process(summary, job, one_store, encoder=None):
     for count in COUNTS:
         assert getattr(summary, count) == getattr(one, count), count
     assert rejects_of(summary) == rejects_of(one)
+    assert features_of(job.store) == features_of(one_store)
+
+
+def require_going_on(job, pieces, one_store, *, first_pass):
+    """A build that is broken off in its first pass, and then in its second one, goes on with other numbers
+    of workers; ``first_pass`` is what the last build is asked for.
+    """
+    for stop_after, workers in ((3, 2), (pieces - 3 + 1, 3)):
+        team = InThisProcess(workers)
+        team.stop_after = stop_after
+        with pytest.raises(KeyboardInterrupt):
+            build_with(team, job, Share(), first_pass="always")
+    team = InThisProcess(5)
+    summary = build_with(team, job, Share(), first_pass=first_pass)
+    assert [hasattr(task, "share") for task in team.tasks] == [True] * 5
+    one = build_features(job.source, one_store, FakeEncoder(), name="set")
+    for count in {*COUNTS} - {"encoded", "cached", "truncated", "longest"}:
+        assert getattr(summary, count) == getattr(one, count), count
     assert features_of(job.store) == features_of(one_store)

@@ -12,6 +12,7 @@ from enc.engine.auto.search import Search
 from enc.engine.auto.words import RowJudge
 from enc.engine.heads.tasks import SINGLE_LABEL
 from enc.engine.train.config import TrainConfig
+from enc.engine.words.joining import Joining
 from enc.engine.words.model import FittedWords
 
 ROWS, FOLDS = 3000, 3
@@ -61,13 +62,25 @@ def test_they_are_judged_on_the_folds_of_the_head(judge, fitted, random, folds):
     assert np.isfinite(judge.row_error(found, base))
 
 
-@pytest.mark.parametrize("folds", [1, 2])
-def test_a_row_has_no_part_in_how_it_is_joined(judge, fitted, random, folds):
-    base = candidate(judge, random, folds)
-    base.outputs[:] = np.where(np.isnan(base.outputs), np.nan, 0.5)  # tells nothing
-    fitted.out_of_fold[:] = random.standard_normal((ROWS, 2))  # nor do words
-    found = judge.with_words(base, fitted)
-    assert abs(found.mean - 0.5) < 0.05
+@pytest.mark.parametrize("folds", [1, 2, 3])
+def test_a_row_has_no_part_in_how_it_is_joined(judge, fitted, random, folds, monkeypatch):
+    learned_from = []
+
+    def joining(self, of_head, fitted, chosen):
+        """Shows in a row's logits which of the joinings it was given."""
+        learned_from.append(chosen)
+        return Joining(0.0, 0.0, np.array([0.0, len(learned_from)], np.float32))
+
+    monkeypatch.setattr(RowJudge, "_joining", joining)
+    found = judge.with_words(candidate(judge, random, folds), fitted)
+    logits = SINGLE_LABEL.logits(found.outputs)
+    number = np.rint(logits[:, 1] - logits[:, 0])
+    judged = np.flatnonzero(judge.fold_of < folds)
+    for row in judged:
+        assert row not in set(learned_from[int(number[row]) - 1])
+    for chosen in learned_from:
+        assert set(chosen) < set(judged)
+        assert len(chosen) >= len(judged) / 2
 
 
 def test_how_they_are_joined_is_learned_from_rows_that_the_head_did_not_see(judge, fitted, random):

@@ -11,7 +11,15 @@ from enc.engine.runners.first_pass import PartTask, folder_of_job
 from enc.store import Share, Source, WorkspaceError
 from enc.store.source_parts import parts_of
 from fakes import FakeEncoder
-from first_passes import COUNTS, InThisProcess, features_of, job_of, require_like_one_process, work_of
+from first_passes import (
+    COUNTS,
+    InThisProcess,
+    features_of,
+    job_of,
+    require_going_on,
+    require_like_one_process,
+    work_of,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -69,19 +77,7 @@ def test_shares_of_a_first_pass_over_pieces_add_up(file, tmp_path):
 
 def test_what_was_broken_off_goes_on_with_another_number_of_workers(file, tmp_path):
     job = job_of(Source(file), tmp_path / "store")
-    pieces = len(pieces_of(job))
-    for stop_after, workers in ((3, 2), (pieces - 3 + 1, 3)):  # in the first pass, and in the second one
-        team = InThisProcess(workers)
-        team.stop_after = stop_after
-        with pytest.raises(KeyboardInterrupt):
-            build_with(team, job, Share(), first_pass="always")
-    team = InThisProcess(5)
-    summary = build_with(team, job, Share(), first_pass="always")
-    assert [hasattr(task, "share") for task in team.tasks] == [True] * 5
-    one = build_features(job.source, tmp_path / "one", FakeEncoder(), name="set")
-    for name in {*COUNTS} - {"encoded", "cached", "truncated", "longest"}:
-        assert getattr(summary, name) == getattr(one, name), name
-    assert features_of(job.store) == features_of(tmp_path / "one")
+    require_going_on(job, len(pieces_of(job)), tmp_path / "one", first_pass="always")
 
 
 def test_a_file_in_pieces_may_lie_in_an_object_store(objects, file, tmp_path):

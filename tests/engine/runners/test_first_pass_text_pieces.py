@@ -9,7 +9,15 @@ from enc.engine.runners.first_pass import PartTask, folder_of_job
 from enc.store import Share, Source, SourceError, divisions
 from enc.store.source_parts import parts_of
 from fakes import FakeEncoder
-from first_passes import COUNTS, InThisProcess, features_of, job_of, require_like_one_process, work_of
+from first_passes import (
+    COUNTS,
+    InThisProcess,
+    features_of,
+    job_of,
+    require_going_on,
+    require_like_one_process,
+    work_of,
+)
 
 pytestmark = pytest.mark.usefixtures("small_text_pieces")
 
@@ -61,18 +69,7 @@ def test_a_build_over_pieces_is_that_of_one_process(job, tmp_path):
 def test_what_was_broken_off_goes_on_with_another_number_of_workers(job, tmp_path, monkeypatch):
     pieces = len(pieces_of(job))
     monkeypatch.setattr(divisions, "pieces_of_text", None)  # which pieces there are is known from now on
-    for stop_after, workers in ((3, 2), (pieces - 3 + 1, 3)):  # in the first pass, and in the second one
-        team = InThisProcess(workers)
-        team.stop_after = stop_after
-        with pytest.raises(KeyboardInterrupt):
-            build_with(team, job, Share(), first_pass="always")
-    team = InThisProcess(5)
-    summary = build_with(team, job, Share())
-    assert [hasattr(task, "share") for task in team.tasks] == [True] * 5
-    one = build_features(job.source, tmp_path / "one", FakeEncoder(), name="set")
-    for name in {*COUNTS} - {"encoded", "cached", "truncated", "longest"}:
-        assert getattr(summary, name) == getattr(one, name), name
-    assert features_of(job.store) == features_of(tmp_path / "one")
+    require_going_on(job, pieces, tmp_path / "one", first_pass="auto")
 
 
 def test_shares_of_a_first_pass_over_pieces_add_up(job, tmp_path):
